@@ -1,0 +1,27 @@
+//! Apache Hudi's table format as plain values: bytes in, values out, and back.
+//!
+//! This crate knows file names, the text of `hoodie.properties`, the Avro and JSON of the
+//! timeline, record keys and partition paths, bucket numbers, Parquet footers and log blocks.
+//! It does no I/O, reads no clock and draws no random number; whoever calls it brings the
+//! bytes, the time and the ids. That is what makes every fact in it a test.
+//!
+//! | module | value | Hudi's home of it |
+//! |---|---|---|
+//! | [`properties`] | text of `hoodie.properties` | `java.util.Properties` |
+//! | [`table_config`] | its typed meaning | `HoodieTableConfig` |
+//! | [`instant`] | instant times and their zone | `HoodieInstantTimeGenerator` |
+//! | [`timeline_file`] | names under `.hoodie/timeline` | `InstantFileNameGeneratorV1/V2` |
+//! | [`file_name`] | base files, log files, markers | `FSUtils` |
+//!
+//! # Rules
+//! * Bytes from outside never panic and never allocate more than their own size times a
+//!   constant; declared sizes are checked against a cap before a library sees them.
+//! * What is written follows table version 9 and timeline layout 2. What is read also covers
+//!   versions 6 and 8 and layout 1.
+
+#![warn(clippy::indexing_slicing)]
+
+pub mod file_name;
+pub mod instant;
+pub mod properties;
+pub mod timeline_file;

@@ -1,0 +1,245 @@
+//! The text of `hoodie.properties` and `.hoodie_partition_metadata`: Java properties.
+
+use std::fmt::Write as _;
+
+/// A line that is no Java property.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line} of the properties has a broken escape {escape:?}: expected \\u and four hex digits")]
+pub struct PropertiesError {
+    /// Which line, counted from 1.
+    pub line: usize,
+    /// The broken escape.
+    pub escape: String,
+}
+
+/// Keys and values in file order; a later entry of a key replaces the value of the earlier.
+///
+/// Source: `java.util.Properties.load` and `store`: ISO-8859-1 text, `\uXXXX` for everything
+/// outside of printable ASCII, `#` and `!` comments, backslash continuation of lines.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Properties {
+    entries: Vec<(String, String)>,
+}
+
+impl Properties {
+    /// No entries.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads the bytes of a properties file.
+    ///
+    /// # Errors
+    /// A `\u` escape without four hex digits. Every other text has a meaning in Java.
+    pub fn parse(bytes: &[u8]) -> Result<Self, PropertiesError> {
+        let text: String = bytes.iter().map(|b| char::from(*b)).collect();
+        let mut properties = Self::new();
+        let mut lines = text.split(['\n', '\r']).enumerate();
+        while let Some((number, first)) = lines.next() {
+            let first = first.trim_start_matches(is_blank);
+            if first.is_empty() || first.starts_with(['#', '!']) {
+                continue;
+            }
+            let mut line = first.to_owned();
+            while ends_in_open_backslash(&line) {
+                line.pop();
+                let Some((_, next)) = lines.next() else { break };
+                line.push_str(next.trim_start_matches(is_blank));
+            }
+            let (key, value) = split_entry(&line);
+            let unescape =
+                |text| unescape(text).map_err(|escape| PropertiesError { line: number + 1, escape });
+            properties.set(unescape(key)?, unescape(value)?);
+        }
+        Ok(properties)
+    }
+
+    /// The bytes of a properties file that starts with `comment`, if it is not empty.
+    ///
+    /// Surrogate pairs, blanks, `:`, `=`, `#` and `!` are escaped as Java escapes them.
+    pub fn to_bytes(&self, comment: &str) -> Vec<u8> {
+        let mut text = String::new();
+        for line in comment.lines() {
+            text.push('#');
+            text.extend(line.chars().map(|c| if c.is_ascii() { c } else { '?' }));
+            text.push('\n');
+        }
+        for (key, value) in &self.entries {
+            escape_into(&mut text, key, true);
+            text.push('=');
+            escape_into(&mut text, value, false);
+            text.push('\n');
+        }
+        text.into_bytes()
+    }
+
+    /// The value of `key`.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.entries.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
+    }
+
+    /// Sets `key`, in place if it is there, else at the end.
+    pub fn set(&mut self, key: impl Into<String>, value: impl Into<String>) {
+        let (key, value) = (key.into(), value.into());
+        match self.entries.iter_mut().find(|(k, _)| *k == key) {
+            Some((_, old)) => *old = value,
+            None => self.entries.push((key, value)),
+        }
+    }
+
+    /// Removes `key` and returns its value.
+    pub fn remove(&mut self, key: &str) -> Option<String> {
+        let at = self.entries.iter().position(|(k, _)| k == key)?;
+        Some(self.entries.remove(at).1)
+    }
+
+    /// All entries in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.entries.iter().map(|(k, v)| (k.as_str(), v.as_str()))
+    }
+}
+
+impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Properties {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
+        let mut properties = Self::new();
+        for (key, value) in entries {
+            properties.set(key, value);
+        }
+        properties
+    }
+}
+
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\x0c')
+}
+
+fn ends_in_open_backslash(line: &str) -> bool {
+    line.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1
+}
+
+/// Splits at the first separator that is not escaped: `=`, `:` or a blank.
+fn split_entry(line: &str) -> (&str, &str) {
+    let mut escaped = false;
+    let end = line.find(|c| {
+        let separates = !escaped && (matches!(c, '=' | ':') || is_blank(c));
+        escaped = c == '\\' && !escaped;
+        separates
+    });
+    let (key, rest) = line.split_at(end.unwrap_or(line.len()));
+    let rest = rest.trim_start_matches(is_blank);
+    let value = rest.strip_prefix(['=', ':']).unwrap_or(rest);
+    (key, value.trim_start_matches(is_blank))
+}
+
+fn unescape(text: &str) -> Result<String, String> {
+    let mut units: Vec<u16> = Vec::with_capacity(text.len());
+    let mut chars = text.chars();
+    let mut buffer = [0; 2];
+    while let Some(c) = chars.next() {
+        let plain = match c {
+            '\\' => match chars.next() {
+                Some('u') => {
+                    let digits: String = chars.by_ref().take(4).collect();
+                    units.push(parse_unit(&digits).ok_or_else(|| format!("\\u{digits}"))?);
+                    continue;
+                }
+                Some('t') => '\t',
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('f') => '\x0c',
+                Some(other) => other,
+                None => continue,
+            },
+            other => other,
+        };
+        units.extend_from_slice(plain.encode_utf16(&mut buffer));
+    }
+    Ok(String::from_utf16_lossy(&units))
+}
+
+fn parse_unit(digits: &str) -> Option<u16> {
+    let all_hex = digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    all_hex.then(|| u16::from_str_radix(digits, 16).ok())?
+}
+
+fn escape_into(out: &mut String, text: &str, is_key: bool) {
+    for (i, c) in text.chars().enumerate() {
+        match c {
+            ' ' if is_key || i == 0 => out.push_str("\\ "),
+            '\t' => out.push_str("\\t"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\x0c' => out.push_str("\\f"),
+            '=' | ':' | '#' | '!' | '\\' => {
+                out.push('\\');
+                out.push(c);
+            }
+            ' '..='~' => out.push(c),
+            _ => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(out, "\\u{unit:04X}");
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn java_text_is_read_as_java_reads_it() {
+        let text = b"#Updated at 2026-11-23\n!x=y\n\na=1\n  b : two \n c\\ d\\:e=\\u00e9\\t\nlong=one,\\\n   two\nempty\nlast=\\";
+        let got: Vec<_> = Properties::parse(text).unwrap().entries;
+        let want = [
+            ("a", "1"),
+            ("b", "two "),
+            ("c d:e", "\u{e9}\t"),
+            ("long", "one,two"),
+            ("empty", ""),
+            ("last", ""),
+        ];
+        assert_eq!(got, want.map(|(k, v)| (k.to_owned(), v.to_owned())));
+    }
+
+    #[test]
+    fn text_is_written_as_java_writes_it() {
+        let properties: Properties =
+            [("hoodie.table.create.schema", "{\"type\":\"record\"}"), ("k k", " v \u{1F642}")]
+                .into_iter()
+                .collect();
+        let text = String::from_utf8(properties.to_bytes("comment")).unwrap();
+        assert_eq!(
+            text,
+            "#comment\nhoodie.table.create.schema={\"type\"\\:\"record\"}\nk\\ k=\\ v \\uD83D\\uDE42\n"
+        );
+    }
+
+    #[test]
+    fn a_broken_escape_names_its_line() {
+        let error = Properties::parse(b"a=1\nb=\\u12").unwrap_err();
+        assert_eq!(error, PropertiesError { line: 2, escape: "\\u12".into() });
+    }
+
+    #[test]
+    fn a_later_entry_wins_and_keeps_the_first_place() {
+        let properties = Properties::parse(b"a=1\nb=2\na=3").unwrap();
+        assert_eq!(properties.iter().collect::<Vec<_>>(), [("a", "3"), ("b", "2")]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_entries_round_trip(entries in prop::collection::hash_map("\\PC{1,12}", "\\PC{0,20}|[\\n\\t =:\\\\]{0,6}", 0..8)) {
+            let properties: Properties = entries.into_iter().collect();
+            prop_assert_eq!(Properties::parse(&properties.to_bytes("x\ny")).unwrap(), properties);
+        }
+
+        #[test]
+        fn parsing_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Properties::parse(&bytes);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Lakebed writes and maintains Apache Hudi tables with no JVM.

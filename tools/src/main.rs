@@ -1,0 +1,3 @@
+//! Lakebed's workshop.
+
+fn main() {}
