@@ -8,10 +8,13 @@
 //! | module | value | Hudi's home of it |
 //! |---|---|---|
 //! | [`properties`] | text of `hoodie.properties` | `java.util.Properties` |
-//! | [`table_config`] | its typed meaning | `HoodieTableConfig` |
 //! | [`instant`] | instant times and their zone | `HoodieInstantTimeGenerator` |
 //! | [`timeline_file`] | names under `.hoodie/timeline` | `InstantFileNameGeneratorV1/V2` |
 //! | [`file_name`] | base files, log files, markers | `FSUtils` |
+//! | [`record_key`], [`value_text`] | record keys from columns | `KeyGenUtils` |
+//! | [`partition_path`], [`date_pattern`] | partition paths from columns | `KeyGenUtils`, `TimestampBasedAvroKeyGenerator` |
+//! | [`bucket`] | the bucket of a record key | `BucketIdentifier` |
+//! | [`base_file`], [`bloom`] | a base file's footer | `HoodieAvroWriteSupport` |
 //!
 //! # Rules
 //! * Bytes from outside never panic and never allocate more than their own size times a
@@ -21,7 +24,14 @@
 
 #![warn(clippy::indexing_slicing)]
 
+pub mod base_file;
+pub mod bloom;
+pub mod bucket;
+pub mod date_pattern;
 pub mod file_name;
 pub mod instant;
+pub mod partition_path;
 pub mod properties;
+pub mod record_key;
 pub mod timeline_file;
+pub mod value_text;
