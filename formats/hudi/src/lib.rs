@@ -8,12 +8,14 @@
 //! | module | value | Hudi's home of it |
 //! |---|---|---|
 //! | [`properties`] | text of `hoodie.properties` | `java.util.Properties` |
+//! | [`table_config`] | its typed meaning | `HoodieTableConfig` |
 //! | [`instant`] | instant times and their zone | `HoodieInstantTimeGenerator` |
 //! | [`timeline_file`] | names under `.hoodie/timeline` | `InstantFileNameGeneratorV1/V2` |
 //! | [`file_name`] | base files, log files, markers | `FSUtils` |
 //! | [`record_key`], [`value_text`] | record keys from columns | `KeyGenUtils` |
 //! | [`partition_path`], [`date_pattern`] | partition paths from columns | `KeyGenUtils`, `TimestampBasedAvroKeyGenerator` |
 //! | [`bucket`] | the bucket of a record key | `BucketIdentifier` |
+//! | [`schema`] | Avro JSON, Arrow and how schemas grow | `TableSchemaResolver` |
 //! | [`base_file`], [`bloom`] | a base file's footer | `HoodieAvroWriteSupport` |
 //!
 //! # Rules
@@ -33,5 +35,7 @@ pub mod instant;
 pub mod partition_path;
 pub mod properties;
 pub mod record_key;
+pub mod schema;
+pub mod table_config;
 pub mod timeline_file;
 pub mod value_text;
