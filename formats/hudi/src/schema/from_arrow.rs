@@ -136,7 +136,7 @@ fn avro(data_type: &DataType, name: &str, namespace: &str) -> Result<Value, Sche
         DataType::List(item) => json!({ "type": "array", "items": optional(item)? }),
         DataType::Map(entries, _) => match entries.data_type() {
             DataType::Struct(fields) if fields.len() == 2 => {
-                let value = fields.iter().nth(1).map(|value| optional(value)).transpose()?;
+                let value = fields.get(1).map(|value| optional(value)).transpose()?;
                 json!({ "type": "map", "values": value })
             }
             _ => return Err(unknown(data_type, name)),

@@ -87,7 +87,7 @@ fn extend_avro(avro: &Value, old: &Fields, new: &Fields) -> Result<Value, Schema
     let Some(fields) = extended.get_mut("fields").and_then(Value::as_array_mut) else {
         return Err(SchemaError::Broken { what: "expected a record with fields".into() });
     };
-    let unchanged = |i: usize| old.iter().nth(i) == new.iter().nth(i);
+    let unchanged = |i: usize| old.get(i) == new.get(i);
     let kept: Vec<Value> = fields
         .drain(..)
         .map(Some)

@@ -108,7 +108,7 @@ fn a_new_table_reads_back_as_it_was_meant() {
     let config = TableConfig::from_properties(new.to_properties()).unwrap();
     assert_eq!(config.bucket_index, new.bucket_index);
     assert_eq!(config.partial_update, new.partial_update);
-    assert_eq!(config.record_key, Some(RecordKeyRule::Composite(new.record_key_fields.clone())));
+    assert_eq!(config.record_key, Some(RecordKeyRule::Composite(new.record_key_fields)));
     assert_eq!(config.zone, DeclaredZone::Utc);
     let bytes = config.properties.to_bytes("created");
     assert_eq!(Properties::parse(&bytes).unwrap(), config.properties);
