@@ -1,1 +1,4 @@
 //! Lakebed writes and maintains Apache Hudi tables with no JVM.
+
+pub mod merge;
+pub mod table;

@@ -1,0 +1,380 @@
+//! Step one: all log records of a key become one entry.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::interleave;
+use arrow::datatypes::DataType;
+
+use super::key_table::KeyTable;
+use super::ordering::EntryOrdering;
+use super::{Deleted, Fill, LogRecords, MergeColumns, MergeError, MergeRules};
+use crate::table::conform;
+
+const NONE: u32 = u32::MAX;
+
+/// The log records of a slice, folded as far as they have come.
+#[derive(Debug)]
+pub(super) struct Fold {
+    columns: Arc<MergeColumns>,
+    rules: Arc<MergeRules>,
+    keys: KeyTable,
+    entries: Vec<Entry>,
+    batches: Vec<LogBatch>,
+    /// Rows that fill what the rows before them leave open: links of [`Entry::fill`] lists.
+    links: Vec<Link>,
+    /// A partial block has come: from now on columns are filled by presence.
+    partial: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    ordering: EntryOrdering,
+    deleted: bool,
+    row: RowRef,
+    /// First and last link of the rows that fill this one, in order of precedence.
+    fill: Option<(u32, u32)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct RowRef {
+    batch: u32,
+    row: u32,
+}
+
+#[derive(Debug)]
+struct Link {
+    row: RowRef,
+    next: u32,
+}
+
+#[derive(Debug)]
+struct LogBatch {
+    rows: RecordBatch,
+    present: Presence,
+}
+
+/// Which values a row really has.
+#[derive(Debug, Clone)]
+enum Presence {
+    /// All of them.
+    All,
+    /// Those of some columns.
+    Columns(Arc<[bool]>),
+    /// By row: columns without a mask are there.
+    Masks(Vec<Option<BooleanBuffer>>),
+}
+
+impl Presence {
+    fn has(&self, column: usize, row: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Columns(columns) => columns.get(column).copied().unwrap_or(true),
+            Self::Masks(masks) => masks.get(column).is_none_or(|m| m.as_ref().is_none_or(|m| m.value(row))),
+        }
+    }
+}
+
+/// What was folded: an entry per key, with its row.
+#[derive(Debug)]
+pub(super) struct Folded {
+    pub(super) keys: KeyTable,
+    pub(super) entries: Vec<FoldedEntry>,
+    /// The rows of the entries that are no deletes, in the order of their first arrival.
+    pub(super) rows: RecordBatch,
+    /// For each column the rows that leave it to the base row; `None` where none does.
+    pub(super) open: Vec<Option<BooleanBuffer>>,
+    /// How base rows that stay are filled: they have all columns, so not by presence.
+    pub(super) base_fill: Fill,
+}
+
+/// What the logs say of a key.
+#[derive(Debug)]
+pub(super) struct FoldedEntry {
+    pub(super) ordering: EntryOrdering,
+    /// The row in [`Folded::rows`]; `None` for a delete.
+    pub(super) row: Option<u32>,
+}
+
+impl Fold {
+    pub(super) fn new(columns: Arc<MergeColumns>, rules: Arc<MergeRules>) -> Self {
+        Self {
+            columns,
+            rules,
+            keys: KeyTable::new(),
+            entries: Vec::new(),
+            batches: Vec::new(),
+            links: Vec::new(),
+            partial: false,
+        }
+    }
+
+    /// Takes the next piece of the logs.
+    pub(super) fn push(&mut self, records: &LogRecords) -> Result<(), MergeError> {
+        match records {
+            LogRecords::Rows { batch, partial } => self.push_rows(batch, *partial),
+            LogRecords::Deletes(deletes) => deletes.iter().try_for_each(|delete| self.push_delete(delete)),
+        }
+    }
+
+    fn push_rows(&mut self, batch: &RecordBatch, partial: bool) -> Result<(), MergeError> {
+        if partial && !self.partial {
+            // What was filled under the table's own mode must not be filled again by presence.
+            self.compact()?;
+            self.partial = true;
+        }
+        let schema = self.columns.read_schema().clone();
+        let present = if partial {
+            let has = |field: &Arc<arrow::datatypes::Field>| batch.column_by_name(field.name()).is_some();
+            Presence::Columns(schema.fields().iter().map(has).collect())
+        } else {
+            Presence::All
+        };
+        let rows = conform(batch, &schema)?;
+        let columns = self.columns.clone();
+        let keys = columns.keys(&rows, "log block")?;
+        let ordering = columns.ordering(&rows)?;
+        let deleted = columns.deleted(&rows)?;
+        let number = self.batches.len() as u32;
+        self.batches.push(LogBatch { rows: rows.clone(), present });
+        for row in 0..rows.num_rows() {
+            let incoming = Entry {
+                ordering: ordering.get(row),
+                deleted: deleted.as_ref().is_some_and(|flags| flags.value(row)),
+                row: RowRef { batch: number, row: row as u32 },
+                fill: None,
+            };
+            let (entry, is_new) = self.keys.insert(keys.value(row));
+            if is_new {
+                self.entries.push(incoming);
+            } else {
+                self.merge(entry, incoming)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a later row of a key over its entry.
+    fn merge(&mut self, number: u32, incoming: Entry) -> Result<(), MergeError> {
+        let fills = self.partial || self.rules.fill != Fill::Nothing;
+        let event_time = self.rules.event_time();
+        let Self { keys, entries, links, .. } = self;
+        let Some(entry) = entries.get_mut(number as usize) else { return Ok(()) };
+        let unconditional = |e: &Entry| e.deleted && e.ordering.is_commit_time();
+        let incoming_stays = if !event_time || unconditional(entry) || unconditional(&incoming) {
+            true
+        } else {
+            let order = incoming.ordering.compare(&entry.ordering);
+            order.map_err(|source| MergeError::Ordering { record_key: keys.key(number).to_owned(), source })?.is_ge()
+        };
+        let fill = fills && !entry.deleted && !incoming.deleted;
+        match (incoming_stays, fill) {
+            (true, true) => entry.put_before(incoming, links),
+            (true, false) => *entry = incoming,
+            (false, true) => entry.put_behind(incoming.row, links),
+            (false, false) => {}
+        }
+        Ok(())
+    }
+
+    fn push_delete(&mut self, delete: &Deleted) -> Result<(), MergeError> {
+        let tombstone = Entry {
+            ordering: delete.ordering.clone().into(),
+            deleted: true,
+            row: RowRef { batch: NONE, row: NONE },
+            fill: None,
+        };
+        let (number, is_new) = self.keys.insert(&delete.record_key);
+        if is_new {
+            self.entries.push(tombstone);
+            return Ok(());
+        }
+        let event_time = self.rules.event_time();
+        let Some(entry) = self.entries.get_mut(number as usize) else { return Ok(()) };
+        let entry_stays = event_time
+            && (entry.deleted && entry.ordering.is_commit_time()
+                || !tombstone.ordering.is_commit_time()
+                    && entry.ordering.is_same_class(&tombstone.ordering)
+                    && entry
+                        .ordering
+                        .compare(&tombstone.ordering)
+                        .map_err(|source| MergeError::Ordering { record_key: delete.record_key.clone(), source })?
+                        .is_gt());
+        if !entry_stays {
+            *entry = tombstone;
+        }
+        Ok(())
+    }
+
+    /// Bytes of memory in use. Batches that share buffers count each.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.batches.iter().map(|b| b.rows.get_array_memory_size()).sum::<usize>()
+            + self.keys.memory_bytes()
+            + self.entries.capacity() * size_of::<Entry>()
+            + self.links.capacity() * size_of::<Link>()
+    }
+
+    /// Ends the fold.
+    pub(super) fn finish(mut self) -> Result<Folded, MergeError> {
+        self.compact()?;
+        let open = (0..self.columns.read_schema().fields().len()).map(|c| self.open_rows(c)).collect();
+        let rows = match self.batches.pop() {
+            Some(batch) => batch.rows,
+            None => RecordBatch::new_empty(self.columns.read_schema().clone()),
+        };
+        let base_fill = if self.partial { Fill::Nothing } else { self.rules.fill.clone() };
+        let entries = self.entries.into_iter();
+        let entries = entries
+            .map(|e| FoldedEntry { ordering: e.ordering, row: (!e.deleted).then_some(e.row.row) })
+            .collect();
+        Ok(Folded { keys: self.keys, entries, rows, open, base_fill })
+    }
+
+    /// Which rows of the one compacted batch leave `column` to the base row.
+    fn open_rows(&self, column: usize) -> Option<BooleanBuffer> {
+        let batch = self.batches.first()?;
+        if self.partial {
+            return match &batch.present {
+                Presence::Masks(masks) => masks.get(column)?.as_ref().map(|mask| !mask),
+                Presence::All | Presence::Columns(_) => None,
+            };
+        }
+        let values = batch.rows.column(column);
+        has_no_value(values, &self.rules.fill)
+    }
+
+    /// Brings the rows of all entries into one batch, in the order of their first arrival, each
+    /// filled from the rows behind it. Rows that lost are let go.
+    fn compact(&mut self) -> Result<(), MergeError> {
+        let live: Vec<usize> = (0..self.entries.len())
+            .filter(|n| self.entries.get(*n).is_some_and(|entry| !entry.deleted))
+            .collect();
+        let batch = match self.only_batch(&live) {
+            Some(batch) => batch,
+            None => self.gather(&live)?,
+        };
+        self.batches = vec![batch];
+        self.links = Vec::new();
+        for (row, number) in live.into_iter().enumerate() {
+            if let Some(entry) = self.entries.get_mut(number) {
+                entry.row = RowRef { batch: 0, row: row as u32 };
+                entry.fill = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// The one batch there is, if its rows are the entries' already.
+    fn only_batch(&mut self, live: &[usize]) -> Option<LogBatch> {
+        let [batch] = self.batches.as_slice() else { return None };
+        let fits = live.len() == batch.rows.num_rows()
+            && !matches!(batch.present, Presence::Columns(_))
+            && live.iter().enumerate().all(|(row, number)| {
+                self.entries.get(*number).is_some_and(|e| e.row.row == row as u32 && e.fill.is_none())
+            });
+        if fits { self.batches.pop() } else { None }
+    }
+
+    fn gather(&self, live: &[usize]) -> Result<LogBatch, MergeError> {
+        let schema = self.columns.read_schema();
+        let mut columns = Vec::with_capacity(schema.fields().len());
+        let mut masks = Vec::with_capacity(schema.fields().len());
+        for (column, field) in schema.fields().iter().enumerate() {
+            let (values, mask) = self.gather_column(column, field.data_type(), live)?;
+            columns.push(values);
+            masks.push(mask);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(live.len()));
+        let rows = RecordBatch::try_new_with_options(schema.clone(), columns, &options)?;
+        let present = if self.partial { Presence::Masks(masks) } else { Presence::All };
+        Ok(LogBatch { rows, present })
+    }
+
+    fn gather_column(
+        &self,
+        column: usize,
+        data_type: &DataType,
+        live: &[usize],
+    ) -> Result<(ArrayRef, Option<BooleanBuffer>), MergeError> {
+        if live.is_empty() {
+            return Ok((arrow::array::new_empty_array(data_type), None));
+        }
+        let arrays: Vec<&dyn Array> = self.batches.iter().map(|b| b.rows.column(column).as_ref()).collect();
+        let open: Vec<Option<BooleanBuffer>> = match (&self.rules.fill, self.partial) {
+            (Fill::Nothing, _) | (_, true) => vec![None; arrays.len()],
+            (fill, false) => self.batches.iter().map(|b| has_no_value(b.rows.column(column), fill)).collect(),
+        };
+        let has_value = |at: RowRef| {
+            let (batch, row) = (at.batch as usize, at.row as usize);
+            let present = self.batches.get(batch).is_none_or(|b| b.present.has(column, row));
+            present && open.get(batch).is_none_or(|o| o.as_ref().is_none_or(|o| !o.value(row)))
+        };
+        let mut mask = self.partial.then(|| Vec::with_capacity(live.len()));
+        let mut indices = Vec::with_capacity(live.len());
+        for entry in live.iter().filter_map(|number| self.entries.get(*number)) {
+            let found = self.versions(entry).find(|at| has_value(*at));
+            if let Some(mask) = &mut mask {
+                mask.push(found.is_some());
+            }
+            let at = found.unwrap_or(entry.row);
+            indices.push((at.batch as usize, at.row as usize));
+        }
+        let mask = mask.filter(|mask| mask.contains(&false)).map(BooleanBuffer::from);
+        Ok((interleave(&arrays, &indices)?, mask))
+    }
+
+    /// The row of an entry, then those that fill it.
+    fn versions<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = RowRef> + 'a {
+        let mut next = entry.fill.map_or(NONE, |(first, _)| first);
+        let filling = std::iter::from_fn(move || {
+            let link = self.links.get(next as usize)?;
+            next = link.next;
+            Some(link.row)
+        });
+        std::iter::once(entry.row).chain(filling)
+    }
+}
+
+impl Entry {
+    /// `incoming` takes this entry's place and is filled from it.
+    fn put_before(&mut self, incoming: Self, links: &mut Vec<Link>) {
+        let link = links.len() as u32;
+        let (next, last) = self.fill.map_or((NONE, link), |(first, last)| (first, last));
+        links.push(Link { row: self.row, next });
+        *self = Self { fill: Some((link, last)), ..incoming };
+    }
+
+    /// `row` fills what this entry and the rows behind it leave open.
+    fn put_behind(&mut self, row: RowRef, links: &mut Vec<Link>) {
+        let link = links.len() as u32;
+        links.push(Link { row, next: NONE });
+        if let Some((_, last)) = self.fill
+            && let Some(last) = links.get_mut(last as usize)
+        {
+            last.next = link;
+        }
+        self.fill = Some((self.fill.map_or(link, |(first, _)| first), link));
+    }
+}
+
+/// The rows of a column that `fill` takes from another row.
+pub(super) fn has_no_value(values: &ArrayRef, fill: &Fill) -> Option<BooleanBuffer> {
+    match fill {
+        Fill::Nothing => None,
+        Fill::Nulls => {
+            let nulls = values.logical_nulls()?;
+            (nulls.null_count() > 0).then(|| !nulls.inner())
+        }
+        Fill::Marker(marker) => {
+            let marked: BooleanArray = match values.data_type() {
+                DataType::Utf8 => values.as_string::<i32>().iter().map(|v| Some(v == Some(marker))).collect(),
+                DataType::Binary => {
+                    values.as_binary::<i32>().iter().map(|v| Some(v == Some(marker.as_bytes()))).collect()
+                }
+                _ => return None,
+            };
+            (marked.true_count() > 0).then(|| marked.values().clone())
+        }
+    }
+}

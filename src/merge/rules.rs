@@ -1,0 +1,52 @@
+//! What a table says about merging, as far as it can be done without a JVM.
+
+use lakebed_hudi::table_config::{DeleteMarker, MergeMode, PartialUpdateMode, TableConfig};
+
+use super::MergeError;
+
+/// How the row that stays is filled from the other one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fill {
+    /// Not at all, but for the columns that partial blocks lack.
+    Nothing,
+    /// Null columns are.
+    Nulls,
+    /// Text and binary columns that hold this marker are.
+    Marker(String),
+}
+
+/// How two rows of one key become one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergeRules {
+    /// Ordering columns; empty where the later row always stays.
+    pub ordering_fields: Vec<String>,
+    /// How the row that stays is filled.
+    pub fill: Fill,
+    /// A column and value that mark deleted rows, besides `_hoodie_is_deleted`.
+    pub delete_marker: Option<DeleteMarker>,
+}
+
+impl MergeRules {
+    /// The rules of a table.
+    ///
+    /// # Errors
+    /// A merge mode that needs a JVM.
+    pub fn of(config: &TableConfig) -> Result<Self, MergeError> {
+        let ordering_fields = match &config.merge_mode {
+            MergeMode::CommitTime => Vec::new(),
+            MergeMode::EventTime => config.ordering_fields.clone(),
+            MergeMode::Custom(class) => return Err(MergeError::Custom { class: class.clone() }),
+        };
+        let fill = match &config.partial_update {
+            None | Some(PartialUpdateMode::FillUnavailable { marker: None }) => Fill::Nothing,
+            Some(PartialUpdateMode::IgnoreDefaults) => Fill::Nulls,
+            Some(PartialUpdateMode::FillUnavailable { marker: Some(marker) }) => Fill::Marker(marker.clone()),
+        };
+        Ok(Self { ordering_fields, fill, delete_marker: config.delete_marker.clone() })
+    }
+
+    /// Whether ordering values decide, and not arrival.
+    pub fn event_time(&self) -> bool {
+        !self.ordering_fields.is_empty()
+    }
+}
