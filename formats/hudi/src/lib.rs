@@ -12,6 +12,7 @@
 //! | [`instant`] | instant times and their zone | `HoodieInstantTimeGenerator` |
 //! | [`timeline_file`] | names under `.hoodie/timeline` | `InstantFileNameGeneratorV1/V2` |
 //! | [`file_name`] | base files, log files, markers | `FSUtils` |
+//! | [`ordering_value`] | what decides between two versions of a record | `OrderingValues` |
 //!
 //! # Rules
 //! * Bytes from outside never panic and never allocate more than their own size times a
@@ -23,5 +24,6 @@
 
 pub mod file_name;
 pub mod instant;
+pub mod ordering_value;
 pub mod properties;
 pub mod timeline_file;
