@@ -17,6 +17,7 @@
 //! | [`bucket`] | the bucket of a record key | `BucketIdentifier` |
 //! | [`schema`] | Avro JSON, Arrow and how schemas grow | `TableSchemaResolver` |
 //! | [`base_file`], [`bloom`] | a base file's footer | `HoodieAvroWriteSupport` |
+//! | [`ordering_value`] | what decides between two versions of a record | `OrderingValues` |
 //!
 //! # Rules
 //! * Bytes from outside never panic and never allocate more than their own size times a
@@ -32,6 +33,7 @@ pub mod bucket;
 pub mod date_pattern;
 pub mod file_name;
 pub mod instant;
+pub mod ordering_value;
 pub mod partition_path;
 pub mod properties;
 pub mod record_key;
