@@ -11,6 +11,7 @@
 //! | [`table_config`] | its typed meaning | `HoodieTableConfig` |
 //! | [`instant`] | instant times and their zone | `HoodieInstantTimeGenerator` |
 //! | [`timeline_file`] | names under `.hoodie/timeline` | `InstantFileNameGeneratorV1/V2` |
+//! | [`timeline_metadata`] | their content: commits, plans, results | `CommitMetadataSerDeV1/V2`, `hudi-common` `*.avsc` |
 //! | [`file_name`] | base files, log files, markers | `FSUtils` |
 //!
 //! # Rules
@@ -25,3 +26,4 @@ pub mod file_name;
 pub mod instant;
 pub mod properties;
 pub mod timeline_file;
+pub mod timeline_metadata;
