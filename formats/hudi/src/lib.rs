@@ -12,6 +12,7 @@
 //! | [`instant`] | instant times and their zone | `HoodieInstantTimeGenerator` |
 //! | [`timeline_file`] | names under `.hoodie/timeline` | `InstantFileNameGeneratorV1/V2` |
 //! | [`timeline_metadata`] | their content: commits, plans, results | `CommitMetadataSerDeV1/V2`, `hudi-common` `*.avsc` |
+//! | [`history`] | the archived timeline of layout 2 | `LSMTimeline`, `HoodieLSMTimelineManifest` |
 //! | [`file_name`] | base files, log files, markers | `FSUtils` |
 //!
 //! # Rules
@@ -23,6 +24,7 @@
 #![warn(clippy::indexing_slicing)]
 
 pub mod file_name;
+pub mod history;
 pub mod instant;
 pub mod properties;
 pub mod timeline_file;
