@@ -11,6 +11,8 @@
 //! | [`table_config`] | its typed meaning | `HoodieTableConfig` |
 //! | [`instant`] | instant times and their zone | `HoodieInstantTimeGenerator` |
 //! | [`timeline_file`] | names under `.hoodie/timeline` | `InstantFileNameGeneratorV1/V2` |
+//! | [`timeline_metadata`] | their content: commits, plans, results | `CommitMetadataSerDeV1/V2`, `hudi-common` `*.avsc` |
+//! | [`history`] | the archived timeline of layout 2 | `LSMTimeline`, `HoodieLSMTimelineManifest` |
 //! | [`file_name`] | base files, log files, markers | `FSUtils` |
 //! | [`record_key`], [`value_text`] | record keys from columns | `KeyGenUtils` |
 //! | [`partition_path`], [`date_pattern`] | partition paths from columns | `KeyGenUtils`, `TimestampBasedAvroKeyGenerator` |
@@ -32,6 +34,7 @@ pub mod bloom;
 pub mod bucket;
 pub mod date_pattern;
 pub mod file_name;
+pub mod history;
 pub mod instant;
 pub mod ordering_value;
 pub mod partition_path;
@@ -40,4 +43,5 @@ pub mod record_key;
 pub mod schema;
 pub mod table_config;
 pub mod timeline_file;
+pub mod timeline_metadata;
 pub mod value_text;

@@ -96,9 +96,7 @@ impl TableSchema {
         let mut avro: Value =
             serde_json::from_str(text).map_err(|error| SchemaError::Broken { what: error.to_string() })?;
         if let Some(fields) = avro.get_mut("fields").and_then(Value::as_array_mut) {
-            fields.retain(|field| {
-                !field.get("name").and_then(Value::as_str).is_some_and(is_meta_column)
-            });
+            fields.retain(|field| !field.get("name").and_then(Value::as_str).is_some_and(is_meta_column));
         }
         let arrow = Arc::new(from_avro::record(&avro)?);
         check_names(&arrow)?;

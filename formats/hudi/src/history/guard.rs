@@ -1,0 +1,177 @@
+//! What a Parquet file claims, checked before the Parquet library believes it.
+//!
+//! The library reserves memory for as many row groups as the footer declares and for as many
+//! bytes as a page header declares. Where the system refuses, the process ends, and no caller
+//! can catch that.
+
+/// The greatest page of a sane file; Hudi's writers cut pages at 1 MiB of ordinary rows.
+const PAGE_BYTES_MAX: usize = 64 << 20;
+
+/// What DEFLATE makes of bytes at most.
+const PAGE_RATIO_MAX: usize = 1032;
+
+const MAGIC: &[u8] = b"PAR1";
+const FOOTER_TAIL_BYTES: usize = 8;
+const DEPTH_MAX: u8 = 32;
+
+type Checked<T> = Result<T, &'static str>;
+
+/// Checks that no list of the footer claims more items than the footer has bytes.
+pub(super) fn check_footer(file: &[u8]) -> Checked<()> {
+    let (rest, tail) = file
+        .len()
+        .checked_sub(FOOTER_TAIL_BYTES)
+        .and_then(|at| file.split_at_checked(at))
+        .ok_or("it is too short for a footer")?;
+    let (len, magic) = tail.split_first_chunk::<4>().ok_or("it is too short for a footer")?;
+    if magic != MAGIC {
+        return Err("it does not end in \"PAR1\"");
+    }
+    let start = usize::try_from(u32::from_le_bytes(*len)).ok().and_then(|len| rest.len().checked_sub(len));
+    let footer = start.and_then(|at| rest.get(at..)).ok_or("its footer is longer than the file")?;
+    Thrift { rest: footer }.skip_struct(0)
+}
+
+/// Checks the page headers of one column chunk, and adds up what its pages hold unpacked.
+pub(super) fn check_pages(chunk: &[u8]) -> Checked<usize> {
+    let mut thrift = Thrift { rest: chunk };
+    let mut unpacked_bytes = 0_usize;
+    while !thrift.rest.is_empty() {
+        let (unpacked, packed) = thrift.page_header()?;
+        if unpacked > PAGE_BYTES_MAX.max(packed.saturating_mul(PAGE_RATIO_MAX)) {
+            return Err("a page claims to unpack to more than its bytes can hold");
+        }
+        thrift.take(packed)?;
+        unpacked_bytes = unpacked_bytes.saturating_add(unpacked);
+    }
+    Ok(unpacked_bytes)
+}
+
+/// A position in Thrift's compact encoding.
+struct Thrift<'a> {
+    rest: &'a [u8],
+}
+
+const CUT: &str = "it ends within a header";
+
+impl<'a> Thrift<'a> {
+    fn take(&mut self, len: usize) -> Checked<&'a [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(len).ok_or(CUT)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn byte(&mut self) -> Checked<u8> {
+        let (byte, rest) = self.rest.split_first().ok_or(CUT)?;
+        self.rest = rest;
+        Ok(*byte)
+    }
+
+    fn varint(&mut self) -> Checked<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err("a header holds a number that is too long")
+    }
+
+    /// A length or count that the bytes left can bear.
+    fn len(&mut self) -> Checked<usize> {
+        let len = self.varint()?;
+        usize::try_from(len)
+            .ok()
+            .filter(|len| *len <= self.rest.len())
+            .ok_or("a header claims more than there are bytes")
+    }
+
+    /// The next field's number and type; `None` at the end of the struct.
+    fn field(&mut self, last: i64) -> Checked<Option<(i64, u8)>> {
+        let head = self.byte()?;
+        if head == 0 {
+            return Ok(None);
+        }
+        let number = match head >> 4 {
+            0 => self.int()?,
+            step => last + i64::from(step),
+        };
+        Ok(Some((number, head & 0x0f)))
+    }
+
+    fn int(&mut self) -> Checked<i64> {
+        let bits = self.varint()?;
+        Ok((bits >> 1).cast_signed() ^ -(bits & 1).cast_signed())
+    }
+
+    /// The sizes, unpacked and packed, of the page behind a header.
+    fn page_header(&mut self) -> Checked<(usize, usize)> {
+        const I32: u8 = 5;
+        let (mut last, mut unpacked, mut packed) = (0, None, None);
+        while let Some((number, kind)) = self.field(last)? {
+            match (number, kind) {
+                (2, I32) => unpacked = usize::try_from(self.int()?).ok(),
+                (3, I32) => packed = usize::try_from(self.int()?).ok(),
+                _ => self.skip(kind, 0)?,
+            }
+            last = number;
+        }
+        unpacked.zip(packed).ok_or("a page header says no size")
+    }
+
+    fn skip_struct(&mut self, depth: u8) -> Checked<()> {
+        if depth == DEPTH_MAX {
+            return Err("a header nests too deep");
+        }
+        let mut last = 0;
+        while let Some((number, kind)) = self.field(last)? {
+            self.skip(kind, depth)?;
+            last = number;
+        }
+        Ok(())
+    }
+
+    /// Passes over a field's value; whether a boolean is true stands in its type.
+    fn skip(&mut self, kind: u8, depth: u8) -> Checked<()> {
+        match kind {
+            1 | 2 => Ok(()),
+            3 => self.take(1).map(drop),
+            4..=6 => self.varint().map(drop),
+            7 => self.take(8).map(drop),
+            8 => self.len().and_then(|len| self.take(len)).map(drop),
+            9 | 10 => self.skip_list(depth + 1),
+            11 => self.skip_map(depth + 1),
+            12 => self.skip_struct(depth + 1),
+            13 => self.take(16).map(drop),
+            _ => Err("a header holds a value of no known type"),
+        }
+    }
+
+    fn skip_list(&mut self, depth: u8) -> Checked<()> {
+        let head = self.byte()?;
+        let count = match usize::from(head >> 4) {
+            15 => self.len()?,
+            count => count,
+        };
+        (0..count).try_for_each(|_| self.skip_item(head & 0x0f, depth))
+    }
+
+    fn skip_map(&mut self, depth: u8) -> Checked<()> {
+        let count = self.len()?;
+        let kinds = if count > 0 { self.byte()? } else { 0 };
+        (0..count).try_for_each(|_| {
+            self.skip_item(kinds >> 4, depth)?;
+            self.skip_item(kinds & 0x0f, depth)
+        })
+    }
+
+    /// Passes over an item of a list or map, where a boolean takes a byte.
+    fn skip_item(&mut self, kind: u8, depth: u8) -> Checked<()> {
+        if depth >= DEPTH_MAX {
+            return Err("a header nests too deep");
+        }
+        if matches!(kind, 1 | 2) { self.take(1).map(drop) } else { self.skip(kind, depth) }
+    }
+}

@@ -1,0 +1,278 @@
+//! Files by Java Hudi, made as `golden/timeline/README.md` says, arbitrary and hostile ones.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use parquet::arrow::arrow_writer::ArrowWriter;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use proptest::prelude::*;
+
+use super::*;
+use crate::instant::{InstantTime, TimelineZone};
+use crate::timeline_file::Action;
+use crate::timeline_metadata::{CleanerPlan, CommitMetadata, RequestedReplaceMetadata};
+
+const FIRST: &str = "20261123194347750_20261123194355762_0.parquet";
+const SECOND: &str = "20261123194356710_20261123194357621_0.parquet";
+
+fn golden(name: &str) -> Bytes {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/timeline/history");
+    std::fs::read(folder.join(name)).unwrap().into()
+}
+
+fn time(text: &str) -> InstantTime {
+    text.parse().unwrap()
+}
+
+#[test]
+fn names_round_trip_and_others_are_refused() {
+    let name: HistoryFileName = FIRST.parse().unwrap();
+    assert_eq!((name.min, name.max, name.level), (time("20261123194347750"), time("20261123194355762"), 0));
+    assert_eq!(name.to_string(), FIRST);
+    for other in [
+        "20261123194347750_20261123194355762.parquet",
+        "20261123194347750_20261123194355762_10.parquet",
+        "20261123194347750_20261123194355762_x.parquet",
+        "a_b_0.parquet",
+        "20261123194347750_20261123194355762_0.orc",
+        "manifest_1",
+    ] {
+        assert!(other.parse::<HistoryFileName>().is_err(), "{other}");
+    }
+}
+
+#[test]
+fn manifests_of_java_come_back_byte_for_byte() {
+    let one = HistoryManifest::from_json(&golden("manifest_1")).unwrap();
+    let two = HistoryManifest::from_json(&golden("manifest_2")).unwrap();
+    let entry =
+        |name: &str| HistoryFile { file_name: name.parse().unwrap(), file_len: golden(name).len() as u64 };
+    assert_eq!(one.files, [entry(FIRST)]);
+    assert_eq!(two.files, [entry(FIRST), entry(SECOND)]);
+    assert_eq!(one.to_json(), golden("manifest_1"));
+    assert_eq!(two.to_json(), golden("manifest_2"));
+}
+
+#[test]
+fn an_empty_manifest_is_no_files() {
+    assert_eq!(HistoryManifest::from_json(b""), Ok(HistoryManifest::default()));
+    let json = HistoryManifest::default().to_json();
+    assert_eq!(String::from_utf8_lossy(&json), "{\n  \"files\" : [ ]\n}");
+    assert_eq!(HistoryManifest::from_json(&json), Ok(HistoryManifest::default()));
+}
+
+#[test]
+fn manifests_of_another_form_are_refused() {
+    for text in [
+        "{",
+        "[]",
+        "[[]]",
+        "{}",
+        r#"{"files":[{"fileName":"x","fileLen":1}]}"#,
+        r#"{"files":[{"fileLen":1}]}"#,
+    ] {
+        assert!(
+            matches!(HistoryManifest::from_json(text.as_bytes()), Err(HistoryError::Manifest { .. })),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn snapshots_are_numbered() {
+    assert_eq!(parse_version(&golden(VERSION_FILE)), Ok(2));
+    assert_eq!(manifest_version(&manifest_name(17)), Some(17));
+    for name in ["manifest_", "manifest_+1", "manifest_1.tmp", "_version_", "manifest_99999999999"] {
+        assert_eq!(manifest_version(name), None, "{name}");
+    }
+    for text in ["", "1\n", "-1", "x"] {
+        assert!(parse_version(text.as_bytes()).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn archived_instants_of_java_are_read() {
+    let entries = read_entries(&golden(FIRST), HistoryColumns::All).unwrap();
+    let actions: Vec<&str> = entries.iter().map(|entry| entry.action.as_str()).collect();
+    let want =
+        "commit commit commit commit clean replacecommit replacecommit replacecommit clean commit commit";
+    assert_eq!(actions.join(" "), want);
+    let first = &entries[0];
+    assert_eq!((first.instant, first.completion), (time("20261123194347750"), time("20261123194348340")));
+    assert_eq!((first.plan.as_ref(), first.version), (None, HistoryEntry::VERSION));
+    assert!(CommitMetadata::from_bytes(first.metadata.as_ref().unwrap()).is_ok());
+    assert!(CleanerPlan::from_avro(entries[4].plan.as_ref().unwrap()).is_ok());
+    // A clustering keeps its plan, an overwrite its work profile.
+    assert!(RequestedReplaceMetadata::from_avro(entries[5].plan.as_ref().unwrap()).is_ok());
+    assert!(CommitMetadata::from_avro(entries[6].plan.as_ref().unwrap()).is_ok());
+}
+
+#[test]
+fn archived_metadata_is_the_file_itself() {
+    let entries = read_entries(&golden(FIRST), HistoryColumns::All).unwrap();
+    for (at, name) in [(2, "upsert.commit"), (4, "by_commits.clean"), (5, "clustering.replacecommit")] {
+        let file = golden(&format!("../copy_on_write/{name}"));
+        assert_eq!(entries[at].metadata.as_ref(), Some(&file), "{name}");
+    }
+}
+
+#[test]
+fn instants_can_be_read_without_their_content() {
+    let all = read_entries(&golden(FIRST), HistoryColumns::All).unwrap();
+    let bare = read_entries(&golden(FIRST), HistoryColumns::Instants).unwrap();
+    let strip = |entry| HistoryEntry { metadata: None, plan: None, ..entry };
+    assert_eq!(bare, all.into_iter().map(strip).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_written_has_the_columns_and_the_footer_of_java() {
+    let theirs = golden(FIRST);
+    let entries = read_entries(&theirs, HistoryColumns::All).unwrap();
+    let ours = Bytes::from(write_entries(&entries).unwrap());
+    assert_eq!(read_entries(&ours, HistoryColumns::All).unwrap(), entries);
+
+    let open = |bytes: &Bytes| SerializedFileReader::new(bytes.clone()).unwrap().metadata().clone();
+    let (ours, theirs) = (open(&ours), open(&theirs));
+    let (ours, theirs) = (&ours, &theirs);
+    assert_eq!(ours.file_metadata().schema(), theirs.file_metadata().schema());
+    let footer = |metadata: &parquet::file::metadata::ParquetMetaData| {
+        let mut pairs = metadata.file_metadata().key_value_metadata().unwrap().clone();
+        pairs.sort_by(|a, b| a.key.cmp(&b.key));
+        pairs
+    };
+    assert_eq!(footer(ours), footer(theirs));
+    assert_eq!(ours.num_row_groups(), 1);
+    for (a, b) in ours.row_group(0).columns().iter().zip(theirs.row_group(0).columns()) {
+        assert_eq!(std::mem::discriminant(&a.compression()), std::mem::discriminant(&b.compression()));
+    }
+}
+
+fn entry(instant: u32, action: usize, metadata: Option<Vec<u8>>, plan: Option<Vec<u8>>) -> HistoryEntry {
+    let instant = InstantTime::from_unix_millis(i64::from(instant) * 977, TimelineZone::Utc);
+    HistoryEntry {
+        instant,
+        completion: instant.successor(),
+        action: Action::ALL[action % Action::ALL.len()],
+        metadata: metadata.map(Bytes::from),
+        plan: plan.map(Bytes::from),
+        version: HistoryEntry::VERSION,
+    }
+}
+
+fn some_bytes() -> impl Strategy<Value = Option<Vec<u8>>> {
+    prop::option::of(prop::collection::vec(any::<u8>(), 0..200))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_entries_round_trip(
+        rows in prop::collection::vec((any::<u32>(), any::<usize>(), some_bytes(), some_bytes()), 0..60)
+    ) {
+        let entries: Vec<_> = rows.into_iter().map(|(i, a, m, p)| entry(i, a, m, p)).collect();
+        let file = Bytes::from(write_entries(&entries).unwrap());
+        prop_assert_eq!(read_entries(&file, HistoryColumns::All).unwrap(), entries);
+    }
+
+    #[test]
+    fn any_manifest_round_trips(files in prop::collection::vec((any::<u32>(), 0..10_u8, any::<u64>()), 0..5)) {
+        let files = files.into_iter().map(|(min, level, file_len)| {
+            let min = InstantTime::from_unix_millis(i64::from(min) * 977, TimelineZone::Utc);
+            HistoryFile { file_name: HistoryFileName { min, max: min.successor(), level }, file_len }
+        });
+        let manifest = HistoryManifest { files: files.collect() };
+        prop_assert_eq!(HistoryManifest::from_json(&manifest.to_json()), Ok(manifest));
+    }
+}
+
+#[test]
+fn nothing_that_was_cut_off_is_read() {
+    let file = golden(SECOND);
+    for end in 0..file.len() {
+        let cut = file.slice(..end);
+        assert!(
+            matches!(read_entries(&cut, HistoryColumns::All), Err(HistoryError::Parquet { .. })),
+            "{end}"
+        );
+    }
+}
+
+#[test]
+fn flipped_bits_never_panic() {
+    let file = golden(SECOND).to_vec();
+    for at in 0..file.len() {
+        for bit in [0, 3, 7] {
+            let mut flipped = file.clone();
+            flipped[at] ^= 1 << bit;
+            let _ = read_entries(&flipped.into(), HistoryColumns::All);
+        }
+    }
+}
+
+/// A footer in Thrift's compact encoding, with its length and magic.
+fn with_footer(body: &[u8], footer: &[u8]) -> Bytes {
+    let len = u32::try_from(footer.len()).unwrap();
+    [body, footer, &len.to_le_bytes(), b"PAR1"].concat().into()
+}
+
+#[test]
+fn a_footer_that_declares_row_groups_by_the_billion_is_refused_unread() {
+    // Field 4, a list of 2^31 - 1 structs.
+    let file = with_footer(b"PAR1", &[0x49, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07, 0x00]);
+    let error = read_entries(&file, HistoryColumns::All).unwrap_err();
+    assert!(error.to_string().contains("claims more than there are bytes"), "{error}");
+}
+
+#[test]
+fn a_footer_that_nests_without_end_is_refused() {
+    let file = with_footer(b"PAR1", &[0x1c; 100_000]);
+    let error = read_entries(&file, HistoryColumns::All).unwrap_err();
+    assert!(error.to_string().contains("nests too deep"), "{error}");
+}
+
+#[test]
+fn a_page_that_declares_gigabytes_is_refused_unread() {
+    // Fields 1 to 3: data page, unpacked 2^31 - 1, packed 1.
+    let page = [0x15, 0x00, 0x15, 0xfe, 0xff, 0xff, 0xff, 0x0f, 0x15, 0x02, 0x00, 0x00];
+    assert!(guard::check_pages(&page).is_err());
+    let sane = [0x15, 0x00, 0x15, 0x08, 0x15, 0x02, 0x00, 0x00];
+    assert_eq!(guard::check_pages(&sane), Ok(4));
+}
+
+#[test]
+fn a_dictionary_cannot_multiply_one_value() {
+    let big = vec![7; 200_000];
+    let entries: Vec<_> = (0..400).map(|i| entry(i, 0, Some(big.clone()), None)).collect();
+    let file = Bytes::from(write_entries(&entries).unwrap());
+    assert!(file.len() < 20_000, "{}", file.len());
+    let error = read_entries(&file, HistoryColumns::All).unwrap_err();
+    assert!(error.to_string().contains("more than its pages"), "{error}");
+    assert_eq!(read_entries(&file, HistoryColumns::Instants).unwrap().len(), 400);
+}
+
+#[test]
+fn files_with_other_columns_or_values_are_named() {
+    let text = |values: [&str; 1]| -> arrow::array::ArrayRef {
+        std::sync::Arc::new(arrow::array::StringArray::from_iter_values(values))
+    };
+    let file = |columns: Vec<(&str, arrow::array::ArrayRef)>| {
+        let batch = arrow::array::RecordBatch::try_from_iter(columns).unwrap();
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        Bytes::from(writer.into_inner().unwrap())
+    };
+    let odd = file(vec![("instantTime", text(["20260101000000000"]))]);
+    let error = read_entries(&odd, HistoryColumns::All).unwrap_err();
+    assert_eq!(error, HistoryError::Column { column: "completionTime", expected: "binary (string)" });
+
+    let bad = file(vec![
+        ("instantTime", text(["20260101000000000"])),
+        ("completionTime", text(["20260101000000000"])),
+        ("action", text(["teleport"])),
+        ("version", std::sync::Arc::new(arrow::array::Int32Array::from(vec![1]))),
+    ]);
+    let error = read_entries(&bad, HistoryColumns::Instants).unwrap_err();
+    let want = "row 0 of the archived instants: action is \"teleport\", expected an action of the timeline";
+    assert_eq!(error.to_string(), want);
+}
