@@ -1,4 +1,8 @@
 //! Lakebed writes and maintains Apache Hudi tables with no JVM.
 
+pub mod commit;
+pub mod environment;
 pub mod merge;
+pub mod storage;
 pub mod table;
+pub mod timeline;

@@ -80,7 +80,11 @@ impl Apply {
                 MergeError::Ordering { record_key: keys.value(base_row).to_owned(), source }
             })?;
             let fills = self.folded.base_fill != Fill::Nothing;
-            patches.extend(verdict.filter(|v| fills || !matches!(v, Verdict::Fill(_))).map(|verdict| Patch { base_row, verdict }));
+            patches.extend(
+                verdict
+                    .filter(|v| fills || !matches!(v, Verdict::Fill(_)))
+                    .map(|verdict| Patch { base_row, verdict }),
+            );
         }
         Ok(patches)
     }

@@ -36,7 +36,11 @@ impl MergeColumns {
     ///
     /// # Errors
     /// A column of the projection or the rules that the table does not have.
-    pub fn new(table: &Schema, projection: Option<&[String]>, rules: &MergeRules) -> Result<Self, MergeError> {
+    pub fn new(
+        table: &Schema,
+        projection: Option<&[String]>,
+        rules: &MergeRules,
+    ) -> Result<Self, MergeError> {
         let missing =
             |column: &str| MergeError::MissingColumn { column: column.to_owned(), place: "table schema" };
         let mut read: Vec<usize> = match projection {
@@ -61,8 +65,7 @@ impl MergeColumns {
             .iter()
             .map(|field| need(field).ok_or_else(|| missing(field)))
             .collect::<Result<_, _>>()?;
-        let is_boolean =
-            table.field_with_name(IS_DELETED).is_ok_and(|f| *f.data_type() == DataType::Boolean);
+        let is_boolean = table.field_with_name(IS_DELETED).is_ok_and(|f| *f.data_type() == DataType::Boolean);
         let mut deletes = Vec::new();
         deletes.extend(is_boolean.then(|| need(IS_DELETED)).flatten().map(DeleteColumn::Flag));
         deletes.extend(need(OPERATION).map(DeleteColumn::Operation));

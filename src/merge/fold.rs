@@ -166,7 +166,9 @@ impl Fold {
             true
         } else {
             let order = incoming.ordering.compare(&entry.ordering);
-            order.map_err(|source| MergeError::Ordering { record_key: keys.key(number).to_owned(), source })?.is_ge()
+            order
+                .map_err(|source| MergeError::Ordering { record_key: keys.key(number).to_owned(), source })?
+                .is_ge()
         };
         let fill = fills && !entry.deleted && !incoming.deleted;
         match (incoming_stays, fill) {
@@ -199,7 +201,10 @@ impl Fold {
                     && entry
                         .ordering
                         .compare(&tombstone.ordering)
-                        .map_err(|source| MergeError::Ordering { record_key: delete.record_key.clone(), source })?
+                        .map_err(|source| MergeError::Ordering {
+                            record_key: delete.record_key.clone(),
+                            source,
+                        })?
                         .is_gt());
         if !entry_stays {
             *entry = tombstone;

@@ -75,7 +75,10 @@ mod tests {
     #[test]
     fn keys_are_numbered_by_first_arrival() {
         let mut table = KeyTable::new();
-        assert_eq!([table.insert("b"), table.insert(""), table.insert("b")], [(0, true), (1, true), (0, false)]);
+        assert_eq!(
+            [table.insert("b"), table.insert(""), table.insert("b")],
+            [(0, true), (1, true), (0, false)]
+        );
         assert_eq!((table.get("b"), table.get(""), table.get("a")), (Some(0), Some(1), None));
         assert_eq!((table.key(0), table.key(1), table.len()), ("b", "", 2));
         for i in 0..10_000 {

@@ -78,9 +78,13 @@ pub(super) enum RowOrdering {
 impl RowOrdering {
     pub(super) fn of(columns: &[ArrayRef]) -> Result<Self, OrderingError> {
         if let [column] = columns {
-            let longs = || Ok::<_, OrderingError>(cast(column, &DataType::Int64)?.as_primitive::<Int64Type>().clone());
+            let longs = || {
+                Ok::<_, OrderingError>(cast(column, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
+            };
             match OrderingClass::of(column.data_type())? {
-                OrderingClass::Integer if *column.data_type() != DataType::Date32 => return Ok(Self::Ints(longs()?)),
+                OrderingClass::Integer if *column.data_type() != DataType::Date32 => {
+                    return Ok(Self::Ints(longs()?));
+                }
                 OrderingClass::Long => return Ok(Self::Longs(longs()?)),
                 _ => {}
             }

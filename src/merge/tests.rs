@@ -49,7 +49,8 @@ fn batch(rows: &[Row]) -> RecordBatch {
     let a: StringArray = rows.iter().map(|r| r.a.as_ref()).collect();
     let b: Int64Array = rows.iter().map(|r| r.b).collect();
     let deleted: BooleanArray = rows.iter().map(|r| Some(r.deleted)).collect();
-    let columns: Vec<ArrayRef> = vec![Arc::new(keys), Arc::new(ts), Arc::new(a), Arc::new(b), Arc::new(deleted)];
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(keys), Arc::new(ts), Arc::new(a), Arc::new(b), Arc::new(deleted)];
     RecordBatch::try_new(Arc::new(schema()), columns).unwrap()
 }
 
@@ -138,13 +139,15 @@ impl Model<'_> {
             return high.clone();
         }
         let mut filled = high.clone();
-        let is_marker = |a: &Option<String>| matches!(&self.rules.fill, Fill::Marker(m) if a.as_ref() == Some(m));
+        let is_marker =
+            |a: &Option<String>| matches!(&self.rules.fill, Fill::Marker(m) if a.as_ref() == Some(m));
         let take_a = if self.partial {
             !high.has[0]
         } else {
             is_marker(&high.row.a) || self.rules.fill == Fill::Nulls && high.row.a.is_none()
         };
-        let take_b = if self.partial { !high.has[1] } else { self.rules.fill == Fill::Nulls && high.row.b.is_none() };
+        let take_b =
+            if self.partial { !high.has[1] } else { self.rules.fill == Fill::Nulls && high.row.b.is_none() };
         if take_a {
             filled.row.a = low.row.a.clone();
             filled.has[0] = low.has[0];
@@ -207,7 +210,8 @@ impl Model<'_> {
                 continue;
             };
             let full = Version { row: base.clone(), unconditional: false, has: [true, true] };
-            let merged = self.merge_rows(&Version { row: Row { deleted: false, ..base.clone() }, ..full }, &entry);
+            let merged =
+                self.merge_rows(&Version { row: Row { deleted: false, ..base.clone() }, ..full }, &entry);
             out.extend((!merged.row.deleted).then_some(merged.row));
         }
         out.extend(order.iter().filter_map(|key| entries.remove(key)).map(|v| v.row).filter(|r| !r.deleted));
@@ -305,8 +309,10 @@ fn only_the_columns_asked_for_come_out() {
         base: vec![row("k", 1, Some("x"), Some(1))],
         logs: vec![Piece::Rows(vec![row("k", 2, None, Some(2)), row("n", 1, None, Some(3))])],
     };
-    let got: Vec<_> = MergedRows::new(&slice, columns, Arc::new(rules)).unwrap().map(Result::unwrap).collect();
-    let got: Vec<i64> = got.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
+    let got: Vec<_> =
+        MergedRows::new(&slice, columns, Arc::new(rules)).unwrap().map(Result::unwrap).collect();
+    let got: Vec<i64> =
+        got.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
     assert_eq!(got, [2, 3]);
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Float64Array, ListArray, MapArray, RecordBatch, RecordBatchOptions, StructArray,
-    new_null_array,
+    Array, ArrayRef, AsArray, Float64Array, ListArray, MapArray, RecordBatch, RecordBatchOptions,
+    StructArray, new_null_array,
 };
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Fields, Float32Type, SchemaRef};
@@ -54,11 +54,13 @@ pub fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, C
         .map(|field| conform_column(batch.column_by_name(field.name()), field, rows, field.name()))
         .collect::<Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(|source| ConformError::Type {
-        column: "all columns".into(),
-        found: DataType::Struct(batch.schema_ref().fields().clone()),
-        expected: DataType::Struct(schema.fields().clone()),
-        source,
+    RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(|source| {
+        ConformError::Type {
+            column: "all columns".into(),
+            found: DataType::Struct(batch.schema_ref().fields().clone()),
+            expected: DataType::Struct(schema.fields().clone()),
+            source,
+        }
     })
 }
 
@@ -115,7 +117,9 @@ fn converts(from: &DataType, to: &DataType) -> bool {
     use DataType::*;
     match (from, to) {
         (Dictionary(_, values), to) => values.as_ref() == to || converts(values, to),
-        (Int8 | Int16 | UInt8 | UInt16, Int32) | (Int8 | Int16 | Int32 | UInt8 | UInt16 | UInt32, Int64) => true,
+        (Int8 | Int16 | UInt8 | UInt16, Int32) | (Int8 | Int16 | Int32 | UInt8 | UInt16 | UInt32, Int64) => {
+            true
+        }
         (Int8 | Int16 | Int32 | Int64, Float32 | Float64) => true,
         (Utf8View | LargeUtf8, Utf8) => true,
         (BinaryView | LargeBinary | FixedSizeBinary(_), Binary) => true,
@@ -149,7 +153,12 @@ fn conform_struct(array: &StructArray, fields: &Fields, path: &str) -> Result<Ar
     })
 }
 
-fn conform_map(array: &MapArray, entries: &Arc<Field>, sorted: bool, path: &str) -> Result<ArrayRef, ConformError> {
+fn conform_map(
+    array: &MapArray,
+    entries: &Arc<Field>,
+    sorted: bool,
+    path: &str,
+) -> Result<ArrayRef, ConformError> {
     let failed = |source| ConformError::Type {
         column: path.to_owned(),
         found: array.data_type().clone(),
@@ -221,20 +230,27 @@ mod tests {
         let to = schema(vec![list_of("a", DataType::Int64, "element")]);
         let empty = RecordBatch::new_empty(from.clone());
         assert_eq!(conform(&empty, &to).unwrap().schema(), to);
-        let nulls = RecordBatch::try_new(from.clone(), vec![new_null_array(from.field(0).data_type(), 3)]).unwrap();
+        let nulls =
+            RecordBatch::try_new(from.clone(), vec![new_null_array(from.field(0).data_type(), 3)]).unwrap();
         assert_eq!(conform(&nulls, &to).unwrap().num_rows(), 3);
     }
 
     #[test]
     fn what_does_not_fit_is_named() {
         let batch =
-            RecordBatch::try_from_iter([("a", Arc::new(Int32Array::from(vec![Some(1), None])) as ArrayRef)]).unwrap();
+            RecordBatch::try_from_iter([("a", Arc::new(Int32Array::from(vec![Some(1), None])) as ArrayRef)])
+                .unwrap();
         let required = schema(vec![Field::new("a", DataType::Int32, false)]);
-        assert!(matches!(conform(&batch, &required), Err(ConformError::Required { column, .. }) if column == "a"));
+        assert!(
+            matches!(conform(&batch, &required), Err(ConformError::Required { column, .. }) if column == "a")
+        );
         let missing = schema(vec![Field::new("b", DataType::Int32, false)]);
-        assert!(matches!(conform(&batch, &missing), Err(ConformError::Required { column, .. }) if column == "b"));
+        assert!(
+            matches!(conform(&batch, &missing), Err(ConformError::Required { column, .. }) if column == "b")
+        );
         let list = DataType::List(Arc::new(Field::new("element", DataType::Int32, true)));
-        let wrong = schema(vec![Field::new("a", DataType::Map(Arc::new(Field::new("x", list, true)), false), true)]);
+        let wrong =
+            schema(vec![Field::new("a", DataType::Map(Arc::new(Field::new("x", list, true)), false), true)]);
         assert!(matches!(conform(&batch, &wrong), Err(ConformError::Type { .. })));
     }
 }

@@ -1,5 +1,133 @@
 //! A table: what it declares and which files its rows are in.
 
 mod conform;
+mod features;
+mod file_group;
+pub mod properties;
+mod snapshot;
+mod staged;
+
+use std::sync::Arc;
+
+use lakebed_hudi::instant::{InstantTime, TimelineZone};
+use lakebed_hudi::schema::SchemaError;
+use lakebed_hudi::table_config::{DeclaredZone, NewTable, TableConfig};
+
+use crate::environment::Environment;
+use crate::storage::{Storage, StorageError, TablePath, TablePathError};
+use crate::timeline::{TimelineError, TimelineStore};
 
 pub use conform::{ConformError, conform};
+pub use features::Refusal;
+pub use file_group::{BaseFile, FileGroup, FileGroupId, FileSlice, LogFile, SliceRules, file_groups};
+pub use snapshot::TableSnapshot;
+pub(crate) use snapshot::{has_data_files, partition_folder};
+pub use staged::{
+    BucketTarget, ColumnRange, RowCounts, StagedFile, StagedFiles, StagedKind, WriteOperation, WriteTask,
+};
+
+/// Why a table could not be opened, created or looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// Its properties cannot be read.
+    #[error(transparent)]
+    Properties(#[from] properties::PropertiesFileError),
+    /// It uses what Lakebed does not support.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Its timeline cannot be read.
+    #[error(transparent)]
+    Timeline(#[from] TimelineError),
+    /// A path in its metadata leads out of it.
+    #[error(transparent)]
+    Path(#[from] TablePathError),
+    /// Its schema cannot be understood.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// Nothing in it says which columns it has.
+    #[error(
+        "table {uri} has no schema: no commit has one, nor have its properties (hoodie.table.create.schema)"
+    )]
+    NoSchema {
+        /// The table.
+        uri: String,
+    },
+    /// There is a table already.
+    #[error("there is a table at {uri} already: it was left as it is")]
+    Exists {
+        /// The place.
+        uri: String,
+    },
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// A table of which the properties were read.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Its files.
+    pub storage: Arc<dyn Storage>,
+    /// What its properties say.
+    pub config: TableConfig,
+    /// The zone of its instant times.
+    pub zone: TimelineZone,
+    /// The files of its timeline.
+    pub timeline: TimelineStore,
+    /// Time and ids.
+    pub environment: Environment,
+}
+
+impl Table {
+    /// Opens the table in `storage` for reading.
+    ///
+    /// `zone` is that of a table whose timeline is in LOCAL time; it is not used otherwise.
+    ///
+    /// # Errors
+    /// No table, or one that cannot be read without a JVM.
+    pub async fn open(
+        storage: Arc<dyn Storage>,
+        environment: &Environment,
+        zone: Option<TimelineZone>,
+    ) -> Result<Self, TableError> {
+        let config = properties::load(storage.as_ref()).await?;
+        features::check_readable(&config)?;
+        let zone = match config.zone {
+            DeclaredZone::Utc => TimelineZone::Utc,
+            DeclaredZone::Local => zone.unwrap_or_default(),
+        };
+        let timeline = TimelineStore::new(storage.clone(), &config)?;
+        Ok(Self { storage, config, zone, timeline, environment: environment.clone() })
+    }
+
+    /// Creates an empty table in `storage`: its properties and the folders that Hudi makes.
+    ///
+    /// # Errors
+    /// [`TableError::Exists`] if there is one; nothing is changed then.
+    pub async fn create(
+        storage: Arc<dyn Storage>,
+        environment: &Environment,
+        new: &NewTable,
+    ) -> Result<Self, TableError> {
+        match properties::create(storage.as_ref(), &new.to_properties()).await {
+            Err(StorageError::AlreadyExists { .. }) => {
+                return Err(TableError::Exists { uri: storage.uri().to_string() });
+            }
+            created => created?,
+        }
+        Self::open(storage, environment, None).await
+    }
+
+    /// The table as it is, or was as of the instant `as_of`.
+    ///
+    /// # Errors
+    /// A timeline that cannot be read.
+    pub async fn snapshot(&self, as_of: Option<InstantTime>) -> Result<TableSnapshot, TableError> {
+        TableSnapshot::load(self, as_of).await
+    }
+
+    /// The folder of Hudi's own files.
+    pub fn meta_folder() -> TablePath {
+        TablePath::literal(".hoodie")
+    }
+}

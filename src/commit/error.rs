@@ -1,0 +1,55 @@
+//! What can go wrong while the timeline is changed.
+
+use lakebed_hudi::timeline_metadata::MetadataError;
+
+use crate::storage::lock::LockError;
+use crate::storage::{StorageError, TablePath, TablePathError};
+use crate::table::TableError;
+use crate::timeline::TimelineError;
+
+/// What can go wrong while the timeline is changed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The table lock was not to be had, or was lost.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The timeline cannot be read.
+    #[error(transparent)]
+    Timeline(#[from] TimelineError),
+    /// The table cannot be read any more.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// Metadata cannot be encoded.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+    /// A path that leads out of the table.
+    #[error(transparent)]
+    Path(#[from] TablePathError),
+    /// Progress in a commit that cannot be understood.
+    #[error("{path}: lakebed.progress is not understood: {problem}")]
+    Progress {
+        /// The commit.
+        path: TablePath,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A pipeline's name cannot be a file name.
+    #[error(
+        "pipeline {name:?} has no usable name: expected 1 to 100 letters, digits, '-', '_' or '.', not starting with '.'"
+    )]
+    PipelineName {
+        /// The name.
+        name: String,
+    },
+    /// A completed file of this instant exists and is not what was to be published.
+    #[error(
+        "{path} exists with other content than was to be published: another process completed this instant"
+    )]
+    Foreign {
+        /// The completed file.
+        path: TablePath,
+    },
+}

@@ -1,0 +1,99 @@
+//! Signs of life of a write, so that others leave its files alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lakebed_hudi::instant::InstantTime;
+use tokio::task::JoinHandle;
+
+use super::CommitError;
+use crate::storage::{Storage, StorageError, TablePath};
+use crate::table::Table;
+
+fn folder() -> TablePath {
+    TablePath::literal(".hoodie/.heartbeat")
+}
+
+fn path(instant: InstantTime) -> Result<TablePath, CommitError> {
+    Ok(folder().join(instant.as_str())?)
+}
+
+/// A heartbeat: an empty file, written anew until it is stopped.
+///
+/// Dropping it stops the beating and leaves the file, which then expires as that of a dead writer.
+///
+/// Source: `HoodieHeartbeatClient`: only the file's time counts.
+#[derive(Debug)]
+pub struct Heartbeat {
+    storage: Arc<dyn Storage>,
+    path: TablePath,
+    task: JoinHandle<()>,
+}
+
+impl Heartbeat {
+    /// Writes the first beat of `instant` and goes on every `interval`.
+    pub(super) async fn start(
+        table: &Table,
+        instant: InstantTime,
+        interval: Duration,
+    ) -> Result<Self, CommitError> {
+        let (storage, path) = (table.storage.clone(), path(instant)?);
+        storage.put(&path, Bytes::new()).await?;
+        let task =
+            tokio::spawn(beat(storage.clone(), table.environment.clock.clone(), path.clone(), interval));
+        Ok(Self { storage, path, task })
+    }
+
+    /// Stops beating and removes the file.
+    ///
+    /// # Errors
+    /// Those of the storage; the file then expires by itself.
+    pub async fn stop(self) -> Result<(), StorageError> {
+        self.task.abort();
+        self.storage.delete(&self.path).await.map(|_| ())
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn beat(
+    storage: Arc<dyn Storage>,
+    clock: Arc<dyn crate::environment::Clock>,
+    path: TablePath,
+    interval: Duration,
+) {
+    loop {
+        clock.sleep(interval).await;
+        if let Err(error) = storage.put(&path, Bytes::new()).await {
+            tracing::warn!(%path, %error, "the heartbeat could not be renewed; trying again");
+        }
+    }
+}
+
+/// Whether the writer of `instant` counts as dead: its last beat is older than `expiry`, or it
+/// never beat.
+pub(super) async fn is_expired(
+    table: &Table,
+    instant: InstantTime,
+    expiry: Duration,
+) -> Result<bool, CommitError> {
+    match table.storage.stat(&path(instant)?).await {
+        Ok(entry) => {
+            let age = table.environment.clock.unix_millis().saturating_sub(entry.modified_unix_millis);
+            Ok(u128::try_from(age).unwrap_or_default() > expiry.as_millis())
+        }
+        Err(StorageError::NotFound { .. }) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes the heartbeat file of a dead writer.
+pub(super) async fn remove(table: &Table, instant: InstantTime) -> Result<(), CommitError> {
+    table.storage.delete(&path(instant)?).await?;
+    Ok(())
+}

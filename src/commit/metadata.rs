@@ -1,0 +1,84 @@
+//! From staged files to the metadata of a commit.
+
+use std::collections::BTreeMap;
+
+use lakebed_hudi::instant::InstantTime;
+use lakebed_hudi::timeline_metadata::{CommitMetadata, OperationType, RuntimeStats, WriteStat};
+
+use crate::table::{StagedFile, StagedFiles, StagedKind, WriteOperation};
+
+/// The metadata of a commit of `staged` at `instant`, with `extra_metadata`.
+///
+/// Source: `HoodieAppendHandle`, `HoodieCreateHandle` and `HoodieMergeHandle` for the conventions
+/// of their stats, table version 9.
+pub(super) fn commit_metadata(
+    instant: InstantTime,
+    operation: WriteOperation,
+    staged: &StagedFiles,
+    extra_metadata: BTreeMap<String, String>,
+) -> CommitMetadata {
+    let mut partition_to_write_stats: BTreeMap<String, Vec<WriteStat>> = BTreeMap::new();
+    for file in &staged.files {
+        let stats = partition_to_write_stats.entry(file.group.partition.clone()).or_default();
+        stats.push(write_stat(instant, file));
+    }
+    let overwrites =
+        matches!(operation, WriteOperation::InsertOverwrite | WriteOperation::InsertOverwriteTable);
+    let mut replaced: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    for group in &staged.replaced {
+        replaced.entry(group.partition.clone()).or_default().push(group.file_id.clone());
+    }
+    CommitMetadata {
+        partition_to_write_stats,
+        compacted: false,
+        extra_metadata,
+        version: None,
+        operation_type: Some(operation_type(operation)),
+        partition_to_replace_file_ids: overwrites.then_some(replaced),
+    }
+}
+
+fn operation_type(operation: WriteOperation) -> OperationType {
+    match operation {
+        WriteOperation::Upsert => OperationType::Upsert,
+        WriteOperation::Delete => OperationType::Delete,
+        WriteOperation::Insert => OperationType::Insert,
+        WriteOperation::InsertOverwrite => OperationType::InsertOverwrite,
+        WriteOperation::InsertOverwriteTable => OperationType::InsertOverwriteTable,
+    }
+}
+
+fn write_stat(instant: InstantTime, file: &StagedFile) -> WriteStat {
+    let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let common = WriteStat {
+        file_id: file.group.file_id.to_string(),
+        path: Some(file.path.to_string()),
+        partition_path: Some(file.group.partition.clone()),
+        num_writes: count(file.rows.written),
+        num_inserts: count(file.rows.inserted),
+        num_update_writes: count(file.rows.updated),
+        num_deletes: count(file.rows.deleted),
+        total_write_bytes: count(file.size_bytes),
+        file_size_in_bytes: count(file.size_bytes),
+        runtime_stats: Some(RuntimeStats::default()),
+        ..WriteStat::default()
+    };
+    match &file.kind {
+        StagedKind::Base { previous } => WriteStat {
+            prev_commit: match previous.as_deref().map(str::parse::<lakebed_hudi::file_name::BaseFileName>) {
+                Some(Ok(previous)) => previous.instant.to_string(),
+                _ => WriteStat::NULL_COMMIT.to_owned(),
+            },
+            prev_base_file: previous.clone(),
+            ..common
+        },
+        StagedKind::Log { base_file } => WriteStat {
+            prev_commit: instant.to_string(),
+            log_version: Some(1),
+            log_offset: Some(0),
+            base_file: Some(base_file.clone().unwrap_or_default()),
+            log_files: Some(vec![file.path.file_name().to_owned()]),
+            ..common
+        },
+    }
+}

@@ -1,0 +1,181 @@
+//! The only writer of the timeline.
+//!
+//! A write passes through here twice. [`Committer::begin`] takes an instant under the table lock
+//! and opens it (`.requested`, heartbeat, `.inflight`); writers then make files; and
+//! [`Committer::publish`], again under the lock, checks that nothing happened meanwhile that the
+//! write does not agree with, and puts the completed file, which makes everything visible at once.
+//!
+//! | step | on the timeline | lock |
+//! |---|---|---|
+//! | begin | `t.<action>.requested`, heartbeat of `t`, `t.<action>.inflight` | for the instant only |
+//! | files | markers below `.hoodie/.temp/t`, data files | no |
+//! | publish | `t_c.<action>` | from the checks to the put |
+//! | roll back | `r.rollback.*`; files of `t`, then its `.inflight` and `.requested`, go | for the decision |
+//!
+//! # Invariants
+//! * `.inflight` is there before the first data file, and a marker before each: so whoever rolls a
+//!   dead instant back finds all of its files.
+//! * Every new time is greater than all times on the timeline.
+//! * A completed file is never empty and never replaced.
+//! * Whether a put happened is found out by reading, never by trying another completion time.
+
+mod conflict;
+mod epoch;
+mod error;
+mod heartbeat;
+mod metadata;
+mod progress;
+mod publish;
+mod rollback;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lakebed_hudi::instant::InstantTime;
+use lakebed_hudi::timeline_file::{Action, TimelineFile};
+use lakebed_hudi::timeline_metadata::CommitMetadata;
+
+use crate::storage::lock::{LockGuard, TableLock};
+use crate::table::Table;
+use crate::timeline::Timeline;
+
+pub use epoch::Epoch;
+pub use error::CommitError;
+pub use heartbeat::Heartbeat;
+pub use progress::{PipelineProgress, Progress, SourceProgress};
+pub use publish::{Known, Outcome, Publication};
+pub(crate) use rollback::marker_folder;
+
+/// How commits are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommitOptions {
+    /// How long to wait for the table lock.
+    pub lock_wait: Duration,
+    /// By how much the clocks of the table's writers may differ
+    /// (`hoodie.time.generator.max_expected_clock_skew_ms`). Each new time waits for so long.
+    pub clock_skew: Duration,
+    /// How often a heartbeat is renewed (`hoodie.client.heartbeat.interval_in_ms`).
+    pub heartbeat_interval: Duration,
+    /// After how many missed heartbeats a writer is dead
+    /// (`hoodie.client.heartbeat.tolerable.misses`).
+    pub heartbeat_misses: u32,
+}
+
+impl Default for CommitOptions {
+    /// Hudi's defaults for a table that one process writes; others set `clock_skew` to 200 ms.
+    fn default() -> Self {
+        Self {
+            lock_wait: Duration::from_secs(60),
+            clock_skew: Duration::from_millis(1),
+            heartbeat_interval: Duration::from_secs(60),
+            heartbeat_misses: 2,
+        }
+    }
+}
+
+impl CommitOptions {
+    /// For how long a silent writer counts as alive.
+    pub fn heartbeat_expiry(&self) -> Duration {
+        self.heartbeat_interval * self.heartbeat_misses
+    }
+}
+
+/// An instant that was begun: files may be written under it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begun {
+    /// The instant.
+    pub instant: InstantTime,
+    /// The action it completes as.
+    pub action: Action,
+    /// The greatest time on the timeline before it.
+    pub snapshot_time: Option<InstantTime>,
+}
+
+/// Changes one table's timeline.
+#[derive(Debug, Clone)]
+pub struct Committer {
+    table: Table,
+    lock: Arc<TableLock>,
+    options: CommitOptions,
+}
+
+impl Committer {
+    /// Changes the timeline of `table` under `lock`.
+    pub fn new(table: Table, lock: TableLock, options: CommitOptions) -> Self {
+        Self { table, lock: Arc::new(lock), options }
+    }
+
+    /// The table.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The settings.
+    pub fn options(&self) -> &CommitOptions {
+        &self.options
+    }
+
+    /// Takes a new instant and opens it for `action`. `intent` goes into the inflight file: who
+    /// writes, so that a later run knows its own.
+    ///
+    /// # Errors
+    /// No lock in time; those of the storage. Nothing then needs to be undone.
+    pub async fn begin(
+        &self,
+        action: Action,
+        intent: &CommitMetadata,
+    ) -> Result<(Begun, Heartbeat), CommitError> {
+        let guard = self.lock.acquire(self.options.lock_wait).await?;
+        let begun = self.begin_locked(action).await;
+        let released = guard.release().await;
+        let begun = begun?;
+        released?;
+        let heartbeat = Heartbeat::start(&self.table, begun.instant, self.options.heartbeat_interval).await?;
+        let inflight = TimelineFile::inflight(begun.instant, action);
+        self.put(&inflight, intent.to_avro()?.into()).await?;
+        Ok((begun, heartbeat))
+    }
+
+    async fn begin_locked(&self, action: Action) -> Result<Begun, CommitError> {
+        let timeline = self.table.timeline.load().await?;
+        let instant = self.new_time(&timeline).await;
+        self.put(&TimelineFile::requested(instant, action), Bytes::new()).await?;
+        Ok(Begun { instant, action, snapshot_time: timeline.latest_time() })
+    }
+
+    /// A time greater than all on `timeline`, that no other writer's clock is still behind when
+    /// this returns. The caller holds the lock.
+    ///
+    /// Source: `HoodieInstantTimeGenerator`, `SkewAdjustingTimeGenerator`.
+    async fn new_time(&self, timeline: &Timeline) -> InstantTime {
+        let clock = &self.table.environment.clock;
+        let latest = timeline.latest_time();
+        loop {
+            let time = InstantTime::from_unix_millis(clock.unix_millis(), self.table.zone);
+            clock.sleep(self.options.clock_skew).await;
+            match latest {
+                Some(latest) if time <= latest => {
+                    tracing::debug!(%time, %latest, "the clock is behind the timeline; waiting");
+                    clock.sleep(self.behind(latest, time)).await;
+                }
+                _ => return time,
+            }
+        }
+    }
+
+    fn behind(&self, latest: InstantTime, time: InstantTime) -> Duration {
+        let millis = |t: InstantTime| t.to_unix_millis(self.table.zone).unwrap_or_default();
+        Duration::from_millis(u64::try_from(millis(latest) - millis(time)).unwrap_or_default() + 1)
+    }
+
+    async fn put(&self, file: &TimelineFile, bytes: Bytes) -> Result<(), CommitError> {
+        self.table.storage.put_if_absent(&self.table.timeline.path(file), bytes).await?;
+        Ok(())
+    }
+
+    /// Takes the table lock.
+    async fn locked(&self) -> Result<LockGuard, CommitError> {
+        Ok(self.lock.acquire(self.options.lock_wait).await?)
+    }
+}

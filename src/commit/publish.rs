@@ -1,0 +1,310 @@
+//! Making a write visible.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lakebed_hudi::instant::InstantTime;
+use lakebed_hudi::schema::TableSchema;
+use lakebed_hudi::timeline_file::{Action, State, TimelineFile};
+use lakebed_hudi::timeline_metadata::{CommitMetadata, CompactionPlan, RequestedReplaceMetadata};
+
+use super::conflict::{OtherKind, OtherWrite, conflict};
+use super::metadata::commit_metadata;
+use super::progress::{PROGRESS_KEY, PipelineProgress, Progress};
+use super::{Begun, CommitError, Committer, Epoch};
+use crate::storage::StorageError;
+use crate::storage::lock::LockGuard;
+use crate::table::{FileGroupId, StagedFiles, WriteOperation, properties};
+use crate::timeline::{Instant, Timeline, TimelineError};
+
+/// What became of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is visible.
+    Committed {
+        /// Its instant.
+        instant: InstantTime,
+        /// Since when it is visible.
+        completion: InstantTime,
+    },
+    /// It, or the same checkpoint under another instant, was visible already.
+    AlreadyCommitted {
+        /// The instant under which it is.
+        instant: InstantTime,
+    },
+    /// It does not agree with what others have done: write it anew on the table as it is now.
+    Conflicted {
+        /// With what.
+        reason: String,
+    },
+    /// It is not visible, and may be tried again as it is.
+    Retryable {
+        /// What stood in the way.
+        reason: String,
+    },
+    /// A newer run of the pipeline has taken over: this one must stop.
+    Fenced {
+        /// The epoch of that run.
+        by: u64,
+    },
+}
+
+/// A write that is ready to be seen.
+#[derive(Debug, Clone, Copy)]
+pub struct Publication<'a> {
+    /// Its instant.
+    pub begun: Begun,
+    /// What it does.
+    pub operation: WriteOperation,
+    /// Its files.
+    pub staged: &'a StagedFiles,
+    /// The schema of its rows.
+    pub schema: &'a TableSchema,
+    /// The run that writes.
+    pub epoch: &'a Epoch,
+    /// How far the pipeline has come with it.
+    pub progress: &'a PipelineProgress,
+    /// More extra metadata.
+    pub extra_metadata: &'a BTreeMap<String, String>,
+    /// Instants of the same run that were published since this one began: they agree with it.
+    pub siblings: &'a BTreeSet<InstantTime>,
+}
+
+/// What the commits up to some point say, so that each is read once.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// The progress of all pipelines.
+    pub progress: Progress,
+    /// The newest schema.
+    pub schema: Option<TableSchema>,
+    /// The instant that the progress was read from: it is gone after a restore.
+    source: Option<InstantTime>,
+    /// All commits that completed by then were read.
+    upto: Option<InstantTime>,
+}
+
+impl Committer {
+    /// Reads the commits that completed since `known` was read.
+    ///
+    /// # Errors
+    /// Commits that cannot be read or understood.
+    pub(super) async fn catch_up(&self, known: &mut Known, timeline: &Timeline) -> Result<(), CommitError> {
+        let mut news: Vec<&Instant> =
+            timeline.completed_writes().filter(|i| i.completion() > known.upto).collect();
+        news.sort_by_key(|instant| std::cmp::Reverse(instant.completion()));
+        known.upto = news.first().and_then(|newest| newest.completion()).or(known.upto);
+        let (mut schema, mut progress) = (None, None);
+        for instant in news {
+            if schema.is_some() && progress.is_some() {
+                break;
+            }
+            let metadata = self.table.timeline.commit_metadata(instant).await?;
+            if progress.is_none()
+                && let Some(text) = metadata.extra_metadata.get(PROGRESS_KEY)
+            {
+                progress = Some((self.read_progress(instant, text)?, instant.time));
+            }
+            let may_change = metadata.operation_type.as_ref().is_none_or(|o| o.may_change_schema());
+            if schema.is_none()
+                && let Some(text) = metadata.schema().filter(|_| may_change)
+            {
+                schema = Some(TableSchema::from_avro(text).map_err(crate::table::TableError::from)?);
+            }
+        }
+        if let Some((progress, source)) = progress {
+            (known.progress, known.source) = (progress, Some(source));
+        }
+        known.schema = schema.or(known.schema.take());
+        Ok(())
+    }
+
+    fn read_progress(&self, instant: &Instant, text: &str) -> Result<Progress, CommitError> {
+        let path = self.table.timeline.path(&instant.file());
+        Progress::from_json(text).map_err(|problem| CommitError::Progress { path, problem })
+    }
+
+    /// Makes a write visible, or says why not.
+    ///
+    /// Idempotent: publishing again what is visible already changes nothing.
+    ///
+    /// # Errors
+    /// Failures that leave it open whether the write is visible; publish it again to find out.
+    pub async fn publish(
+        &self,
+        publication: Publication<'_>,
+        known: &mut Known,
+    ) -> Result<Outcome, CommitError> {
+        let guard = match self.locked().await {
+            Ok(guard) => guard,
+            Err(CommitError::Lock(error)) => return Ok(Outcome::Retryable { reason: error.to_string() }),
+            Err(error) => return Err(error),
+        };
+        let outcome = self.publish_locked(&publication, known, &guard).await;
+        if let Err(error) = guard.release().await {
+            tracing::warn!(%error, "the table lock could not be released");
+        }
+        outcome
+    }
+
+    async fn publish_locked(
+        &self,
+        publication: &Publication<'_>,
+        known: &mut Known,
+        guard: &LockGuard,
+    ) -> Result<Outcome, CommitError> {
+        let Begun { instant, action, .. } = publication.begun;
+        if let Some(reason) = self.changed_properties().await? {
+            return Ok(Outcome::Conflicted { reason });
+        }
+        let timeline = self.table.timeline.load().await?;
+        match timeline.get(instant, action).map(|i| i.state) {
+            Some(State::Completed(_)) => return Ok(Outcome::AlreadyCommitted { instant }),
+            Some(State::Inflight) => {}
+            Some(State::Requested) | None => {
+                let reason =
+                    format!("instant {instant} has no inflight file any more: another writer rolled it back");
+                return Ok(Outcome::Conflicted { reason });
+            }
+        }
+        if let Some(by) = publication.epoch.fenced_by(&self.table).await? {
+            return Ok(Outcome::Fenced { by });
+        }
+        if let Some(source) = known.source
+            && !timeline.is_committed(source)
+        {
+            let reason = format!("commit {source} is gone: the table was restored to an earlier state");
+            return Ok(Outcome::Conflicted { reason });
+        }
+        self.catch_up(known, &timeline).await?;
+        let pipeline = &publication.epoch.pipeline;
+        if let Some(done) = known.progress.pipelines.get(pipeline)
+            && done.checkpoint >= publication.progress.checkpoint
+        {
+            return Ok(Outcome::AlreadyCommitted { instant: known.source.unwrap_or(instant) });
+        }
+        let others = self.others(publication, &timeline).await?;
+        let by_bucket = self.table.config.bucket_index.is_some();
+        if let Some(reason) = conflict(publication.operation, publication.staged, &others, by_bucket) {
+            return Ok(Outcome::Conflicted { reason });
+        }
+        let schema = match known
+            .schema
+            .as_ref()
+            .map_or(Ok(publication.schema.clone()), |s| s.superset(publication.schema))
+        {
+            Ok(schema) => schema,
+            Err(error) => return Ok(Outcome::Conflicted { reason: error.to_string() }),
+        };
+        let mut progress = known.progress.clone();
+        progress.pipelines.insert(pipeline.clone(), publication.progress.clone());
+        let mut extra = publication.extra_metadata.clone();
+        extra.insert(CommitMetadata::SCHEMA_KEY.to_owned(), schema.to_avro());
+        extra.insert(PROGRESS_KEY.to_owned(), progress.to_json());
+        let metadata = commit_metadata(instant, publication.operation, publication.staged, extra);
+        let completion = self.new_time(&timeline).await;
+        let file = TimelineFile::completed(instant, action, completion);
+        if let Err(error) = guard.check().await {
+            return Ok(Outcome::Retryable { reason: error.to_string() });
+        }
+        self.put_completed(&file, metadata.to_avro()?).await?;
+        *known = Known { progress, schema: Some(schema), source: Some(instant), upto: Some(completion) };
+        Ok(Outcome::Committed { instant, completion })
+    }
+
+    /// Puts the file that makes an instant visible; whether it is there is settled by reading it.
+    async fn put_completed(&self, file: &TimelineFile, bytes: Vec<u8>) -> Result<(), CommitError> {
+        let path = self.table.timeline.path(file);
+        let put = self.table.storage.put_if_absent(&path, bytes.clone().into()).await;
+        match put {
+            Ok(_) => Ok(()),
+            Err(StorageError::AlreadyExists { .. } | StorageError::Ambiguous { .. }) => {
+                let found = self.table.storage.get(&path, u64::MAX).await?;
+                if found.bytes == bytes { Ok(()) } else { Err(CommitError::Foreign { path }) }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Why the table is not the one that the write was made for, if its properties changed so.
+    async fn changed_properties(&self) -> Result<Option<String>, CommitError> {
+        let now =
+            properties::load(self.table.storage.as_ref()).await.map_err(crate::table::TableError::from)?;
+        let then = &self.table.config;
+        let changed = [
+            ("version", now.version != then.version),
+            ("type", now.table_type != then.table_type),
+            ("record key", now.record_key != then.record_key),
+            ("partitioning", now.partition_path != then.partition_path),
+            ("ordering", now.ordering_fields != then.ordering_fields || now.merge_mode != then.merge_mode),
+            ("partial update mode", now.partial_update != then.partial_update),
+            ("bucket index", now.bucket_index != then.bucket_index),
+            ("timeline zone", now.zone != then.zone),
+            ("metadata table", now.metadata_partitions() != then.metadata_partitions()),
+        ];
+        let changed = changed.iter().find(|(_, changed)| *changed);
+        Ok(changed.map(|(what, _)| format!("the table's {what} was changed in hoodie.properties")))
+    }
+
+    /// What others did since the write began, or plan to do.
+    async fn others(
+        &self,
+        publication: &Publication<'_>,
+        timeline: &Timeline,
+    ) -> Result<Vec<OtherWrite>, CommitError> {
+        let mut others = Vec::new();
+        let since = publication.begun.snapshot_time;
+        for instant in timeline.completed_writes() {
+            if instant.completion() <= since || publication.siblings.contains(&instant.time) {
+                continue;
+            }
+            others.extend(written(instant.time, &self.table.timeline.commit_metadata(instant).await?));
+        }
+        for instant in timeline.pending() {
+            others.extend(self.planned(instant).await?);
+        }
+        Ok(others)
+    }
+
+    /// The groups that a pending service is about to rewrite.
+    async fn planned(&self, instant: &Instant) -> Result<Option<OtherWrite>, CommitError> {
+        let file = TimelineFile::requested(instant.time, instant.requested_as);
+        let broken = |source| TimelineError::Metadata { path: self.table.timeline.path(&file), source };
+        let (kind, groups) = match instant.requested_as {
+            Action::Compaction | Action::LogCompaction => {
+                let plan =
+                    CompactionPlan::from_avro(&self.table.timeline.read(&file).await?).map_err(broken)?;
+                let groups = plan.operations.into_iter();
+                let group = |o: lakebed_hudi::timeline_metadata::CompactionOperation| FileGroupId {
+                    partition: o.partition_path,
+                    file_id: o.file_id,
+                };
+                (OtherKind::PendingCompaction, groups.map(group).collect())
+            }
+            Action::Clustering => {
+                let plan = RequestedReplaceMetadata::from_avro(&self.table.timeline.read(&file).await?)
+                    .map_err(broken)?;
+                let slices =
+                    plan.clustering_plan.into_iter().flat_map(|p| p.input_groups).flat_map(|g| g.slices);
+                let group = |s: lakebed_hudi::timeline_metadata::ClusteringSlice| FileGroupId {
+                    partition: s.partition_path,
+                    file_id: s.file_id,
+                };
+                (OtherKind::PendingClustering, slices.map(group).collect())
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(OtherWrite { instant: instant.time, kind, groups }))
+    }
+}
+
+/// What a completed commit touched.
+fn written(instant: InstantTime, metadata: &CommitMetadata) -> impl Iterator<Item = OtherWrite> + use<> {
+    let groups = metadata.write_stats().filter_map(|(partition, stat)| {
+        Some(FileGroupId { partition: partition.to_owned(), file_id: stat.group()? })
+    });
+    let written = OtherWrite { instant, kind: OtherKind::Written, groups: groups.collect() };
+    let replaced = metadata.partition_to_replace_file_ids.iter().flatten().flat_map(|(partition, ids)| {
+        ids.iter().map(|file_id| FileGroupId { partition: partition.clone(), file_id: file_id.clone() })
+    });
+    let replaced = OtherWrite { instant, kind: OtherKind::Replaced, groups: replaced.collect() };
+    [written, replaced].into_iter().filter(|other| !other.groups.is_empty())
+}

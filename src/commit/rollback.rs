@@ -1,0 +1,178 @@
+//! Undoing a write that will not be finished.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use lakebed_hudi::file_name::{DataFileName, MarkerKind};
+use lakebed_hudi::instant::InstantTime;
+use lakebed_hudi::timeline_file::{Action, TimelineFile};
+use lakebed_hudi::timeline_metadata::{
+    InstantInfo, RollbackMetadata, RollbackPartitionMetadata, RollbackPlan, RollbackRequest,
+};
+
+use super::{CommitError, Committer, heartbeat};
+use crate::storage::{StorageError, TablePath, TablePathError};
+use crate::timeline::{Instant, TimelineError};
+
+/// The folder of the markers of `instant`.
+pub(crate) fn marker_folder(instant: InstantTime) -> Result<TablePath, TablePathError> {
+    TablePath::literal(".hoodie/.temp").join(instant.as_str())
+}
+
+/// The lists of markers that Hudi's timeline server keeps instead of one file each.
+const SERVER_MARKERS: &str = "MARKERS";
+const MAX_MARKERS_BYTES: u64 = 256 << 20;
+
+impl Committer {
+    /// Rolls the pending instant `target` back: its files go, then it leaves the timeline.
+    ///
+    /// Every step may be repeated: a rollback that was cut off is found on the timeline and
+    /// finished first. The caller is sure that the writer is dead or ours.
+    ///
+    /// # Errors
+    /// Those of the storage and the lock; call it again.
+    pub async fn rollback(&self, target: &Instant) -> Result<(), CommitError> {
+        let started = self.table.environment.clock.monotonic();
+        let guard = self.locked().await?;
+        let scheduled = self.schedule_rollback(target).await;
+        let released = guard.release().await;
+        let Some((rollback, plan)) = scheduled? else { return Ok(()) };
+        released?;
+        let inflight = TimelineFile::inflight(rollback, Action::Rollback);
+        self.put_or_keep(&inflight, Bytes::new()).await?;
+        let deleted = self.delete_files(&plan).await?;
+        let guard = self.locked().await?;
+        let took = self.table.environment.clock.monotonic().saturating_sub(started);
+        let finished = self.finish_rollback(target, rollback, deleted, took.as_millis()).await;
+        guard.release().await?;
+        finished?;
+        self.table.storage.delete_dir(&marker_folder(target.time)?).await?;
+        heartbeat::remove(&self.table, target.time).await?;
+        tracing::info!(instant = %target.time, action = %target.requested_as, "rolled back");
+        Ok(())
+    }
+
+    /// Puts the plan of a rollback, or finds the one that is there. `None` if `target` is not
+    /// pending any more. The caller holds the lock.
+    async fn schedule_rollback(
+        &self,
+        target: &Instant,
+    ) -> Result<Option<(InstantTime, RollbackPlan)>, CommitError> {
+        let timeline = self.table.timeline.load().await?;
+        for rollback in timeline.pending().filter(|i| i.action == Action::Rollback) {
+            let file = TimelineFile::requested(rollback.time, Action::Rollback);
+            let bytes = self.table.timeline.read(&file).await?;
+            let path = || self.table.timeline.path(&file);
+            let plan = RollbackPlan::from_avro(&bytes)
+                .map_err(|source| TimelineError::Metadata { path: path(), source })?;
+            if plan.instant_to_rollback.is_some_and(|i| i.commit_time == target.time) {
+                return Ok(Some((rollback.time, plan)));
+            }
+        }
+        if timeline.get(target.time, target.action).is_none_or(Instant::is_completed) {
+            return Ok(None);
+        }
+        let plan = self.rollback_plan(target).await?;
+        let rollback = self.new_time(&timeline).await;
+        self.put(&TimelineFile::requested(rollback, Action::Rollback), plan.to_avro()?.into()).await?;
+        Ok(Some((rollback, plan)))
+    }
+
+    async fn rollback_plan(&self, target: &Instant) -> Result<RollbackPlan, CommitError> {
+        let requests = self.files_of(target.time).await?.into_iter().map(|path| {
+            let partition_path = path.parent().map(|p| p.to_string()).unwrap_or_default();
+            let file_id = DataFileName::parse(path.file_name()).map(|name| name.file_id().to_string());
+            RollbackRequest {
+                partition_path,
+                file_id: file_id.unwrap_or_default(),
+                latest_base_instant: target.time.to_string(),
+                files_to_be_deleted: vec![self.table.storage.uri().without_scheme(&path)],
+                log_blocks_to_be_deleted: BTreeMap::new(),
+            }
+        });
+        Ok(RollbackPlan {
+            instant_to_rollback: Some(InstantInfo { commit_time: target.time, action: target.requested_as }),
+            rollback_requests: requests.collect(),
+            version: 1,
+        })
+    }
+
+    /// The data files that the markers of `instant` name, whether they are there or not.
+    async fn files_of(&self, instant: InstantTime) -> Result<BTreeSet<TablePath>, CommitError> {
+        let folder = marker_folder(instant)?;
+        let mut files = BTreeSet::new();
+        for entry in self.table.storage.list_all(&folder).await? {
+            let Some(name) = entry.path.strip_dir(&folder) else { continue };
+            if name.starts_with(SERVER_MARKERS) && !name.ends_with(".type") {
+                let list = self.table.storage.get(&entry.path, MAX_MARKERS_BYTES).await?.bytes;
+                let list = String::from_utf8_lossy(&list);
+                files.extend(list.lines().filter_map(|line| data_file(line.trim())));
+            } else {
+                files.extend(data_file(name));
+            }
+        }
+        Ok(files)
+    }
+
+    async fn delete_files(
+        &self,
+        plan: &RollbackPlan,
+    ) -> Result<BTreeMap<String, RollbackPartitionMetadata>, CommitError> {
+        let mut deleted: BTreeMap<String, RollbackPartitionMetadata> = BTreeMap::new();
+        for request in &plan.rollback_requests {
+            let partition = deleted.entry(request.partition_path.clone()).or_default();
+            partition.partition_path.clone_from(&request.partition_path);
+            for file in &request.files_to_be_deleted {
+                let path = self.table.storage.uri().relative(file).map_err(StorageError::from)?;
+                self.table.storage.delete(&path).await?;
+                partition.success_delete_files.push(file.clone());
+            }
+        }
+        Ok(deleted)
+    }
+
+    async fn finish_rollback(
+        &self,
+        target: &Instant,
+        rollback: InstantTime,
+        partition_metadata: BTreeMap<String, RollbackPartitionMetadata>,
+        took_millis: u128,
+    ) -> Result<(), CommitError> {
+        let timeline = self.table.timeline.load().await?;
+        let files = [
+            TimelineFile::inflight(target.time, target.requested_as),
+            TimelineFile::requested(target.time, target.requested_as),
+        ];
+        for file in files {
+            self.table.storage.delete(&self.table.timeline.path(&file)).await?;
+        }
+        if timeline.get(rollback, Action::Rollback).is_some_and(Instant::is_completed) {
+            return Ok(());
+        }
+        let total: usize = partition_metadata.values().map(|p| p.success_delete_files.len()).sum();
+        let metadata = RollbackMetadata {
+            start_rollback_time: rollback,
+            time_taken_in_millis: i64::try_from(took_millis).unwrap_or(i64::MAX),
+            total_files_deleted: i32::try_from(total).unwrap_or(i32::MAX),
+            commits_rollback: vec![target.time],
+            partition_metadata,
+            version: 1,
+            instants_rollback: vec![InstantInfo { commit_time: target.time, action: target.requested_as }],
+        };
+        let completion = self.new_time(&timeline).await;
+        self.put(&TimelineFile::completed(rollback, Action::Rollback, completion), metadata.to_avro()?.into())
+            .await
+    }
+
+    /// Puts a file of a rollback that an earlier try may have put already.
+    async fn put_or_keep(&self, file: &TimelineFile, bytes: Bytes) -> Result<(), CommitError> {
+        match self.put(file, bytes).await {
+            Err(CommitError::Storage(StorageError::AlreadyExists { .. })) => Ok(()),
+            put => put,
+        }
+    }
+}
+
+fn data_file(marker: &str) -> Option<TablePath> {
+    MarkerKind::parse_marker(marker)?.0.parse().ok()
+}

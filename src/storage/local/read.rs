@@ -1,0 +1,149 @@
+//! Reading local files and folders.
+
+use std::ffi::OsStr;
+use std::fs::{self, DirEntry, File, Metadata};
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::super::error::excerpt;
+use super::super::{Entry, Listing, Object, Result, StorageError, TablePath, TablePathError};
+use super::is_temporary;
+use super::place::{Place, is_absent};
+use crate::environment::unix_millis_of;
+
+pub(super) fn get(place: &Place, max_bytes: u64) -> Result<Object> {
+    let (file, entry) = open(place)?;
+    let too_large = |size| Err(StorageError::TooLarge { location: place.location(), size, max_bytes });
+    if entry.size > max_bytes {
+        return too_large(entry.size);
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(entry.size).unwrap_or_default());
+    // The file may have grown since; it is ours to refuse, not to believe.
+    file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| place.error(error))?;
+    let size = bytes.len() as u64;
+    if size > max_bytes {
+        return too_large(size);
+    }
+    Ok(Object { entry: Entry { size, ..entry }, version: None, bytes: bytes.into() })
+}
+
+pub(super) fn get_ranges(place: &Place, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+    let (mut file, entry) = open(place)?;
+    let size = entry.size;
+    if let Some(range) = ranges.iter().find(|range| range.start > range.end || range.end > size) {
+        return Err(StorageError::OutOfRange { location: place.location(), range: range.clone(), size });
+    }
+    ranges.iter().map(|range| read_range(&mut file, range).map_err(|error| place.error(error))).collect()
+}
+
+fn read_range(file: &mut File, range: &Range<u64>) -> std::io::Result<Bytes> {
+    let length = usize::try_from(range.end - range.start).map_err(std::io::Error::other)?;
+    let mut bytes = vec![0; length];
+    file.seek(SeekFrom::Start(range.start))?;
+    file.read_exact(&mut bytes)?;
+    Ok(bytes.into())
+}
+
+pub(super) fn stat(place: &Place) -> Result<Entry> {
+    let found = fs::symlink_metadata(place.file()?);
+    match found {
+        Ok(metadata) if metadata.is_file() => Ok(entry_of(place.path().clone(), &metadata)),
+        Ok(_) => Err(place.not_found()),
+        Err(error) if is_absent(&error) => Err(place.not_found()),
+        Err(error) => Err(place.error(error)),
+    }
+}
+
+pub(super) fn list(place: &Place) -> Result<Listing> {
+    let mut listing = Listing::default();
+    visit(place, |path, found| match found {
+        Found::Folder => listing.folders.push(path),
+        Found::File(metadata) => listing.files.push(entry_of(path, &metadata)),
+        Found::Temporary(_) => {}
+    })?;
+    listing.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    listing.folders.sort_unstable();
+    Ok(listing)
+}
+
+pub(super) fn list_all(place: &Place) -> Result<Vec<Entry>> {
+    let mut files = Vec::new();
+    let mut folders = vec![place.path().clone()];
+    while let Some(folder) = folders.pop() {
+        visit(&place.at(folder), |path, found| match found {
+            Found::Folder => folders.push(path),
+            Found::File(metadata) => files.push(entry_of(path, &metadata)),
+            Found::Temporary(_) => {}
+        })?;
+    }
+    files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
+
+/// What is found in a folder.
+pub(super) enum Found {
+    Folder,
+    File(Metadata),
+    Temporary(Metadata),
+}
+
+/// Shows `visitor` everything directly in the folder of `place`; nothing if it is absent.
+pub(super) fn visit(place: &Place, mut visitor: impl FnMut(TablePath, Found)) -> Result<()> {
+    let folder = place.folder()?;
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if is_absent(&error) => return Ok(()),
+        Err(error) => return Err(place.error(error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(|error| place.error(error))?;
+        if let Some((path, found)) = look_at(place, &entry)? {
+            visitor(path, found);
+        }
+    }
+    Ok(())
+}
+
+/// `None` if it was deleted since the folder was read.
+fn look_at(place: &Place, entry: &DirEntry) -> Result<Option<(TablePath, Found)>> {
+    let file_type = entry.file_type().map_err(|error| place.error(error))?;
+    place.refuse_irregular(file_type, &entry.path())?;
+    let path = child(place, &entry.file_name())?;
+    if file_type.is_dir() {
+        return Ok(Some((path, Found::Folder)));
+    }
+    match entry.metadata() {
+        Ok(metadata) if is_temporary(path.file_name()) => Ok(Some((path, Found::Temporary(metadata)))),
+        Ok(metadata) => Ok(Some((path, Found::File(metadata)))),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) => Err(place.error(error)),
+    }
+}
+
+fn child(place: &Place, name: &OsStr) -> Result<TablePath> {
+    let joined = match name.to_str() {
+        Some(name) => place.path().join(name),
+        None => Err(TablePathError { found: excerpt(&name.to_string_lossy()), reason: "it is not UTF-8" }),
+    };
+    joined.map_err(|source| place.bad_name(source))
+}
+
+fn open(place: &Place) -> Result<(File, Entry)> {
+    let file = match File::open(place.file()?) {
+        Ok(file) => file,
+        Err(error) if is_absent(&error) => return Err(place.not_found()),
+        Err(error) => return Err(place.error(error)),
+    };
+    let metadata = file.metadata().map_err(|error| place.error(error))?;
+    if metadata.is_dir() {
+        return Err(place.not_found());
+    }
+    Ok((file, entry_of(place.path().clone(), &metadata)))
+}
+
+fn entry_of(path: TablePath, metadata: &Metadata) -> Entry {
+    let modified = metadata.modified().map_or(0, unix_millis_of);
+    Entry { path, size: metadata.len(), modified_unix_millis: modified }
+}

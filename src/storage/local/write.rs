@@ -1,0 +1,139 @@
+//! Writing and deleting local files.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use super::super::Result;
+use super::TEMPORARY_PREFIX;
+use super::place::{Place, is_absent};
+use super::read::{Found, visit};
+use crate::environment::{Ids, unix_millis_of};
+
+/// A file under a temporary name; removed when dropped.
+#[derive(Debug)]
+pub(super) struct Temporary {
+    path: PathBuf,
+}
+
+impl Temporary {
+    /// Opens a new file in `folder`.
+    ///
+    /// A name may be taken by what a stopped run of the same seed left; the next one is not.
+    pub(super) fn create(place: &Place, folder: &Path, ids: &dyn Ids) -> Result<(Self, File)> {
+        const TRIES: usize = 100;
+        for _ in 0..TRIES {
+            let path = folder.join(format!("{TEMPORARY_PREFIX}{}", ids.uuid().simple()));
+            match create_new(&path) {
+                Ok(file) => return Ok((Self { path }, file)),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(place.error(error)),
+            }
+        }
+        Err(place.error(io::Error::other("no free temporary name was found; sweep the folder")))
+    }
+
+    /// Gives the file the name `to`, unless something has that name, and drops the temporary one.
+    ///
+    /// The folder is left to be synced, once for both changes.
+    pub(super) fn link(self, place: &Place, to: &Path) -> Result<()> {
+        fs::hard_link(&self.path, to).map_err(|error| place.error(error))
+    }
+
+    /// Gives the file the name `to`, in the place of whatever has it.
+    fn rename(self, place: &Place, to: &Path) -> Result<()> {
+        fs::rename(&self.path, to).map_err(|error| place.error(error))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // After a rename it is gone already; else `sweep` gets what this cannot.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+pub(super) fn put_if_absent(place: &Place, ids: &dyn Ids, bytes: &[u8]) -> Result<()> {
+    let file = place.file()?;
+    // Who polls for a file to go away should not pay for syncing each try.
+    if fs::symlink_metadata(&file).is_ok() {
+        return Err(place.already_exists());
+    }
+    let folder = place.create_parents(&file)?;
+    if bytes.is_empty() {
+        // An empty file is whole as soon as it has its name.
+        create_new(&file).map_err(|error| place.error(error))?;
+    } else {
+        write_temporary(place, &folder, ids, bytes)?.link(place, &file)?;
+    }
+    place.sync_visible(&folder)
+}
+
+pub(super) fn put(place: &Place, ids: &dyn Ids, bytes: &[u8]) -> Result<()> {
+    let file = place.file()?;
+    let folder = place.create_parents(&file)?;
+    write_temporary(place, &folder, ids, bytes)?.rename(place, &file)?;
+    place.sync_folder(&folder)
+}
+
+/// Creates the empty file of a marker, or takes the one that is there, and makes it durable.
+pub(super) fn put_marker(place: &Place) -> Result<()> {
+    let file = place.file()?;
+    let folder = place.create_parents(&file)?;
+    match create_new(&file) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(place.error(error)),
+        _ => place.sync_folder(&folder),
+    }
+}
+
+pub(super) fn delete(place: &Place) -> Result<bool> {
+    let file = place.file()?;
+    match fs::remove_file(&file) {
+        Ok(()) => place.sync_folder(file.parent().unwrap_or(&file)).map(|()| true),
+        Err(error) if is_absent(&error) => Ok(false),
+        Err(error) => Err(place.error(error)),
+    }
+}
+
+pub(super) fn delete_dir(place: &Place) -> Result<()> {
+    let folder = place.file()?;
+    match fs::remove_dir_all(&folder) {
+        Ok(()) => place.sync_folder(folder.parent().unwrap_or(&folder)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(place.error(error)),
+    }
+}
+
+pub(super) fn sweep(place: &Place, before_unix_millis: i64) -> Result<u64> {
+    let mut old = Vec::new();
+    let mut folders = vec![place.path().clone()];
+    while let Some(folder) = folders.pop() {
+        visit(&place.at(folder), |path, found| match found {
+            Found::Folder => folders.push(path),
+            Found::Temporary(metadata) => {
+                let modified = metadata.modified().map_or(i64::MAX, unix_millis_of);
+                if modified < before_unix_millis {
+                    old.push(path);
+                }
+            }
+            Found::File(_) => {}
+        })?;
+    }
+    let mut swept = 0;
+    for path in old {
+        swept += u64::from(delete(&place.at(path))?);
+    }
+    Ok(swept)
+}
+
+fn write_temporary(place: &Place, folder: &Path, ids: &dyn Ids, bytes: &[u8]) -> Result<Temporary> {
+    let (temporary, mut file) = Temporary::create(place, folder, ids)?;
+    if !bytes.is_empty() {
+        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| place.error(error))?;
+    }
+    Ok(temporary)
+}
+
+fn create_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).open(path)
+}

@@ -1,0 +1,59 @@
+//! Listing a bucket as folders and files.
+
+use std::collections::BTreeSet;
+
+use futures::TryStreamExt;
+use object_store::ObjectMeta;
+use object_store::path::Path as Key;
+
+use super::super::{Entry, Listing, Result, StorageError, TablePath};
+use super::{ObjectStorage, Place, entry_of};
+
+pub(super) async fn list(storage: &ObjectStorage, place: &Place) -> Result<Listing> {
+    let found =
+        storage.store.list_with_delimiter(Some(&place.key)).await.map_err(|error| place.error(error))?;
+    let mut listing = Listing::default();
+    for meta in &found.objects {
+        // The object that stands for the folder itself is listed in it.
+        if meta.location != place.key {
+            listing.files.push(entry_of(path_of(storage, place, &meta.location)?, meta));
+        }
+    }
+    for folder in &found.common_prefixes {
+        listing.folders.push(path_of(storage, place, folder)?);
+    }
+    listing.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    listing.folders.sort_unstable();
+    Ok(listing)
+}
+
+/// One flat listing; and one more of each folder with empty files, because there an object that
+/// stands for a folder (`p=a/`) looks like an empty file (`p=a`).
+pub(super) async fn list_all(storage: &ObjectStorage, place: &Place) -> Result<Vec<Entry>> {
+    let found: Vec<ObjectMeta> =
+        storage.store.list(Some(&place.key)).try_collect().await.map_err(|error| place.error(error))?;
+    let mut entries = Vec::with_capacity(found.len());
+    for meta in found.iter().filter(|meta| meta.location != place.key) {
+        entries.push(entry_of(path_of(storage, place, &meta.location)?, meta));
+    }
+    let mut doubtful: BTreeSet<TablePath> =
+        entries.iter().filter(|entry| entry.size == 0).filter_map(|entry| entry.path.parent()).collect();
+    let mut empty_files = BTreeSet::new();
+    while let Some(dir) = doubtful.pop_first() {
+        let listing = list(storage, &storage.place(place.operation, &dir)?).await?;
+        empty_files.extend(listing.files.into_iter().filter(|file| file.size == 0).map(|file| file.path));
+    }
+    entries.retain(|entry| entry.size > 0 || empty_files.contains(&entry.path));
+    entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    Ok(entries)
+}
+
+/// The path inside the table that a key of the bucket names.
+fn path_of(storage: &ObjectStorage, place: &Place, key: &Key) -> Result<TablePath> {
+    storage.uri.relative(&format!("/{key}")).map_err(|error| match error {
+        super::super::TableUriError::Path(source) => {
+            StorageError::Path { operation: place.operation, location: place.location.clone(), source }
+        }
+        other => StorageError::Uri(other),
+    })
+}

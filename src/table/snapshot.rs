@@ -1,0 +1,159 @@
+//! A table as it is, or was, at one point of its timeline.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use lakebed_hudi::file_name::{DataFileName, LogFileName, PARTITION_METADATA};
+use lakebed_hudi::instant::InstantTime;
+use lakebed_hudi::schema::TableSchema;
+use lakebed_hudi::table_config::key;
+use lakebed_hudi::timeline_file::{Action, TimelineLayout};
+
+use super::file_group::{FileGroup, FileGroupId, SliceRules, file_groups};
+use super::{Table, TableError};
+use crate::storage::{Entry, Listing, TablePath};
+use crate::timeline::Timeline;
+
+/// How many folders are listed at the same time.
+const LISTINGS: usize = 16;
+
+/// A table as it is, or was, at one point of its timeline.
+///
+/// Later commits do not show. Files are listed when they are asked for; a snapshot is good for
+/// as long as the cleaner keeps its files.
+#[derive(Debug, Clone)]
+pub struct TableSnapshot {
+    /// The table.
+    pub table: Table,
+    /// Its timeline up to [`TableSnapshot::as_of`].
+    pub timeline: Timeline,
+    /// The greatest instant that shows; all completed ones if `None`.
+    pub as_of: Option<InstantTime>,
+    replaced: BTreeSet<FileGroupId>,
+}
+
+impl TableSnapshot {
+    pub(super) async fn load(table: &Table, as_of: Option<InstantTime>) -> Result<Self, TableError> {
+        let timeline = table.timeline.load().await?;
+        let timeline = match as_of {
+            Some(time) => timeline.as_of(time),
+            None => timeline,
+        };
+        let mut replaced = BTreeSet::new();
+        for instant in timeline.completed_writes().filter(|i| i.action == Action::ReplaceCommit) {
+            let metadata = table.timeline.commit_metadata(instant).await?;
+            for (partition, ids) in metadata.partition_to_replace_file_ids.into_iter().flatten() {
+                let group = |file_id| FileGroupId { partition: partition.clone(), file_id };
+                replaced.extend(ids.into_iter().map(group));
+            }
+        }
+        Ok(Self { table: table.clone(), timeline, as_of, replaced })
+    }
+
+    /// The partition paths of the table with the files in them, sorted; `""` alone in a table
+    /// without partitions.
+    ///
+    /// A folder is a partition if it holds `.hoodie_partition_metadata`, for Spark and so for us.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn partitions(&self) -> Result<Vec<(String, Vec<Entry>)>, TableError> {
+        let mut found = Vec::new();
+        let mut folders = vec![TablePath::root()];
+        while !folders.is_empty() {
+            let listings: Vec<(TablePath, Listing)> = stream::iter(folders)
+                .map(|folder| async move {
+                    let listing = self.table.storage.list(&folder).await?;
+                    Ok::<_, TableError>((folder, listing))
+                })
+                .buffered(LISTINGS)
+                .try_collect()
+                .await?;
+            folders = Vec::new();
+            for (folder, listing) in listings {
+                if listing.files.iter().any(|file| file.path.file_name() == PARTITION_METADATA) {
+                    found.push((folder.as_str().to_owned(), listing.files));
+                } else {
+                    let hidden = |path: &TablePath| path.file_name().starts_with('.');
+                    folders.extend(listing.folders.into_iter().filter(|path| !hidden(path)));
+                }
+            }
+        }
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(found)
+    }
+
+    /// The files in the folder of one partition; none if it does not exist.
+    ///
+    /// # Errors
+    /// Those of the storage, and partition paths that lead out of the table.
+    pub async fn partition_files(&self, partition: &str) -> Result<Vec<Entry>, TableError> {
+        let folder = partition_folder(partition)?;
+        Ok(self.table.storage.list(&folder).await?.files)
+    }
+
+    /// The file groups among `files`, a listing of the folder of `partition`.
+    ///
+    /// # Errors
+    /// A history that cannot be read, where log files of archived instants ask for it.
+    pub async fn file_groups(&self, partition: &str, files: &[Entry]) -> Result<Vec<FileGroup>, TableError> {
+        let archived = match self.first_archived_log(files) {
+            Some(first) => self.table.timeline.archived_completions(first).await?,
+            None => BTreeMap::new(),
+        };
+        let rules = SliceRules {
+            timeline: &self.timeline,
+            layout: self.table.config.version.layout(),
+            archived: &archived,
+            replaced: &self.replaced,
+            as_of: self.as_of,
+        };
+        Ok(file_groups(partition, files, &rules))
+    }
+
+    /// The first log file whose completion time only the history knows.
+    fn first_archived_log(&self, files: &[Entry]) -> Option<InstantTime> {
+        if self.table.config.version.layout() == TimelineLayout::One {
+            return None;
+        }
+        let logs = files.iter().filter_map(|file| file.path.file_name().parse::<LogFileName>().ok());
+        logs.map(|log| log.instant).filter(|instant| self.timeline.is_before_start(*instant)).min()
+    }
+
+    /// The schema that readers see: that of the newest commit that may change it, else the
+    /// one the table was created with.
+    ///
+    /// Source: `TableSchemaResolver.getTableAvroSchema`.
+    ///
+    /// # Errors
+    /// Commits that cannot be read, schemas that cannot be understood, or none at all.
+    pub async fn schema(&self) -> Result<TableSchema, TableError> {
+        for instant in self.timeline.completed_writes().rev() {
+            let metadata = self.table.timeline.commit_metadata(instant).await?;
+            let may_change = metadata.operation_type.as_ref().is_none_or(|o| o.may_change_schema());
+            if let Some(schema) = metadata.schema().filter(|_| may_change) {
+                return Ok(TableSchema::from_avro(schema)?);
+            }
+        }
+        match self.table.config.properties.get(key::CREATE_SCHEMA) {
+            Some(schema) => Ok(TableSchema::from_avro(schema)?),
+            None => Err(TableError::NoSchema { uri: self.table.storage.uri().to_string() }),
+        }
+    }
+}
+
+/// The folder of a partition.
+///
+/// # Errors
+/// A partition path that leads out of the table.
+pub(crate) fn partition_folder(partition: &str) -> Result<TablePath, TableError> {
+    if partition.is_empty() {
+        return Ok(TablePath::root());
+    }
+    Ok(partition.parse()?)
+}
+
+/// Whether a listing of a partition holds data files of any instant.
+pub(crate) fn has_data_files(files: &[Entry]) -> bool {
+    files.iter().any(|file| DataFileName::parse(file.path.file_name()).is_some())
+}

@@ -1,0 +1,127 @@
+//! What passes between a commit and its writers: plain values that may cross processes.
+
+use std::collections::BTreeMap;
+
+use lakebed_hudi::file_name::FileId;
+use lakebed_hudi::instant::InstantTime;
+use lakebed_hudi::timeline_file::Action;
+use serde::{Deserialize, Serialize};
+
+use super::file_group::FileGroupId;
+use crate::storage::TablePath;
+
+/// What a write does to the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteOperation {
+    /// Rows replace those of the same key; others are added.
+    Upsert,
+    /// Rows of the given keys go.
+    Delete,
+    /// Rows are added, whatever their keys.
+    Insert,
+    /// Rows replace all rows of the partitions they are in.
+    InsertOverwrite,
+    /// Rows replace all rows of the table.
+    InsertOverwriteTable,
+}
+
+/// Leave to write files under one instant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteTask {
+    /// The instant: it is in every file's name.
+    pub instant: InstantTime,
+    /// The action that the instant completes as.
+    pub action: Action,
+    /// What the write does.
+    pub operation: WriteOperation,
+    /// The greatest time that the timeline had when the snapshot below was taken.
+    pub snapshot_time: Option<InstantTime>,
+    /// The file groups of buckets that exist, by partition path and bucket.
+    pub buckets: BTreeMap<String, BTreeMap<u32, BucketTarget>>,
+    /// The second number of write tokens: no other attempt at this table has it.
+    pub token_stage: u32,
+}
+
+/// The file group that holds a bucket's rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketTarget {
+    /// The group.
+    pub file_id: FileId,
+    /// The name of its latest base file.
+    pub base_file: Option<String>,
+}
+
+/// Files that a writer has made durable and that nobody sees yet.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct StagedFiles {
+    /// The files.
+    pub files: Vec<StagedFile>,
+    /// Groups that end with this commit.
+    pub replaced: Vec<FileGroupId>,
+}
+
+/// What a staged file is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StagedKind {
+    /// A base file, with the name of the one that it takes the place of.
+    Base {
+        /// The base file before it.
+        previous: Option<String>,
+    },
+    /// A log file, with the name of the base file that it lies on.
+    Log {
+        /// The base file below it.
+        base_file: Option<String>,
+    },
+}
+
+/// One staged file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StagedFile {
+    /// The group it belongs to.
+    pub group: FileGroupId,
+    /// Where it lies.
+    pub path: TablePath,
+    /// What it is.
+    pub kind: StagedKind,
+    /// Its size.
+    pub size_bytes: u64,
+    /// Rows and deletes in it.
+    pub rows: RowCounts,
+    /// Statistics of its columns, for a metadata table.
+    pub columns: Vec<ColumnRange>,
+}
+
+/// How many rows a file has, and what they do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RowCounts {
+    /// Rows in the file.
+    pub written: u64,
+    /// Of these, rows of keys that the group did not have, as far as the writer knows.
+    pub inserted: u64,
+    /// Of these, rows that take the place of another.
+    pub updated: u64,
+    /// Keys deleted.
+    pub deleted: u64,
+}
+
+/// The range of a column's values in one file, as text that sorts and parses by its type.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnRange {
+    /// The column, nested fields joined by `.`.
+    pub name: String,
+    /// The least value; `None` if all are null or it is not known.
+    pub min: Option<String>,
+    /// The greatest value.
+    pub max: Option<String>,
+    /// Nulls.
+    pub nulls: u64,
+    /// Values, nulls included.
+    pub values: u64,
+    /// Bytes in the file.
+    pub compressed_bytes: u64,
+    /// Bytes before compression.
+    pub uncompressed_bytes: u64,
+}
