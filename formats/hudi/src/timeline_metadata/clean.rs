@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::avro::avro_record;
-use super::first_version;
+use super::one;
 use super::rollback::action_text;
 use crate::instant::InstantTime;
 use crate::timeline_file::Action;
@@ -30,7 +30,7 @@ pub struct CleanerPlan {
     #[serde(default)]
     pub files_to_be_deleted_per_partition: BTreeMap<String, Vec<String>>,
     /// The version of this form; [`CleanerPlan::VERSION`] when written.
-    #[serde(default = "first_version")]
+    #[serde(default = "one")]
     pub version: i32,
     /// The files to delete, by partition path.
     #[serde(default)]
@@ -103,7 +103,7 @@ pub struct CleanMetadata {
     /// What was deleted, by partition path.
     pub partition_metadata: BTreeMap<String, CleanPartitionMetadata>,
     /// The version of this form; [`CleanMetadata::VERSION`] when written.
-    #[serde(default = "first_version")]
+    #[serde(default = "one")]
     pub version: i32,
     /// What was deleted below base files, by partition path, in a bootstrapped table.
     #[serde(default)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::avro::avro_record;
-use super::first_version;
+use super::one;
 use crate::file_name::FileId;
 use crate::instant::InstantTime;
 
@@ -23,7 +23,7 @@ pub struct CompactionPlan {
     #[serde(default)]
     pub extra_metadata: BTreeMap<String, String>,
     /// The version of this form; [`CompactionPlan::VERSION`] when written.
-    #[serde(default = "first_version")]
+    #[serde(default = "one")]
     pub version: i32,
     /// How to merge, if not the usual way; a log compaction names its executor here.
     #[serde(default)]
@@ -83,6 +83,6 @@ pub struct CompactionStrategy {
     #[serde(default)]
     pub strategy_params: BTreeMap<String, String>,
     /// The version of this form.
-    #[serde(default = "first_version")]
+    #[serde(default = "one")]
     pub version: i32,
 }

@@ -51,7 +51,7 @@ pub use rollback::{InstantInfo, RollbackMetadata, RollbackPartitionMetadata, Rol
 pub use savepoint::{SavepointMetadata, SavepointPartitionMetadata};
 pub use write_stat::{RuntimeStats, WriteStat};
 
-/// What a form without a version number is.
-fn first_version() -> i32 {
+/// What a version number or a number of groups is where it is left out.
+fn one() -> i32 {
     1
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::avro::avro_record;
-use super::{OperationType, first_version};
+use super::{OperationType, one};
 use crate::file_name::FileId;
 
 /// What a replacement is to do: the content of `clustering.requested` and of
@@ -45,7 +45,7 @@ pub struct ClusteringPlan {
     #[serde(default)]
     pub extra_metadata: BTreeMap<String, String>,
     /// The version of this form.
-    #[serde(default = "first_version")]
+    #[serde(default = "one")]
     pub version: i32,
     /// Whether rows keep their meta columns.
     #[serde(default)]
@@ -68,13 +68,13 @@ pub struct ClusteringGroup {
     #[serde(default)]
     pub metrics: BTreeMap<String, f64>,
     /// How many file groups to make of them.
-    #[serde(default = "first_version")]
+    #[serde(default = "one")]
     pub num_output_file_groups: i32,
     /// What the planner adds.
     #[serde(default)]
     pub extra_metadata: Option<BTreeMap<String, String>>,
     /// The version of this form.
-    #[serde(default = "first_version")]
+    #[serde(default = "one")]
     pub version: i32,
 }
 
@@ -99,7 +99,7 @@ pub struct ClusteringSlice {
     #[serde(default)]
     pub bootstrap_file_path: String,
     /// The version of this form.
-    #[serde(default = "first_version")]
+    #[serde(default = "one")]
     pub version: i32,
 }
 
@@ -123,6 +123,6 @@ pub struct ClusteringStrategy {
     #[serde(default)]
     pub strategy_params: BTreeMap<String, String>,
     /// The version of this form.
-    #[serde(default = "first_version")]
+    #[serde(default = "one")]
     pub version: i32,
 }

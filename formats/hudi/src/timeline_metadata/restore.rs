@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::avro::avro_record;
-use super::first_version;
+use super::one;
 use super::rollback::{InstantInfo, RollbackMetadata};
 use crate::instant::InstantTime;
 
@@ -52,7 +52,7 @@ pub struct RestoreMetadata {
     /// The rollbacks that did it, by instant; they leave no rollback on the timeline.
     pub hoodie_restore_metadata: BTreeMap<InstantTime, Vec<RollbackMetadata>>,
     /// The version of this form; 1 when written.
-    #[serde(default = "first_version")]
+    #[serde(default = "one")]
     pub version: i32,
     /// The instants taken back, with their actions.
     #[serde(default)]

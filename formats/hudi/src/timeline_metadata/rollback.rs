@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::avro::avro_record;
-use super::first_version;
+use super::one;
 use crate::instant::InstantTime;
 use crate::timeline_file::Action;
 
@@ -38,7 +38,7 @@ pub struct RollbackPlan {
     #[serde(rename = "RollbackRequests", default)]
     pub rollback_requests: Vec<RollbackRequest>,
     /// The version of this form.
-    #[serde(default = "first_version")]
+    #[serde(default = "one")]
     pub version: i32,
 }
 
@@ -88,7 +88,7 @@ pub struct RollbackMetadata {
     /// What was deleted, by partition path.
     pub partition_metadata: BTreeMap<String, RollbackPartitionMetadata>,
     /// The version of this form.
-    #[serde(default = "first_version")]
+    #[serde(default = "one")]
     pub version: i32,
     /// The failed instants with their actions.
     #[serde(default)]

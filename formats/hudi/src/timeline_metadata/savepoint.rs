@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::avro::avro_record;
-use super::first_version;
+use super::one;
 
 /// What a savepoint keeps: the content of a completed `savepoint`.
 ///
@@ -24,7 +24,7 @@ pub struct SavepointMetadata {
     #[serde(rename = "partitionMetadata")]
     pub partition_metadata: BTreeMap<String, SavepointPartitionMetadata>,
     /// The version of this form; 1 when written.
-    #[serde(default = "first_version")]
+    #[serde(default = "one")]
     pub version: i32,
 }
 
