@@ -12,6 +12,7 @@
 //! | [`instant`] | instant times and their zone | `HoodieInstantTimeGenerator` |
 //! | [`timeline_file`] | names under `.hoodie/timeline` | `InstantFileNameGeneratorV1/V2` |
 //! | [`file_name`] | base files, log files, markers | `FSUtils` |
+//! | [`log_file`] | log blocks: found, planned, decoded, encoded | `HoodieLogFileReader`, `HoodieLogFormatWriter` |
 //! | [`ordering_value`] | what decides between two versions of a record | `OrderingValues` |
 //!
 //! # Rules
@@ -24,6 +25,7 @@
 
 pub mod file_name;
 pub mod instant;
+pub mod log_file;
 pub mod ordering_value;
 pub mod properties;
 pub mod timeline_file;
