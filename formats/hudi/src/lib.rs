@@ -19,6 +19,7 @@
 //! | [`bucket`] | the bucket of a record key | `BucketIdentifier` |
 //! | [`schema`] | Avro JSON, Arrow and how schemas grow | `TableSchemaResolver` |
 //! | [`base_file`], [`bloom`] | a base file's footer | `HoodieAvroWriteSupport` |
+//! | [`log_file`] | log blocks: found, planned, decoded, encoded | `HoodieLogFileReader`, `HoodieLogFormatWriter` |
 //! | [`ordering_value`] | what decides between two versions of a record | `OrderingValues` |
 //!
 //! # Rules
@@ -36,6 +37,7 @@ pub mod date_pattern;
 pub mod file_name;
 pub mod history;
 pub mod instant;
+pub mod log_file;
 pub mod ordering_value;
 pub mod partition_path;
 pub mod properties;

@@ -1,0 +1,388 @@
+//! The Avro schema of a block, checked and written anew for the decoder.
+//!
+//! A schema is bytes from outside: a short text can stand for billions of columns, name itself,
+//! or make a row of no bytes. What is left after this module is a tree of bounded size without
+//! references, and holds only the attributes that decide how bytes become columns.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, Value, json};
+
+/// Columns, nested ones included.
+const COLUMNS_MAX: usize = 16_384;
+const SCHEMA_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Names and types alone, with all references written out.
+const EXPANDED_BYTES_MAX: usize = 4 * 1024 * 1024;
+const DEPTH_MAX: usize = 64;
+const FIXED_BYTES_MAX: u64 = 1024 * 1024;
+const DECIMAL_PRECISION_MAX: u64 = 38;
+
+/// Why a schema is not one that rows can be read by.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AvroSchemaError {
+    /// The text is no JSON.
+    #[error("the schema is no JSON: {reason}")]
+    Json {
+        /// What the parser says.
+        reason: String,
+    },
+    /// A part of the schema that Avro does not know.
+    #[error("the schema is wrong at {at}: expected {expected}, found {found}")]
+    Shape {
+        /// The column, its parts joined by dots.
+        at: String,
+        /// What was expected.
+        expected: &'static str,
+        /// The part found, or its beginning.
+        found: String,
+    },
+    /// More than any table has.
+    #[error("the schema has too many {what}: the limit is {max}")]
+    TooLarge {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much there may be.
+        max: usize,
+    },
+}
+
+/// A record schema whose columns can be picked.
+#[derive(Debug, Clone)]
+pub(super) struct BlockSchema {
+    columns: Vec<Column>,
+}
+
+#[derive(Debug, Clone)]
+struct Column {
+    name: String,
+    part: Part,
+}
+
+/// A type with all names written out.
+#[derive(Debug, Clone)]
+struct Part {
+    json: Value,
+    columns: usize,
+    depth: usize,
+    text_bytes: usize,
+    /// The fewest bytes that a value takes in Avro.
+    bytes_min: u64,
+    /// The bytes that values of `fixed` types take in memory, whether null or not.
+    fixed_bytes: u64,
+}
+
+impl BlockSchema {
+    /// Reads and checks a schema.
+    pub(super) fn parse(text: &str) -> Result<Self, AvroSchemaError> {
+        if text.len() > SCHEMA_BYTES_MAX {
+            return Err(AvroSchemaError::TooLarge { what: "bytes", max: SCHEMA_BYTES_MAX });
+        }
+        let schema: Value = serde_json::from_str(text).map_err(|error| AvroSchemaError::Json {
+            reason: error.to_string().chars().take(200).collect(),
+        })?;
+        let mut expansion = Expansion::default();
+        let Some("record") = schema.get("type").and_then(Value::as_str) else {
+            return Err(expansion.wrong("a record", &schema));
+        };
+        let (_, _, namespace) = expansion.full_name(&schema, "")?;
+        let columns = expansion.fields(&schema, &namespace)?;
+        if columns.iter().all(|column| column.part.bytes_min == 0) {
+            return Err(expansion.wrong("a column that takes bytes", &schema));
+        }
+        Ok(Self { columns })
+    }
+
+    /// The columns of `names` in the order of the schema; all of them for `None`.
+    pub(super) fn project(&self, names: Option<&[&str]>) -> Self {
+        let keep = |column: &&Column| names.is_none_or(|names| names.contains(&column.name.as_str()));
+        Self { columns: self.columns.iter().filter(keep).cloned().collect() }
+    }
+
+    /// The schema as the decoder takes it.
+    pub(super) fn to_json(&self) -> String {
+        let fields: Vec<_> =
+            self.columns.iter().map(|c| json!({"name": c.name, "type": c.part.json})).collect();
+        json!({"type": "record", "name": "block", "fields": fields}).to_string()
+    }
+
+    /// A guess at the memory of a row of nulls, which takes hardly any bytes in Avro.
+    pub(super) fn row_bytes(&self) -> u64 {
+        self.columns.iter().map(|c| c.part.fixed_bytes + 16 * c.part.columns as u64).sum()
+    }
+}
+
+fn text_of<'a>(schema: &'a Value, key: &str) -> Option<&'a str> {
+    schema.get(key).and_then(Value::as_str)
+}
+
+/// Named types seen so far and where the walk is.
+#[derive(Default)]
+struct Expansion {
+    named: HashMap<String, Option<Part>>,
+    columns: usize,
+    text_bytes: usize,
+    path: Vec<String>,
+}
+
+impl Expansion {
+    fn fields(&mut self, record: &Value, namespace: &str) -> Result<Vec<Column>, AvroSchemaError> {
+        let Some(fields) = record.get("fields").and_then(Value::as_array) else {
+            return Err(self.wrong("fields of a record", record));
+        };
+        let mut seen = HashSet::new();
+        let mut columns = Vec::with_capacity(fields.len());
+        for field in fields {
+            let (Some(name), Some(schema)) = (text_of(field, "name"), field.get("type")) else {
+                return Err(self.wrong("a field with a name and a type", field));
+            };
+            if !seen.insert(name) {
+                return Err(self.wrong("a name once per record", field));
+            }
+            self.path.push(name.to_owned());
+            let part = self.part(schema, namespace)?;
+            self.path.pop();
+            columns.push(Column { name: name.to_owned(), part });
+        }
+        Ok(columns)
+    }
+
+    fn part(&mut self, schema: &Value, namespace: &str) -> Result<Part, AvroSchemaError> {
+        match schema {
+            Value::String(name) if is_primitive(name) => self.leaf(json!(name), primitive_bytes_min(name), 0),
+            Value::String(name) => self.reference(schema, name, namespace),
+            Value::Array(branches) => self.nullable(schema, branches, namespace),
+            Value::Object(attributes) => match text_of(schema, "type") {
+                Some("record") => self.record(schema, namespace),
+                Some("array") => self.array(schema, attributes, namespace),
+                Some("map") => self.map(schema, attributes, namespace),
+                Some("fixed") => self.fixed(schema, namespace),
+                Some("enum") => self.enumeration(schema, namespace),
+                Some(name) if is_primitive(name) => self.logical(schema, name),
+                Some(name) => self.reference(schema, name, namespace),
+                None => Err(self.wrong("a type", schema)),
+            },
+            _ => Err(self.wrong("a type", schema)),
+        }
+    }
+
+    fn leaf(&mut self, json: Value, bytes_min: u64, fixed_bytes: u64) -> Result<Part, AvroSchemaError> {
+        let text_bytes = json.to_string().len();
+        self.count(Part { json, columns: 1, depth: 1, text_bytes, bytes_min, fixed_bytes })
+    }
+
+    /// Adds what a new part brings to the totals.
+    fn count(&mut self, part: Part) -> Result<Part, AvroSchemaError> {
+        self.columns += part.columns;
+        self.text_bytes += part.text_bytes;
+        let too_large = |what, max| Err(AvroSchemaError::TooLarge { what, max });
+        if self.columns > COLUMNS_MAX {
+            return too_large("columns", COLUMNS_MAX);
+        }
+        if self.text_bytes > EXPANDED_BYTES_MAX {
+            return too_large("bytes with all names written out", EXPANDED_BYTES_MAX);
+        }
+        Ok(part)
+    }
+
+    /// The type around `inner`, of which `json` says everything but the inner type.
+    fn around(&mut self, inner: &Part, json: Value, bytes_min: u64) -> Result<Part, AvroSchemaError> {
+        let depth = inner.depth + 1;
+        if depth > DEPTH_MAX {
+            return Err(AvroSchemaError::TooLarge { what: "nested types", max: DEPTH_MAX });
+        }
+        self.count(Part { json: Value::Null, columns: 1, depth, text_bytes: 32, bytes_min, fixed_bytes: 0 })?;
+        Ok(Part {
+            json,
+            columns: inner.columns + 1,
+            depth,
+            text_bytes: inner.text_bytes + 32,
+            bytes_min,
+            fixed_bytes: inner.fixed_bytes,
+        })
+    }
+
+    fn nullable(
+        &mut self,
+        union: &Value,
+        branches: &[Value],
+        namespace: &str,
+    ) -> Result<Part, AvroSchemaError> {
+        let null = Value::from("null");
+        let inner = match branches {
+            [first, inner] if *first == null && *inner != null => inner,
+            [inner, second] if *second == null && *inner != null => inner,
+            _ => return Err(self.wrong("a union of null and one type", union)),
+        };
+        let inner_part = self.part(inner, namespace)?;
+        if inner_part.json.is_array() {
+            return Err(self.wrong("a union that holds no union", union));
+        }
+        let mut json = vec![null.clone(), inner_part.json.clone()];
+        if branches.first() != Some(&null) {
+            json.reverse();
+        }
+        let json = Value::Array(json);
+        self.around(&inner_part, json, 1)
+    }
+
+    fn array(
+        &mut self,
+        schema: &Value,
+        attributes: &Map<String, Value>,
+        namespace: &str,
+    ) -> Result<Part, AvroSchemaError> {
+        let items = attributes.get("items").ok_or_else(|| self.wrong("items of an array", schema))?;
+        let items = self.part(items, namespace)?;
+        if items.bytes_min == 0 {
+            return Err(self.wrong("array items that take bytes", schema));
+        }
+        let json = json!({"type": "array", "items": items.json});
+        self.around(&items, json, 1)
+    }
+
+    fn map(
+        &mut self,
+        schema: &Value,
+        attributes: &Map<String, Value>,
+        namespace: &str,
+    ) -> Result<Part, AvroSchemaError> {
+        let values = attributes.get("values").ok_or_else(|| self.wrong("values of a map", schema))?;
+        let values = self.part(values, namespace)?;
+        let json = json!({"type": "map", "values": values.json});
+        self.around(&values, json, 1)
+    }
+
+    fn record(&mut self, schema: &Value, namespace: &str) -> Result<Part, AvroSchemaError> {
+        let (full, name, namespace) = self.full_name(schema, namespace)?;
+        self.named.insert(full.clone(), None);
+        let columns = self.fields(schema, &namespace)?;
+        let fields: Vec<_> = columns.iter().map(|c| json!({"name": c.name, "type": c.part.json})).collect();
+        let json = json!({"type": "record", "name": name, "fields": fields});
+        let names: usize = columns.iter().map(|c| c.name.len() + 24).sum();
+        let sum = |of: fn(&Part) -> u64| columns.iter().fold(0_u64, |sum, c| sum.saturating_add(of(&c.part)));
+        let inner = Part {
+            json: Value::Null,
+            columns: columns.iter().map(|c| c.part.columns).sum(),
+            depth: columns.iter().map(|c| c.part.depth).max().unwrap_or_default(),
+            text_bytes: columns.iter().map(|c| c.part.text_bytes).sum::<usize>() + names + full.len(),
+            bytes_min: 0,
+            fixed_bytes: sum(|part| part.fixed_bytes),
+        };
+        let part = self.around(&inner, json, sum(|part| part.bytes_min))?;
+        self.named.insert(full, Some(part.clone()));
+        Ok(part)
+    }
+
+    fn fixed(&mut self, schema: &Value, namespace: &str) -> Result<Part, AvroSchemaError> {
+        let (full, name, _) = self.full_name(schema, namespace)?;
+        let size = schema.get("size").and_then(Value::as_u64).filter(|size| *size <= FIXED_BYTES_MAX);
+        let size = size.ok_or_else(|| self.wrong("a size of at most 1 MiB", schema))?;
+        let mut json = json!({"type": "fixed", "name": name, "size": size});
+        if text_of(schema, "logicalType") == Some("decimal") {
+            self.add_decimal(schema, &mut json)?;
+        }
+        let part = self.leaf(json, size, size)?;
+        self.named.insert(full, Some(part.clone()));
+        Ok(part)
+    }
+
+    fn enumeration(&mut self, schema: &Value, namespace: &str) -> Result<Part, AvroSchemaError> {
+        let (full, name, _) = self.full_name(schema, namespace)?;
+        let symbols = schema.get("symbols").and_then(Value::as_array);
+        let symbols = symbols.filter(|s| !s.is_empty() && s.iter().all(Value::is_string));
+        let symbols = symbols.ok_or_else(|| self.wrong("symbols of an enum", schema))?;
+        let json = json!({"type": "enum", "name": name, "symbols": symbols});
+        let part = self.leaf(json, 1, 0)?;
+        self.named.insert(full, Some(part.clone()));
+        Ok(part)
+    }
+
+    /// A primitive with attributes, of which those stay that Hudi's engines give a type to.
+    fn logical(&mut self, schema: &Value, primitive: &str) -> Result<Part, AvroSchemaError> {
+        let logical = text_of(schema, "logicalType");
+        let mut json = json!(primitive);
+        match (primitive, logical) {
+            ("int", Some("date" | "time-millis"))
+            | (
+                "long",
+                Some(
+                    "time-micros"
+                    | "timestamp-millis"
+                    | "timestamp-micros"
+                    | "local-timestamp-millis"
+                    | "local-timestamp-micros",
+                ),
+            ) => json = json!({"type": primitive, "logicalType": logical}),
+            ("bytes", Some("decimal")) => {
+                json = json!({"type": primitive});
+                self.add_decimal(schema, &mut json)?;
+            }
+            _ => {}
+        }
+        self.leaf(json, primitive_bytes_min(primitive), 0)
+    }
+
+    fn add_decimal(&self, schema: &Value, json: &mut Value) -> Result<(), AvroSchemaError> {
+        let number = |key: &str| schema.get(key).map_or(Some(0), Value::as_u64);
+        let fits = |(precision, scale): &(u64, u64)| {
+            (1..=DECIMAL_PRECISION_MAX).contains(precision) && scale <= precision
+        };
+        let decimal = number("precision").zip(number("scale")).filter(fits);
+        let (precision, scale) =
+            decimal.ok_or_else(|| self.wrong("a decimal of at most 38 digits", schema))?;
+        if let Some(attributes) = json.as_object_mut() {
+            attributes.insert("logicalType".into(), "decimal".into());
+            attributes.insert("precision".into(), precision.into());
+            attributes.insert("scale".into(), scale.into());
+        }
+        Ok(())
+    }
+
+    fn reference(&mut self, schema: &Value, name: &str, namespace: &str) -> Result<Part, AvroSchemaError> {
+        let qualified = if namespace.is_empty() { name.to_owned() } else { format!("{namespace}.{name}") };
+        let full = if name.contains('.') { name } else { qualified.as_str() };
+        match self.named.get(full).or_else(|| self.named.get(name)) {
+            Some(Some(part)) => {
+                let part = part.clone();
+                self.count(part)
+            }
+            Some(None) => Err(self.wrong("a type that does not hold itself", schema)),
+            None => Err(self.wrong("the name of a type defined before", schema)),
+        }
+    }
+
+    /// The full name of a named type, its last part, and the namespace for what it holds.
+    fn full_name(
+        &self,
+        schema: &Value,
+        enclosing: &str,
+    ) -> Result<(String, String, String), AvroSchemaError> {
+        let name = text_of(schema, "name").filter(|name| !name.is_empty());
+        let name = name.ok_or_else(|| self.wrong("a name", schema))?;
+        let (namespace, name) = match name.rsplit_once('.') {
+            Some((namespace, name)) => (namespace, name),
+            None => (text_of(schema, "namespace").unwrap_or(enclosing), name),
+        };
+        let full = if namespace.is_empty() { name.to_owned() } else { format!("{namespace}.{name}") };
+        Ok((full, name.to_owned(), namespace.to_owned()))
+    }
+
+    fn wrong(&self, expected: &'static str, found: &Value) -> AvroSchemaError {
+        let at = if self.path.is_empty() { "its root".to_owned() } else { self.path.join(".") };
+        let bounded = |text: String| text.chars().take(120).collect();
+        AvroSchemaError::Shape { at: bounded(at), expected, found: bounded(found.to_string()) }
+    }
+}
+
+fn is_primitive(name: &str) -> bool {
+    matches!(name, "null" | "boolean" | "int" | "long" | "float" | "double" | "bytes" | "string")
+}
+
+fn primitive_bytes_min(name: &str) -> u64 {
+    match name {
+        "null" => 0,
+        "float" => 4,
+        "double" => 8,
+        _ => 1,
+    }
+}
