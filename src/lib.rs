@@ -3,6 +3,8 @@
 pub mod commit;
 pub mod environment;
 pub mod merge;
+pub mod sink;
 pub mod storage;
 pub mod table;
 pub mod timeline;
+pub mod write;

@@ -1,1 +1,3 @@
 //! Integration tests: one binary, a folder per subject.
+
+mod write;

@@ -97,38 +97,35 @@ impl OtherKind {
 /// The groups of another write, for look-up.
 struct Touched<'a> {
     groups: &'a BTreeSet<FileGroupId>,
-    buckets: BTreeMap<&'a str, BTreeSet<u32>>,
+    /// By partition and bucket, where the table has a bucket index.
+    buckets: BTreeMap<(&'a str, u32), BTreeSet<&'a FileId>>,
 }
 
 impl<'a> Touched<'a> {
     fn of(other: &'a OtherWrite, by_bucket: bool) -> Self {
-        let mut buckets: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
+        let mut buckets: BTreeMap<(&str, u32), BTreeSet<&FileId>> = BTreeMap::new();
         for group in other.groups.iter().filter(|_| by_bucket) {
-            buckets.entry(&group.partition).or_default().extend(group.file_id.bucket());
+            if let Some(bucket) = group.file_id.bucket() {
+                buckets.entry((&group.partition, bucket)).or_default().insert(&group.file_id);
+            }
         }
         Self { groups: &other.groups, buckets }
     }
 
     fn disagrees(&self, file: &StagedFile, kind: OtherKind) -> bool {
-        let is_base = matches!(file.kind, StagedKind::Base { .. });
-        match kind {
-            OtherKind::Replaced | OtherKind::PendingClustering => {
-                self.groups.contains(&file.group)
-                    || is_base && self.has_bucket(&file.group.partition, &file.group.file_id)
-            }
-            OtherKind::Written | OtherKind::PendingCompaction => {
-                is_base
-                    && (self.groups.contains(&file.group)
-                        || self.has_bucket(&file.group.partition, &file.group.file_id))
-            }
+        if self.has_other_group_of_bucket(&file.group) {
+            return kind != OtherKind::Replaced;
         }
+        let is_base = matches!(file.kind, StagedKind::Base { .. });
+        let any_file_disagrees = matches!(kind, OtherKind::Replaced | OtherKind::PendingClustering);
+        (is_base || any_file_disagrees) && self.groups.contains(&file.group)
     }
 
-    fn has_bucket(&self, partition: &str, file_id: &FileId) -> bool {
-        let bucket = file_id.bucket();
-        bucket.is_some_and(|bucket| {
-            self.buckets.get(partition).is_some_and(|buckets| buckets.contains(&bucket))
-        })
+    /// Whether it writes the bucket of `group` into another group.
+    fn has_other_group_of_bucket(&self, group: &FileGroupId) -> bool {
+        let ids =
+            group.file_id.bucket().and_then(|bucket| self.buckets.get(&(group.partition.as_str(), bucket)));
+        ids.is_some_and(|ids| ids.iter().any(|id| **id != group.file_id))
     }
 }
 
@@ -191,8 +188,9 @@ mod tests {
     fn two_groups_of_one_bucket_disagree_only_where_buckets_count() {
         let foreign: FileId = "00000001-5f22-4a6c-9a3e-8f0c3f0d2f11-0".parse().unwrap();
         let foreign = FileGroupId { partition: "p".into(), file_id: foreign };
-        let ours = staged("p", 1, base());
+        let ours = staged("p", 1, log());
         assert!(conflicts(&ours, other(OtherKind::Written, foreign.clone())));
+        assert!(!conflicts(&ours, other(OtherKind::Replaced, foreign.clone())));
         let others = [other(OtherKind::Written, foreign)];
         assert_eq!(conflict(WriteOperation::Insert, &ours, &others, false), None);
     }

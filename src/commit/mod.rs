@@ -24,6 +24,7 @@ mod epoch;
 mod error;
 mod heartbeat;
 mod metadata;
+mod pipeline;
 mod progress;
 mod publish;
 mod rollback;
@@ -45,7 +46,6 @@ pub use error::CommitError;
 pub use heartbeat::Heartbeat;
 pub use progress::{PipelineProgress, Progress, SourceProgress};
 pub use publish::{Known, Outcome, Publication};
-pub(crate) use rollback::marker_folder;
 
 /// How commits are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

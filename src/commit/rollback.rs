@@ -11,13 +11,9 @@ use lakebed_hudi::timeline_metadata::{
 };
 
 use super::{CommitError, Committer, heartbeat};
-use crate::storage::{StorageError, TablePath, TablePathError};
+use crate::storage::{StorageError, TablePath};
+use crate::table::{marker_folder, marker_root};
 use crate::timeline::{Instant, TimelineError};
-
-/// The folder of the markers of `instant`.
-pub(crate) fn marker_folder(instant: InstantTime) -> Result<TablePath, TablePathError> {
-    TablePath::literal(".hoodie/.temp").join(instant.as_str())
-}
 
 /// The lists of markers that Hudi's timeline server keeps instead of one file each.
 const SERVER_MARKERS: &str = "MARKERS";
@@ -95,6 +91,40 @@ impl Committer {
             rollback_requests: requests.collect(),
             version: 1,
         })
+    }
+
+    /// Deletes what writers left behind under instants that are no longer on the timeline, or that
+    /// completed: files and markers that came after a rollback, markers that outlived a commit.
+    ///
+    /// Such files are invisible now and would show up once the timeline is archived past them.
+    ///
+    /// # Errors
+    /// Those of the storage; call it again.
+    pub async fn sweep(&self) -> Result<(), CommitError> {
+        let root = marker_root();
+        // Markers before timeline: an instant that began in between is on the timeline.
+        let folders = self.table.storage.list(&root).await?.folders;
+        if folders.is_empty() {
+            return Ok(());
+        }
+        let timeline = self.table.timeline.load().await?;
+        for folder in folders {
+            let Ok(instant) = folder.file_name().parse::<InstantTime>() else { continue };
+            match timeline.write_at(instant) {
+                Some(known) if !known.is_completed() => continue,
+                Some(_) => {}
+                None if timeline.is_before_start(instant) => continue,
+                None => {
+                    for path in self.files_of(instant).await? {
+                        if self.table.storage.delete(&path).await? {
+                            tracing::warn!(%path, %instant, "deleted a stray file of a rolled back instant");
+                        }
+                    }
+                }
+            }
+            self.table.storage.delete_dir(&folder).await?;
+        }
+        Ok(())
     }
 
     /// The data files that the markers of `instant` name, whether they are there or not.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use lakebed_hudi::base_file::{IS_DELETED, OPERATION, RECORD_KEY};
+use lakebed_hudi::schema::TableSchema;
 
 use super::ordering::RowOrdering;
 use super::{MergeError, MergeRules};
@@ -74,6 +75,48 @@ impl MergeColumns {
             deletes.extend(column.map(|c| DeleteColumn::Marker(c, marker.value.clone())));
         }
         Ok(Self { read: Arc::new(table.project(&read)?), outputs, key, ordering, deletes })
+    }
+
+    /// The columns for combining rows before they are written: the record key, then those of
+    /// `schema`. Rows come from [`MergeColumns::keyed`].
+    ///
+    /// # Errors
+    /// Rules that name columns which the schema does not have.
+    pub fn for_combining(schema: &TableSchema, rules: &MergeRules) -> Result<Self, MergeError> {
+        let key = Arc::new(Field::new(RECORD_KEY, DataType::Utf8, true));
+        let mut fields: Vec<_> =
+            std::iter::once(key).chain(schema.arrow().fields().iter().cloned()).collect();
+        let outputs: Vec<String> = fields.iter().map(|field| field.name().clone()).collect();
+        if schema.arrow().field_with_name(IS_DELETED).is_err() {
+            fields.push(Arc::new(Field::new(IS_DELETED, DataType::Boolean, true)));
+        }
+        Self::new(&Schema::new(fields), Some(&outputs), rules)
+    }
+
+    /// `rows` with their record keys before them and `deletes` behind them, for combining.
+    ///
+    /// # Errors
+    /// Keys or flags of another length than the rows.
+    pub fn keyed(
+        rows: &RecordBatch,
+        keys: &StringArray,
+        deletes: Option<&BooleanArray>,
+    ) -> Result<RecordBatch, MergeError> {
+        let key = Arc::new(Field::new(RECORD_KEY, DataType::Utf8, true));
+        let mut fields = vec![key];
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(keys.clone())];
+        for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
+            if field.name() == IS_DELETED && deletes.is_some() {
+                continue;
+            }
+            fields.push(field.clone());
+            columns.push(column.clone());
+        }
+        if let Some(deletes) = deletes {
+            fields.push(Arc::new(Field::new(IS_DELETED, DataType::Boolean, true)));
+            columns.push(Arc::new(deletes.clone()));
+        }
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
     }
 
     /// The columns to read from base files and data blocks, as far as they have them.

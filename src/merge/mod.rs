@@ -24,6 +24,7 @@
 
 mod apply;
 mod columns;
+mod combine;
 mod fold;
 mod key_table;
 mod ordering;
@@ -33,6 +34,7 @@ mod slice;
 mod tests;
 
 pub use columns::MergeColumns;
+pub use combine::{Combined, combine};
 pub use rules::{Fill, MergeRules};
 pub use slice::{MergedRows, SliceSource};
 

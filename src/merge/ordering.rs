@@ -33,22 +33,24 @@ impl EntryOrdering {
         match (self, other) {
             (Self::Int(a), Self::Int(b)) => Ok(a.cmp(b)),
             (Self::Long(a), Self::Long(b)) => Ok(a.cmp(b)),
-            (a, b) => a.value().compare(&b.value()),
+            (a, b) => OrderingValue::from(a).compare(&b.into()),
         }
     }
 
     pub(super) fn is_same_class(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Int(_), Self::Int(_)) | (Self::Long(_), Self::Long(_)) => true,
-            (a, b) => a.value().is_same_class(&b.value()),
+            (a, b) => OrderingValue::from(a).is_same_class(&b.into()),
         }
     }
+}
 
-    fn value(&self) -> OrderingValue {
-        match self {
-            Self::Int(value) => OrderingValue::Int(*value),
-            Self::Long(value) => OrderingValue::Long(*value),
-            Self::Value(value) => value.as_ref().clone(),
+impl From<&EntryOrdering> for OrderingValue {
+    fn from(ordering: &EntryOrdering) -> Self {
+        match ordering {
+            EntryOrdering::Int(value) => Self::Int(*value),
+            EntryOrdering::Long(value) => Self::Long(*value),
+            EntryOrdering::Value(value) => value.as_ref().clone(),
         }
     }
 }

@@ -21,10 +21,11 @@ pub use conform::{ConformError, conform};
 pub use features::Refusal;
 pub use file_group::{BaseFile, FileGroup, FileGroupId, FileSlice, LogFile, SliceRules, file_groups};
 pub use snapshot::TableSnapshot;
-pub(crate) use snapshot::{has_data_files, partition_folder};
+pub(crate) use snapshot::partition_folder;
 pub use staged::{
     BucketTarget, ColumnRange, RowCounts, StagedFile, StagedFiles, StagedKind, WriteOperation, WriteTask,
 };
+pub(crate) use staged::{marker_folder, marker_root};
 
 /// Why a table could not be opened, created or looked at.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use lakebed_hudi::file_name::{DataFileName, LogFileName, PARTITION_METADATA};
+use lakebed_hudi::file_name::{LogFileName, PARTITION_METADATA};
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::table_config::key;
@@ -151,9 +151,4 @@ pub(crate) fn partition_folder(partition: &str) -> Result<TablePath, TableError>
         return Ok(TablePath::root());
     }
     Ok(partition.parse()?)
-}
-
-/// Whether a listing of a partition holds data files of any instant.
-pub(crate) fn has_data_files(files: &[Entry]) -> bool {
-    files.iter().any(|file| DataFileName::parse(file.path.file_name()).is_some())
 }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use lakebed_hudi::file_name::FileId;
+use lakebed_hudi::file_name::{FileId, MarkerKind};
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::Action;
 use serde::{Deserialize, Serialize};
 
 use super::file_group::FileGroupId;
-use crate::storage::TablePath;
+use crate::storage::{TablePath, TablePathError};
 
 /// What a write does to the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -41,6 +41,26 @@ pub struct WriteTask {
     pub buckets: BTreeMap<String, BTreeMap<u32, BucketTarget>>,
     /// The second number of write tokens: no other attempt at this table has it.
     pub token_stage: u32,
+}
+
+impl WriteTask {
+    /// The marker that must be there before the data file at `path` is.
+    ///
+    /// # Errors
+    /// Never, for paths that are some.
+    pub fn marker(&self, path: &TablePath, kind: MarkerKind) -> Result<TablePath, TablePathError> {
+        marker_folder(self.instant)?.join(&kind.marker_path(path.as_str()))
+    }
+}
+
+/// The folder of the markers of `instant`.
+pub(crate) fn marker_folder(instant: InstantTime) -> Result<TablePath, TablePathError> {
+    marker_root().join(instant.as_str())
+}
+
+/// The folder of all markers.
+pub(crate) fn marker_root() -> TablePath {
+    TablePath::literal(".hoodie/.temp")
 }
 
 /// The file group that holds a bucket's rows.

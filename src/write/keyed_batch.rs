@@ -1,0 +1,223 @@
+//! Rows that know their record key and partition path.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, BooleanArray, RecordBatch, StringArray, UInt32Array};
+use arrow::compute::{filter_record_batch, take};
+use lakebed_hudi::partition_path::{PartitionPathError, PartitionPathRule};
+use lakebed_hudi::record_key::{RecordKeyRule, RefusedKey};
+use lakebed_hudi::table_config::TableConfig;
+use lakebed_hudi::value_text::ValueTextError;
+
+use super::WriteError;
+
+/// How rows of a table get their keys and partition paths, and what they must have.
+#[derive(Debug, Clone)]
+pub struct KeyRules {
+    record_key: RecordKeyRule,
+    partition_path: PartitionPathRule,
+    ordering_fields: Vec<String>,
+}
+
+/// A row that cannot be written, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RefusedRow {
+    /// It has no record key.
+    #[error(transparent)]
+    Key(#[from] RefusedKey),
+    /// Its ordering value is null: Spark could not read the file group any more.
+    #[error("row {row} has no ordering value: {column:?} is null")]
+    NullOrdering {
+        /// The row within its batch, counted from 0.
+        row: usize,
+        /// The ordering column.
+        column: String,
+    },
+}
+
+impl RefusedRow {
+    /// The row within its batch, counted from 0.
+    pub fn row(&self) -> usize {
+        match self {
+            Self::Key(refused) => refused.row,
+            Self::NullOrdering { row, .. } => *row,
+        }
+    }
+}
+
+/// Rows of one table with their keys: the unit that writers take.
+#[derive(Debug, Clone)]
+pub struct KeyedBatch {
+    /// The table's columns, without meta columns.
+    pub rows: RecordBatch,
+    /// The record key of each row; none is null.
+    pub keys: StringArray,
+    /// The partition path of each row; none is null.
+    pub partitions: StringArray,
+    /// Which rows only say that their key is deleted.
+    pub deletes: Option<BooleanArray>,
+    /// The stream that the rows come from, where several feed the table.
+    pub stream: Option<Arc<str>>,
+    /// By column, which rows say something of it (a value or null); `None` where all do. Always
+    /// `None` until partial updates are written.
+    pub presence: Option<Vec<Option<BooleanArray>>>,
+}
+
+impl KeyRules {
+    /// The rules of a table with record keys.
+    ///
+    /// # Errors
+    /// A table without key columns.
+    pub fn of(config: &TableConfig) -> Result<Self, WriteError> {
+        let record_key =
+            config.record_key.clone().ok_or_else(|| WriteError::NoKey { table: config.name.clone() })?;
+        Ok(Self {
+            record_key,
+            partition_path: config.partition_path.clone(),
+            ordering_fields: config.ordering_fields.clone(),
+        })
+    }
+
+    /// Keys `rows`, which have the table's columns; rows that cannot be written are left out and
+    /// returned beside.
+    ///
+    /// # Errors
+    /// Key or partition columns that are missing or of a type without text in keys.
+    pub fn key(
+        &self,
+        rows: &RecordBatch,
+        deletes: Option<&BooleanArray>,
+    ) -> Result<(KeyedBatch, Vec<RefusedRow>), WriteError> {
+        let keys = self.record_key.keys(rows)?;
+        let partitions = self.partition_path.paths(rows)?;
+        let mut refused: Vec<RefusedRow> = keys.refused.into_iter().map(RefusedRow::from).collect();
+        refused.extend(self.null_orderings(rows, deletes));
+        let batch = KeyedBatch {
+            rows: rows.clone(),
+            keys: keys.keys,
+            partitions,
+            deletes: deletes.filter(|flags| flags.true_count() > 0).cloned(),
+            stream: None,
+            presence: None,
+        };
+        if refused.is_empty() {
+            return Ok((batch, refused));
+        }
+        refused.sort_by_key(RefusedRow::row);
+        refused.dedup_by_key(|r| r.row());
+        let mut kept = vec![true; rows.num_rows()];
+        for row in refused.iter().map(RefusedRow::row) {
+            if let Some(kept) = kept.get_mut(row) {
+                *kept = false;
+            }
+        }
+        Ok((batch.filter(&kept.into())?, refused))
+    }
+
+    /// Rows without an ordering value; a delete may do without, it is unconditional then.
+    fn null_orderings<'a>(
+        &'a self,
+        rows: &'a RecordBatch,
+        deletes: Option<&'a BooleanArray>,
+    ) -> impl Iterator<Item = RefusedRow> + 'a {
+        let is_delete = move |row| deletes.is_some_and(|flags| flags.is_valid(row) && flags.value(row));
+        self.ordering_fields.iter().flat_map(move |column| {
+            let nulls = rows.column_by_name(column).and_then(|values| values.logical_nulls());
+            let nulls =
+                nulls.into_iter().flat_map(|nulls| (0..nulls.len()).filter(move |row| nulls.is_null(*row)));
+            nulls
+                .filter(move |row| !is_delete(*row))
+                .map(|row| RefusedRow::NullOrdering { row, column: column.clone() })
+        })
+    }
+}
+
+impl KeyedBatch {
+    /// How many rows there are.
+    pub fn num_rows(&self) -> usize {
+        self.rows.num_rows()
+    }
+
+    /// Bytes of memory that the rows take.
+    pub fn memory_bytes(&self) -> usize {
+        self.rows.get_array_memory_size() + self.keys.get_array_memory_size()
+    }
+
+    fn filter(&self, kept: &BooleanArray) -> Result<Self, WriteError> {
+        let rows = filter_record_batch(&self.rows, kept)?;
+        let text = |array: &StringArray| -> Result<StringArray, WriteError> {
+            use arrow::array::AsArray as _;
+            Ok(arrow::compute::filter(array, kept)?.as_string::<i32>().clone())
+        };
+        let flags = |flags: &BooleanArray| -> Result<BooleanArray, WriteError> {
+            use arrow::array::AsArray as _;
+            Ok(arrow::compute::filter(flags, kept)?.as_boolean().clone())
+        };
+        Ok(Self {
+            rows,
+            keys: text(&self.keys)?,
+            partitions: text(&self.partitions)?,
+            deletes: self.deletes.as_ref().map(flags).transpose()?,
+            stream: self.stream.clone(),
+            presence: None,
+        })
+    }
+
+    /// The rows at `indices`, in that order.
+    pub(super) fn take(&self, indices: &UInt32Array) -> Result<Self, WriteError> {
+        use arrow::array::AsArray as _;
+        let text = |array: &StringArray| -> Result<StringArray, WriteError> {
+            Ok(take(array, indices, None)?.as_string::<i32>().clone())
+        };
+        let deletes = match &self.deletes {
+            Some(flags) => Some(take(flags, indices, None)?.as_boolean().clone()),
+            None => None,
+        };
+        Ok(Self {
+            rows: arrow::compute::take_record_batch(&self.rows, indices)?,
+            keys: text(&self.keys)?,
+            partitions: text(&self.partitions)?,
+            deletes: deletes.filter(|flags| flags.true_count() > 0),
+            stream: self.stream.clone(),
+            presence: None,
+        })
+    }
+}
+
+impl From<ValueTextError> for WriteError {
+    fn from(error: ValueTextError) -> Self {
+        Self::Key(PartitionPathError::Column(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int64Array};
+    use lakebed_hudi::partition_path::{PartitionKind, PartitionPart};
+
+    use super::*;
+
+    fn rules() -> KeyRules {
+        let parts = vec![PartitionPart { column: "p".into(), kind: PartitionKind::Simple }];
+        KeyRules {
+            record_key: RecordKeyRule::Bare("id".into()),
+            partition_path: PartitionPathRule { parts, hive_style: true, ..PartitionPathRule::none() },
+            ordering_fields: vec!["ts".into()],
+        }
+    }
+
+    #[test]
+    fn rows_without_key_or_ordering_are_left_out_and_named() {
+        let id: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None, Some("c"), Some("d")]));
+        let p: ArrayRef = Arc::new(StringArray::from(vec!["x", "x", "y", "y"]));
+        let ts: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, None, None]));
+        let rows = RecordBatch::try_from_iter([("id", id), ("p", p), ("ts", ts)]).unwrap();
+        let deletes = BooleanArray::from(vec![false, false, false, true]);
+        let (batch, refused) = rules().key(&rows, Some(&deletes)).unwrap();
+        assert_eq!(batch.keys, StringArray::from(vec!["a", "d"]));
+        assert_eq!(batch.partitions, StringArray::from(vec!["p=x", "p=y"]));
+        assert_eq!(batch.deletes, Some(BooleanArray::from(vec![false, true])));
+        assert_eq!(refused.iter().map(RefusedRow::row).collect::<Vec<_>>(), [1, 2]);
+        assert!(matches!(refused.as_slice(), [RefusedRow::Key(_), RefusedRow::NullOrdering { .. }]));
+    }
+}

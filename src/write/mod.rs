@@ -1,0 +1,68 @@
+//! From keyed rows to staged files. Writers know nothing of the timeline.
+
+mod block;
+mod keyed_batch;
+mod route;
+mod table_writer;
+
+use arrow::error::ArrowError;
+use lakebed_hudi::log_file::{DeleteBlockError, WriteBlockError};
+use lakebed_hudi::partition_path::PartitionPathError;
+use parquet::errors::ParquetError;
+
+use crate::merge::MergeError;
+use crate::storage::{StorageError, TablePathError};
+use crate::table::TableError;
+
+pub use keyed_batch::{KeyRules, KeyedBatch, RefusedRow};
+pub use route::{Bucket, route};
+pub use table_writer::TableWriter;
+
+/// Why rows could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The table has no key columns.
+    #[error("table {table} has no record key: rows can only be inserted, not upserted or deleted")]
+    NoKey {
+        /// The table.
+        table: String,
+    },
+    /// The table has no bucket index.
+    #[error(
+        "table {table} has no bucket index: state hoodie.index.type and hoodie.bucket.index.num.buckets, or insert without keys"
+    )]
+    NoBuckets {
+        /// The table.
+        table: String,
+    },
+    /// Keys or partition paths cannot be made.
+    #[error(transparent)]
+    Key(#[from] PartitionPathError),
+    /// Rows of one key cannot be made one.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
+    /// Arrow could not split or join rows.
+    #[error("rows could not be split or joined: {0}")]
+    Arrow(#[from] ArrowError),
+    /// Rows cannot be encoded as Parquet.
+    #[error("rows could not be encoded: {0}")]
+    Parquet(#[from] ParquetError),
+    /// A log block cannot be framed.
+    #[error(transparent)]
+    Block(#[from] WriteBlockError),
+    /// Deletes cannot be encoded.
+    #[error(transparent)]
+    Deletes(#[from] DeleteBlockError),
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A partition path that cannot be a folder of the table.
+    #[error(transparent)]
+    Path(#[from] TablePathError),
+    /// A partition path that leads out of the table.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The encoder stopped without an answer.
+    #[error("encoding rows panicked; this is a bug, please report it with the rows that cause it")]
+    Panicked,
+}
