@@ -2,7 +2,9 @@
 
 pub mod commit;
 pub mod environment;
+pub mod memory;
 pub mod merge;
+pub mod near_match;
 pub mod sink;
 pub mod storage;
 pub mod table;

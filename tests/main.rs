@@ -1,3 +1,5 @@
 //! Integration tests: one binary, a folder per subject.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 mod write;

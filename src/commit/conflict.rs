@@ -23,6 +23,8 @@ pub(super) enum OtherKind {
     Written,
     /// A completed commit that ended the groups.
     Replaced,
+    /// A write of another writer that is not finished.
+    Unfinished,
     /// A planned compaction of the groups.
     PendingCompaction,
     /// A planned clustering of the groups.
@@ -88,6 +90,7 @@ impl OtherKind {
         match self {
             Self::Written => "written",
             Self::Replaced => "replaced",
+            Self::Unfinished => "begun to be written",
             Self::PendingCompaction => "planned to be compacted",
             Self::PendingClustering => "planned to be clustered",
         }
@@ -168,7 +171,7 @@ mod tests {
 
     #[test]
     fn logs_agree_with_writes_and_compactions() {
-        for kind in [OtherKind::Written, OtherKind::PendingCompaction] {
+        for kind in [OtherKind::Written, OtherKind::Unfinished, OtherKind::PendingCompaction] {
             assert!(!conflicts(&staged("p", 1, log()), other(kind, group("p", 1))));
             assert!(conflicts(&staged("p", 1, base()), other(kind, group("p", 1))));
             assert!(!conflicts(&staged("p", 1, base()), other(kind, group("p", 2))));

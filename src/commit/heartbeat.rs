@@ -75,21 +75,24 @@ async fn beat(
     }
 }
 
-/// Whether the writer of `instant` counts as dead: its last beat is older than `expiry`, or it
-/// never beat.
+/// Whether the writer of `instant` counts as dead: its last sign of life, be it a beat or the
+/// instant itself, is older than `expiry`.
+///
+/// Hudi takes an instant without a heartbeat for dead at once; but writers put the instant first,
+/// and the heartbeat a moment later.
 pub(super) async fn is_expired(
     table: &Table,
     instant: InstantTime,
     expiry: Duration,
 ) -> Result<bool, CommitError> {
-    match table.storage.stat(&path(instant)?).await {
-        Ok(entry) => {
-            let age = table.environment.clock.unix_millis().saturating_sub(entry.modified_unix_millis);
-            Ok(u128::try_from(age).unwrap_or_default() > expiry.as_millis())
-        }
-        Err(StorageError::NotFound { .. }) => Ok(true),
-        Err(error) => Err(error.into()),
-    }
+    let last_beat = match table.storage.stat(&path(instant)?).await {
+        Ok(entry) => Some(entry.modified_unix_millis),
+        Err(StorageError::NotFound { .. }) => instant.to_unix_millis(table.zone),
+        Err(error) => return Err(error.into()),
+    };
+    let now = table.environment.clock.unix_millis();
+    let age = now.saturating_sub(last_beat.unwrap_or_default());
+    Ok(u128::try_from(age).unwrap_or_default() > expiry.as_millis())
 }
 
 /// Removes the heartbeat file of a dead writer.

@@ -24,18 +24,19 @@ mod epoch;
 mod error;
 mod heartbeat;
 mod metadata;
+mod metadata_table;
 mod pipeline;
 mod progress;
 mod publish;
 mod rollback;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
-use lakebed_hudi::timeline_metadata::CommitMetadata;
+use lakebed_hudi::timeline_metadata::{CommitMetadata, RequestedReplaceMetadata};
 
 use crate::storage::lock::{LockGuard, TableLock};
 use crate::table::Table;
@@ -92,18 +93,19 @@ pub struct Begun {
     pub snapshot_time: Option<InstantTime>,
 }
 
-/// Changes one table's timeline.
+/// Changes one table's timeline. Clones share what they know of it.
 #[derive(Debug, Clone)]
 pub struct Committer {
     table: Table,
     lock: Arc<TableLock>,
     options: CommitOptions,
+    timeline: Arc<Mutex<Option<Arc<Timeline>>>>,
 }
 
 impl Committer {
     /// Changes the timeline of `table` under `lock`.
     pub fn new(table: Table, lock: TableLock, options: CommitOptions) -> Self {
-        Self { table, lock: Arc::new(lock), options }
+        Self { table, lock: Arc::new(lock), options, timeline: Arc::default() }
     }
 
     /// The table.
@@ -116,6 +118,25 @@ impl Committer {
         &self.options
     }
 
+    /// The timeline as it is now; only what is new is read.
+    ///
+    /// # Errors
+    /// A timeline that cannot be read.
+    pub async fn timeline(&self) -> Result<Arc<Timeline>, CommitError> {
+        let known = self.known_timeline().clone();
+        let now = match &known {
+            Some(known) => self.table.timeline.advance(known).await?,
+            None => self.table.timeline.load().await?,
+        };
+        let now = Arc::new(now);
+        *self.known_timeline() = Some(now.clone());
+        Ok(now)
+    }
+
+    fn known_timeline(&self) -> MutexGuard<'_, Option<Arc<Timeline>>> {
+        self.timeline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes a new instant and opens it for `action`. `intent` goes into the inflight file: who
     /// writes, so that a later run knows its own.
     ///
@@ -126,22 +147,27 @@ impl Committer {
         action: Action,
         intent: &CommitMetadata,
     ) -> Result<(Begun, Heartbeat), CommitError> {
-        let guard = self.lock.acquire(self.options.lock_wait).await?;
+        let guard = self.locked().await?;
         let begun = self.begin_locked(action).await;
         let released = guard.release().await;
-        let begun = begun?;
+        let (begun, heartbeat) = begun?;
         released?;
-        let heartbeat = Heartbeat::start(&self.table, begun.instant, self.options.heartbeat_interval).await?;
         let inflight = TimelineFile::inflight(begun.instant, action);
         self.put(&inflight, intent.to_avro()?.into()).await?;
         Ok((begun, heartbeat))
     }
 
-    async fn begin_locked(&self, action: Action) -> Result<Begun, CommitError> {
-        let timeline = self.table.timeline.load().await?;
+    async fn begin_locked(&self, action: Action) -> Result<(Begun, Heartbeat), CommitError> {
+        let timeline = self.timeline().await?;
         let instant = self.new_time(&timeline).await;
-        self.put(&TimelineFile::requested(instant, action), Bytes::new()).await?;
-        Ok(Begun { instant, action, snapshot_time: timeline.latest_time() })
+        // Who finds the instant finds its writer alive.
+        let heartbeat = self.heartbeat(instant).await?;
+        let request = match action {
+            Action::ReplaceCommit => RequestedReplaceMetadata::default().to_avro()?.into(),
+            _ => Bytes::new(),
+        };
+        self.put(&TimelineFile::requested(instant, action), request).await?;
+        Ok((Begun { instant, action, snapshot_time: timeline.latest_time() }, heartbeat))
     }
 
     /// A time greater than all on `timeline`, that no other writer's clock is still behind when

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use lakebed_hudi::instant::InstantTime;
-use lakebed_hudi::timeline_file::TimelineFile;
+use lakebed_hudi::timeline_file::{Action, TimelineFile};
 use lakebed_hudi::timeline_metadata::CommitMetadata;
 
-use super::{Begun, CommitError, Committer, Epoch, Heartbeat, Known, epoch, heartbeat};
+use super::progress::PROGRESS_KEY;
+use super::{Begun, CommitError, Committer, Epoch, Heartbeat, Known, Progress, epoch, heartbeat};
+use crate::storage::TablePath;
 use crate::table::marker_folder;
 use crate::timeline::Instant;
 
@@ -27,25 +29,74 @@ impl Committer {
         let claimed = Epoch::claim(&self.table, pipeline).await;
         guard.release().await?;
         let epoch = claimed?;
-        let timeline = self.table.timeline.load().await?;
-        for instant in timeline.pending().filter(|i| i.action.writes_data() && !i.is_pending_service()) {
-            if adopted.contains(&instant.time) {
-                continue;
-            }
-            let ours = self.pipeline_of(instant).await?.is_some_and(|p| p == pipeline);
+        self.roll_back_dead(Some(pipeline), adopted).await?;
+        self.sweep().await?;
+        Ok((epoch, self.read_known(pipeline).await?))
+    }
+
+    /// Rolls back pending writes whose writer is dead: those of `pipeline`, of which there is but
+    /// one run at a time, at once, those of others once their heartbeat has expired.
+    ///
+    /// # Errors
+    /// Those of the storage and the lock.
+    pub async fn roll_back_dead(
+        &self,
+        pipeline: Option<&str>,
+        alive: &BTreeSet<InstantTime>,
+    ) -> Result<(), CommitError> {
+        let timeline = self.timeline().await?;
+        let writes = timeline.pending().filter(|i| i.action.writes_data() && !i.is_pending_service());
+        for instant in writes.filter(|i| !alive.contains(&i.time)) {
+            let writer = self.pipeline_of(instant).await?;
             let expiry = self.options.heartbeat_expiry();
-            if ours || heartbeat::is_expired(&self.table, instant.time, expiry).await? {
+            if pipeline.is_some() && writer.as_deref() == pipeline
+                || heartbeat::is_expired(&self.table, instant.time, expiry).await?
+            {
                 self.rollback(instant).await?;
             }
         }
-        self.sweep().await?;
+        Ok(())
+    }
+
+    /// What the commits say: the progress of all pipelines and the newest schema. Where the active
+    /// timeline says nothing of `pipeline`, the archived one is asked.
+    ///
+    /// # Errors
+    /// Commits that cannot be read or understood.
+    pub async fn read_known(&self, pipeline: &str) -> Result<Known, CommitError> {
+        let timeline = self.timeline().await?;
         let mut known = Known::default();
-        self.catch_up(&mut known, &self.table.timeline.load().await?).await?;
-        Ok((epoch, known))
+        self.catch_up(&mut known, &timeline).await?;
+        if known.progress.pipelines.is_empty() {
+            known.progress = self.archived_progress().await?;
+        }
+        let mut restored = timeline.completed().filter(|i| i.action == Action::Restore);
+        if let Some(restore) =
+            restored.next_back().filter(|restore| restore.completion() > known.source_completion(&timeline))
+        {
+            let checkpoint = known.progress.pipelines.get(pipeline).map(|p| p.checkpoint);
+            tracing::warn!(restore = %restore.time, ?checkpoint, "the table was restored; going on from the restored progress");
+        }
+        Ok(known)
+    }
+
+    /// The progress that the newest archived commit with any carries.
+    async fn archived_progress(&self) -> Result<Progress, CommitError> {
+        let newest = self.table.timeline.newest_archived(|entry| {
+            let metadata = CommitMetadata::from_bytes(entry.metadata.as_deref()?).ok()?;
+            let text = metadata.extra_metadata.get(PROGRESS_KEY)?;
+            Some((entry.instant, text.clone()))
+        });
+        let Some((instant, text)) = newest.await? else { return Ok(Progress::default()) };
+        let path = TablePath::literal(".hoodie/timeline/history");
+        Progress::from_json(&text).map_err(|problem| CommitError::Progress {
+            path,
+            problem: format!("instant {instant}: {problem}"),
+        })
     }
 
     /// The pipeline that began a pending instant, if it was one of Lakebed's.
-    async fn pipeline_of(&self, instant: &Instant) -> Result<Option<String>, CommitError> {
+    pub(super) async fn pipeline_of(&self, instant: &Instant) -> Result<Option<String>, CommitError> {
         let inflight = TimelineFile::inflight(instant.time, instant.requested_as);
         if instant.file() != inflight {
             return Ok(None);
@@ -76,7 +127,7 @@ impl Committer {
     /// # Errors
     /// Those of the storage and the lock.
     pub async fn abandon(&self, begun: Begun) -> Result<(), CommitError> {
-        let timeline = self.table.timeline.load().await?;
+        let timeline = self.timeline().await?;
         if let Some(instant) = timeline.get(begun.instant, begun.action).filter(|i| !i.is_completed()) {
             self.rollback(instant).await?;
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lakebed_hudi::file_name::DataFileName;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::timeline_file::{Action, State, TimelineFile};
@@ -11,8 +12,8 @@ use super::conflict::{OtherKind, OtherWrite, conflict};
 use super::metadata::commit_metadata;
 use super::progress::{PROGRESS_KEY, PipelineProgress, Progress};
 use super::{Begun, CommitError, Committer, Epoch};
-use crate::storage::StorageError;
 use crate::storage::lock::LockGuard;
+use crate::storage::{StorageError, TablePath};
 use crate::table::{FileGroupId, StagedFiles, WriteOperation, properties};
 use crate::timeline::{Instant, Timeline, TimelineError};
 
@@ -65,8 +66,9 @@ pub struct Publication<'a> {
     pub progress: &'a PipelineProgress,
     /// More extra metadata.
     pub extra_metadata: &'a BTreeMap<String, String>,
-    /// Instants of the same run that were published since this one began: they agree with it.
-    pub siblings: &'a BTreeSet<InstantTime>,
+    /// Instants of the same run that were pending when this one began, and whose files it takes as
+    /// there: they must be completed first, and they agree with it.
+    pub built_on: &'a BTreeSet<InstantTime>,
 }
 
 /// What the commits up to some point say, so that each is read once.
@@ -80,6 +82,13 @@ pub struct Known {
     source: Option<InstantTime>,
     /// All commits that completed by then were read.
     upto: Option<InstantTime>,
+}
+
+impl Known {
+    /// When the commit completed that the progress was read from.
+    pub(super) fn source_completion(&self, timeline: &Timeline) -> Option<InstantTime> {
+        timeline.write_at(self.source?)?.completion()
+    }
 }
 
 impl Committer {
@@ -133,6 +142,7 @@ impl Committer {
         publication: Publication<'_>,
         known: &mut Known,
     ) -> Result<Outcome, CommitError> {
+        self.delete_strays(publication.begun.instant, publication.staged).await?;
         let guard = match self.locked().await {
             Ok(guard) => guard,
             Err(CommitError::Lock(error)) => return Ok(Outcome::Retryable { reason: error.to_string() }),
@@ -152,21 +162,24 @@ impl Committer {
         guard: &LockGuard,
     ) -> Result<Outcome, CommitError> {
         let Begun { instant, action, .. } = publication.begun;
-        if let Some(reason) = self.changed_properties().await? {
-            return Ok(Outcome::Conflicted { reason });
-        }
-        let timeline = self.table.timeline.load().await?;
-        match timeline.get(instant, action).map(|i| i.state) {
-            Some(State::Completed(_)) => return Ok(Outcome::AlreadyCommitted { instant }),
-            Some(State::Inflight) => {}
-            Some(State::Requested) | None => {
-                let reason =
-                    format!("instant {instant} has no inflight file any more: another writer rolled it back");
-                return Ok(Outcome::Conflicted { reason });
-            }
+        let timeline = self.timeline().await?;
+        let state = timeline.get(instant, action).map(|i| i.state);
+        if matches!(state, Some(State::Completed(_))) {
+            return Ok(Outcome::AlreadyCommitted { instant });
         }
         if let Some(by) = publication.epoch.fenced_by(&self.table).await? {
             return Ok(Outcome::Fenced { by });
+        }
+        if state != Some(State::Inflight) {
+            let reason =
+                format!("instant {instant} has no inflight file any more: another writer rolled it back");
+            return Ok(Outcome::Conflicted { reason });
+        }
+        if let Some(outcome) = predecessor_missing(&timeline, publication.built_on) {
+            return Ok(outcome);
+        }
+        if let Some(reason) = self.changed_properties().await? {
+            return Ok(Outcome::Conflicted { reason });
         }
         if let Some(source) = known.source
             && !timeline.is_committed(source)
@@ -216,10 +229,15 @@ impl Committer {
         let put = self.table.storage.put_if_absent(&path, bytes.clone().into()).await;
         match put {
             Ok(_) => Ok(()),
-            Err(StorageError::AlreadyExists { .. } | StorageError::Ambiguous { .. }) => {
-                let found = self.table.storage.get(&path, u64::MAX).await?;
-                if found.bytes == bytes { Ok(()) } else { Err(CommitError::Foreign { path }) }
-            }
+            Err(
+                error @ (StorageError::AlreadyExists { .. }
+                | StorageError::Ambiguous { .. }
+                | StorageError::Io { .. }),
+            ) => match self.table.storage.get(&path, u64::MAX).await {
+                Ok(found) if found.bytes == bytes => Ok(()),
+                Ok(_) => Err(CommitError::Foreign { path }),
+                Err(_) => Err(error.into()),
+            },
             Err(error) => Err(error.into()),
         }
     }
@@ -253,15 +271,53 @@ impl Committer {
         let mut others = Vec::new();
         let since = publication.begun.snapshot_time;
         for instant in timeline.completed_writes() {
-            if instant.completion() <= since || publication.siblings.contains(&instant.time) {
+            if instant.completion() <= since || publication.built_on.contains(&instant.time) {
                 continue;
             }
             others.extend(written(instant.time, &self.table.timeline.commit_metadata(instant).await?));
         }
-        for instant in timeline.pending() {
-            others.extend(self.planned(instant).await?);
+        let ours = |i: &Instant| i.time == publication.begun.instant;
+        for instant in timeline.pending().filter(|i| !ours(i)) {
+            if instant.is_pending_service() {
+                others.extend(self.planned(instant).await?);
+            } else if instant.action.writes_data() {
+                // Later checkpoints of the same pipeline are built on this one.
+                if self.pipeline_of(instant).await?.as_ref() == Some(&publication.epoch.pipeline) {
+                    continue;
+                }
+                let groups = self.unfinished_groups(instant.time).await?;
+                others.push(OtherWrite { instant: instant.time, kind: OtherKind::Unfinished, groups });
+            }
         }
         Ok(others)
+    }
+
+    /// The groups that an unfinished write has begun to write, by its markers.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn unfinished_groups(
+        &self,
+        instant: InstantTime,
+    ) -> Result<BTreeSet<FileGroupId>, CommitError> {
+        let group = |path: TablePath| {
+            let file_id = DataFileName::parse(path.file_name())?.file_id().clone();
+            let partition = path.parent().map(|parent| parent.to_string()).unwrap_or_default();
+            Some(FileGroupId { partition, file_id })
+        };
+        Ok(self.files_of(instant).await?.into_iter().filter_map(group).collect())
+    }
+
+    /// Deletes files of the instant that are none of those to be published: of two base files of
+    /// one group and instant, readers would take either.
+    async fn delete_strays(&self, instant: InstantTime, staged: &StagedFiles) -> Result<(), CommitError> {
+        let named: BTreeSet<&TablePath> = staged.files.iter().map(|file| &file.path).collect();
+        for path in self.files_of(instant).await? {
+            if !named.contains(&path) && self.table.storage.delete(&path).await? {
+                tracing::warn!(%path, %instant, "deleted a file that an attempt left behind");
+            }
+        }
+        Ok(())
     }
 
     /// The groups that a pending service is about to rewrite.
@@ -294,6 +350,17 @@ impl Committer {
         };
         Ok(Some(OtherWrite { instant: instant.time, kind, groups }))
     }
+}
+
+/// Why a write cannot follow those that it was built on, if so.
+fn predecessor_missing(timeline: &Timeline, built_on: &BTreeSet<InstantTime>) -> Option<Outcome> {
+    let missing = built_on.iter().find(|before| !timeline.is_committed(**before))?;
+    Some(match timeline.write_at(*missing) {
+        Some(_) => Outcome::Retryable {
+            reason: format!("the checkpoint before it, {missing}, is not committed yet"),
+        },
+        None => Outcome::Conflicted { reason: format!("the checkpoint before it, {missing}, was given up") },
+    })
 }
 
 /// What a completed commit touched.

@@ -54,7 +54,7 @@ impl Committer {
         &self,
         target: &Instant,
     ) -> Result<Option<(InstantTime, RollbackPlan)>, CommitError> {
-        let timeline = self.table.timeline.load().await?;
+        let timeline = self.timeline().await?;
         for rollback in timeline.pending().filter(|i| i.action == Action::Rollback) {
             let file = TimelineFile::requested(rollback.time, Action::Rollback);
             let bytes = self.table.timeline.read(&file).await?;
@@ -107,7 +107,7 @@ impl Committer {
         if folders.is_empty() {
             return Ok(());
         }
-        let timeline = self.table.timeline.load().await?;
+        let timeline = self.timeline().await?;
         for folder in folders {
             let Ok(instant) = folder.file_name().parse::<InstantTime>() else { continue };
             match timeline.write_at(instant) {
@@ -128,7 +128,7 @@ impl Committer {
     }
 
     /// The data files that the markers of `instant` name, whether they are there or not.
-    async fn files_of(&self, instant: InstantTime) -> Result<BTreeSet<TablePath>, CommitError> {
+    pub(super) async fn files_of(&self, instant: InstantTime) -> Result<BTreeSet<TablePath>, CommitError> {
         let folder = marker_folder(instant)?;
         let mut files = BTreeSet::new();
         for entry in self.table.storage.list_all(&folder).await? {
@@ -168,7 +168,7 @@ impl Committer {
         partition_metadata: BTreeMap<String, RollbackPartitionMetadata>,
         took_millis: u128,
     ) -> Result<(), CommitError> {
-        let timeline = self.table.timeline.load().await?;
+        let timeline = self.timeline().await?;
         let files = [
             TimelineFile::inflight(target.time, target.requested_as),
             TimelineFile::requested(target.time, target.requested_as),

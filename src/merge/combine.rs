@@ -11,35 +11,39 @@ use super::{Deleted, LogRecords, MergeColumns, MergeError, MergeRules};
 /// What is left of some log records after those of one key became one.
 #[derive(Debug, Clone)]
 pub struct Combined {
-    /// The rows, one per key, in the order in which their keys first came.
-    pub rows: RecordBatch,
+    /// The rows, one per key, in the order in which they came. No batch is empty.
+    pub batches: Vec<RecordBatch>,
     /// The keys that end deleted.
     pub deletes: Vec<Deleted>,
 }
 
+impl Combined {
+    /// How many rows there are.
+    pub fn num_rows(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+}
+
 /// Folds `records` as a reader would fold them from a log.
+///
+/// Batches of which no row loses pass uncopied.
 ///
 /// # Errors
 /// Rows that do not fit the columns, or ordering values that do not compare.
-pub fn combine<'a>(
-    records: impl IntoIterator<Item = &'a LogRecords>,
-    columns: Arc<MergeColumns>,
-    rules: Arc<MergeRules>,
+pub fn combine(
+    records: Vec<LogRecords>,
+    columns: &Arc<MergeColumns>,
+    rules: &Arc<MergeRules>,
 ) -> Result<Combined, MergeError> {
-    let mut fold = Fold::new(columns.clone(), rules);
+    let mut fold = Fold::new(columns.clone(), rules.clone());
     for records in records {
-        fold.push(records)?;
+        fold.push(&records)?;
     }
-    let folded = fold.finish()?;
-    let deletes = folded
-        .entries
-        .iter()
-        .enumerate()
-        .filter(|(_, entry)| entry.row.is_none())
-        .map(|(number, entry)| Deleted {
-            record_key: folded.keys.key(number as u32).to_owned(),
-            ordering: OrderingValue::from(&entry.ordering),
-        })
-        .collect();
-    Ok(Combined { rows: columns.output(&folded.rows)?, deletes })
+    let winners = fold.winners()?;
+    let deletes = winners
+        .deletes
+        .into_iter()
+        .map(|(record_key, ordering)| Deleted { record_key, ordering: OrderingValue::from(&ordering) });
+    let batches = winners.batches.iter().map(|batch| columns.output(batch)).collect::<Result<_, _>>()?;
+    Ok(Combined { batches, deletes: deletes.collect() })
 }

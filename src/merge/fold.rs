@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, RecordBatchOptions,
+};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::interleave;
+use arrow::compute::{filter_record_batch, interleave};
 use arrow::datatypes::DataType;
 
 use super::key_table::KeyTable;
@@ -95,6 +97,13 @@ pub(super) struct FoldedEntry {
     pub(super) ordering: EntryOrdering,
     /// The row in [`Folded::rows`]; `None` for a delete.
     pub(super) row: Option<u32>,
+}
+
+/// What is left of log records that are to be written: see [`Fold::winners`].
+#[derive(Debug)]
+pub(super) struct Winners {
+    pub(super) batches: Vec<RecordBatch>,
+    pub(super) deletes: Vec<(String, EntryOrdering)>,
 }
 
 impl Fold {
@@ -236,6 +245,33 @@ impl Fold {
         Ok(Folded { keys: self.keys, entries, rows, open, base_fill })
     }
 
+    /// Ends the fold: the rows that stay, where they are, and the keys that end deleted.
+    pub(super) fn winners(mut self) -> Result<Winners, MergeError> {
+        if self.entries.iter().any(|entry| entry.fill.is_some()) {
+            self.compact()?;
+        }
+        let mut kept: Vec<BooleanBufferBuilder> =
+            self.batches.iter().map(|batch| builder_of_false(batch.rows.num_rows())).collect();
+        let mut deletes = Vec::new();
+        for (number, entry) in self.entries.into_iter().enumerate() {
+            if entry.deleted {
+                deletes.push((self.keys.key(number as u32).to_owned(), entry.ordering));
+            } else if let Some(kept) = kept.get_mut(entry.row.batch as usize) {
+                kept.set_bit(entry.row.row as usize, true);
+            }
+        }
+        let mut batches = Vec::with_capacity(kept.len());
+        for (batch, mut kept) in self.batches.into_iter().zip(kept) {
+            let kept = BooleanArray::new(kept.finish(), None);
+            match kept.true_count() {
+                0 => {}
+                all if all == batch.rows.num_rows() => batches.push(batch.rows),
+                _ => batches.push(filter_record_batch(&batch.rows, &kept)?),
+            }
+        }
+        Ok(Winners { batches, deletes })
+    }
+
     /// Which rows of the one compacted batch leave `column` to the base row.
     fn open_rows(&self, column: usize) -> Option<BooleanBuffer> {
         let batch = self.batches.first()?;
@@ -361,6 +397,12 @@ impl Entry {
         }
         self.fill = Some((self.fill.map_or(link, |(first, _)| first), link));
     }
+}
+
+fn builder_of_false(rows: usize) -> BooleanBufferBuilder {
+    let mut builder = BooleanBufferBuilder::new(rows);
+    builder.append_n(rows, false);
+    builder
 }
 
 /// The rows of a column that `fill` takes from another row.

@@ -3,7 +3,7 @@
 use crate::commit::CommitError;
 use crate::storage::StorageError;
 use crate::storage::lock::LockOptionsError;
-use crate::table::{ConformError, TableError};
+use crate::table::{ConformError, Refusal, TableError};
 use crate::write::WriteError;
 
 /// What can go wrong in a sink.
@@ -13,14 +13,73 @@ pub enum SinkError {
     #[error(transparent)]
     Table(#[from] TableError),
     /// The table uses what Lakebed does not write.
-    #[error("table {table}: {feature} is not supported; {advice}")]
-    Refused {
-        /// The table's name.
-        table: String,
-        /// The feature.
-        feature: String,
-        /// What to do next.
-        advice: &'static str,
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A bucket table with a group that is no bucket: its bucket writers fail.
+    #[error(
+        "partition {partition:?} has file group {file_id}, which is no bucket: a writer without the \
+         table's bucket index has written it; delete it with that writer, or rewrite the partition"
+    )]
+    NoBucket {
+        /// The partition path.
+        partition: String,
+        /// The group.
+        file_id: String,
+    },
+    /// Two groups of one bucket.
+    #[error("partition {partition:?} has two file groups of bucket {bucket}, {} and {}: rewrite the partition", file_ids[0], file_ids[1])]
+    TwoGroups {
+        /// The partition path.
+        partition: String,
+        /// The bucket.
+        bucket: u32,
+        /// The groups.
+        file_ids: [String; 2],
+    },
+    /// The bucket index that was stated is not that of the table's files.
+    #[error(
+        "the stated bucket index ({buckets} buckets by {fields}) is not that of the table: record key {record_key:?} \
+         belongs to bucket {expected} and lies in file group {found}"
+    )]
+    OtherBuckets {
+        /// The stated number of buckets.
+        buckets: u32,
+        /// The stated columns.
+        fields: String,
+        /// A key of the table.
+        record_key: String,
+        /// Its bucket by what was stated.
+        expected: u32,
+        /// The group that it was found in.
+        found: String,
+    },
+    /// The memory that was allowed is too little.
+    #[error("{memory_bytes} bytes of memory are too little for this table: expected at least {needed_bytes}")]
+    Memory {
+        /// What was allowed.
+        memory_bytes: u64,
+        /// What is needed at least.
+        needed_bytes: u64,
+    },
+    /// Rows have a column that the table lacks.
+    #[error("the table has no column {column:?}{}", hint(near))]
+    UnknownColumn {
+        /// The column.
+        column: String,
+        /// A column of the table with a similar name.
+        near: Option<String>,
+    },
+    /// Deletes were written where rows can only be added.
+    #[error("row {row} is a delete, and this sink only adds rows: upsert or delete instead")]
+    DeleteInInsert {
+        /// The row within its batch, counted from 0.
+        row: usize,
+    },
+    /// A checkpoint failed, and what came after it is not to be built on.
+    #[error("an earlier checkpoint was given up ({reason}): rewind the sink and go on from its progress")]
+    Rewind {
+        /// Why.
+        reason: String,
     },
     /// Rows do not fit the table.
     #[error(transparent)]
@@ -37,4 +96,8 @@ pub enum SinkError {
     /// Settings of the table lock.
     #[error(transparent)]
     Lock(#[from] LockOptionsError),
+}
+
+fn hint(near: &Option<String>) -> String {
+    near.as_ref().map(|near| format!("; did you mean {near:?}?")).unwrap_or_default()
 }

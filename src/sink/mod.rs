@@ -2,10 +2,11 @@
 //!
 //! A pipeline writes batches, prepares a checkpoint (all files durable, nothing visible) and
 //! commits it (visible at once, with the pipeline's progress in the same commit). What was
-//! prepared can be stored and committed by another process that took over.
+//! prepared can be stored and committed by another process that took over; and the next
+//! checkpoint can be written while the last one commits, by [`Sink::committer`].
 //!
 //! ```no_run
-//! # use lakebed::commit::{CommitOptions, PipelineProgress};
+//! # use lakebed::commit::{Outcome, PipelineProgress};
 //! # use lakebed::environment::Environment;
 //! # use lakebed::sink::{Sink, SinkOptions};
 //! # use lakebed::storage;
@@ -13,87 +14,62 @@
 //! let environment = Environment::real();
 //! let storage = storage::open(&"file:///lake/flights".parse()?, &environment).await?;
 //! let mut sink = Sink::open(storage, &environment, "flights", Vec::new(), SinkOptions::default()).await?;
-//! let last = sink.progress().cloned().unwrap_or_default();
+//! let last = sink.progress().unwrap_or_default();
 //! // ... read on from `last.sources` ...
 //! sink.write(&rows, None).await?;
 //! let progress = PipelineProgress { checkpoint: last.checkpoint + 1, ..last };
 //! if let Some(prepared) = sink.prepare(progress).await? {
-//!     let outcome = sink.commit(prepared).await?;
-//!     println!("{outcome:?}");
+//!     match sink.committer().commit(&prepared).await? {
+//!         Outcome::Committed { instant, .. } | Outcome::AlreadyCommitted { instant } => println!("{instant}"),
+//!         Outcome::Retryable { reason } => println!("commit it again: {reason}"),
+//!         Outcome::Conflicted { reason } => {
+//!             sink.rewind().await?;
+//!             println!("{reason}: read on from {:?}", sink.progress());
+//!         }
+//!         Outcome::Fenced { by } => println!("epoch {by} has taken over: stop"),
+//!     }
 //! }
 //! # Ok(())
 //! # }
 //! ```
 
 mod buckets;
+mod commits;
 mod error;
+mod open;
+mod options;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
-use arrow::array::{BooleanArray, RecordBatch};
-use lakebed_hudi::schema::TableSchema;
-use lakebed_hudi::table_config::{TableConfig, TableType};
+use arrow::array::{Array as _, BooleanArray, RecordBatch};
+use lakebed_hudi::schema::{TableSchema, is_meta_column};
+use lakebed_hudi::table_config::TableType;
 use lakebed_hudi::timeline_file::Action;
 use lakebed_hudi::timeline_metadata::CommitMetadata;
-use serde::{Deserialize, Serialize};
 
-use crate::commit::{
-    Begun, CommitOptions, Committer, Epoch, Heartbeat, Known, Outcome, PipelineProgress, Publication,
-};
-use crate::environment::Environment;
-use crate::storage::Storage;
-use crate::storage::lock::{LockOptions, TableLock};
-use crate::table::{StagedFiles, Table, WriteOperation, WriteTask, conform};
-use crate::write::{KeyRules, RefusedRow, TableWriter};
+use crate::commit::{Epoch, PipelineProgress};
+use crate::table::{FileGroupId, StagedFiles, Table, WriteOperation, WriteTask, conform};
+use crate::write::{KeyRules, RefusedRow, TableWriter, WriteOptions};
 
 use buckets::Buckets;
+pub use commits::{Prepared, SinkCommitter};
 pub use error::SinkError;
+pub use options::{MetadataTablePolicy, SinkOptions};
 
-/// How a sink writes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SinkOptions {
-    /// How commits are made.
-    pub commit: CommitOptions,
-    /// The table lock.
-    pub lock: LockOptions,
-    /// Bytes of memory for buffers.
-    pub budget_bytes: usize,
-}
+/// Rows are split into batches of at most so many before they are written.
+const BATCH_ROWS: usize = 65_536;
 
-impl Default for SinkOptions {
-    /// 256 MiB of buffers, Hudi's defaults otherwise.
-    fn default() -> Self {
-        Self { commit: CommitOptions::default(), lock: LockOptions::default(), budget_bytes: 256 << 20 }
-    }
-}
-
-/// A checkpoint of which all files are durable and nothing is visible.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Prepared {
-    /// The instant its files carry.
-    pub task: WriteTask,
-    /// Its files.
-    pub staged: StagedFiles,
-    /// The Avro schema of its rows.
-    pub schema: String,
-    /// How far the pipeline has come with it.
-    pub progress: PipelineProgress,
-}
-
-/// One run of a pipeline that writes to a table.
+/// One run of a pipeline that writes to a table: the writing half.
 #[derive(Debug)]
 pub struct Sink {
-    committer: Committer,
-    epoch: Epoch,
-    known: Known,
+    commits: SinkCommitter,
+    restored: Vec<Prepared>,
     schema: TableSchema,
     keys: KeyRules,
     buckets: Buckets,
     writing: Option<Writing>,
-    heartbeats: BTreeMap<lakebed_hudi::instant::InstantTime, Heartbeat>,
-    siblings: BTreeSet<lakebed_hudi::instant::InstantTime>,
     options: SinkOptions,
+    write_options: WriteOptions,
 }
 
 #[derive(Debug)]
@@ -103,67 +79,39 @@ struct Writing {
 }
 
 impl Sink {
-    /// Opens the table in `storage` for `pipeline`: claims a new epoch, takes over what `restored`
-    /// holds, and rolls back what else earlier runs of the pipeline left pending.
-    ///
-    /// Reads nothing but the table. An earlier run that still lives is fenced at its next commit.
-    ///
-    /// # Errors
-    /// No table, one that cannot be written, no lock in time.
-    pub async fn open(
-        storage: Arc<dyn Storage>,
-        environment: &Environment,
-        pipeline: &str,
-        restored: Vec<Prepared>,
-        options: SinkOptions,
-    ) -> Result<Self, SinkError> {
-        let table = Table::open(storage.clone(), environment, None).await?;
-        check_writable(&table.config)?;
-        let lock = TableLock::new(storage, environment, options.lock)?;
-        let committer = Committer::new(table.clone(), lock, options.commit);
-        let adopted: BTreeSet<_> = restored.iter().map(|prepared| prepared.task.instant).collect();
-        let (epoch, known) = committer.open_pipeline(pipeline, &adopted).await?;
-        let schema = match &known.schema {
-            Some(schema) => schema.clone(),
-            None => table.snapshot(None).await?.schema().await?,
-        };
-        let keys = KeyRules::of(&table.config)?;
-        let mut heartbeats = BTreeMap::new();
-        for instant in adopted {
-            heartbeats.insert(instant, committer.heartbeat(instant).await?);
-        }
-        Ok(Self {
-            committer,
-            epoch,
-            known,
-            schema,
-            keys,
-            buckets: Buckets::default(),
-            writing: None,
-            heartbeats,
-            siblings: BTreeSet::new(),
-            options,
-        })
-    }
-
     /// The table.
     pub fn table(&self) -> &Table {
-        self.committer.table()
+        self.commits.committer().table()
     }
 
-    /// The columns of the table, without meta columns.
+    /// The columns that rows are written with, without meta columns.
     pub fn schema(&self) -> &TableSchema {
         &self.schema
     }
 
     /// Which run of the pipeline this is.
     pub fn epoch(&self) -> &Epoch {
-        &self.epoch
+        self.commits.epoch()
     }
 
     /// How far the pipeline has come by its last commit; `None` before the first.
-    pub fn progress(&self) -> Option<&PipelineProgress> {
-        self.known.progress.pipelines.get(&self.epoch.pipeline)
+    pub fn progress(&self) -> Option<PipelineProgress> {
+        self.commits.progress()
+    }
+
+    /// Commits what this sink prepares, also while it writes on.
+    pub fn committer(&self) -> SinkCommitter {
+        self.commits.clone()
+    }
+
+    /// The restored checkpoints, which are still to be committed, in order, before anything else.
+    pub fn take_restored(&mut self) -> Vec<Prepared> {
+        std::mem::take(&mut self.restored)
+    }
+
+    /// Bytes of memory in buffers.
+    pub fn buffered_bytes(&self) -> usize {
+        self.writing.as_ref().map_or(0, |writing| writing.writer.buffered_bytes())
     }
 
     /// Takes rows of the next checkpoint. Columns are found by name; those that the table has and
@@ -172,139 +120,156 @@ impl Sink {
     /// Returns the rows that cannot be written; all others are taken.
     ///
     /// # Errors
-    /// Rows that do not fit the table; those of the storage.
+    /// Rows that do not fit the table; those of the storage. [`SinkError::Rewind`] after a
+    /// checkpoint failed.
     pub async fn write(
         &mut self,
         rows: &RecordBatch,
         deletes: Option<&BooleanArray>,
     ) -> Result<Vec<RefusedRow>, SinkError> {
-        let rows = conform(rows, self.schema.arrow())?;
-        let (batch, refused) = self.keys.key(&rows, deletes)?;
-        if batch.num_rows() == 0 {
-            return Ok(refused);
-        }
+        self.commits.check_not_failed()?;
+        self.check_columns(rows)?;
+        self.check_deletes(deletes)?;
         if self.writing.is_none() {
             self.begin().await?;
         }
-        let Some(writing) = &mut self.writing else { return Ok(refused) };
-        let partitions: BTreeSet<&str> = batch.partitions.iter().flatten().collect();
-        for partition in partitions {
-            if !writing.writer.knows(partition) {
-                let buckets = self.buckets.of_partition(self.committer.table(), partition).await?;
-                writing.writer.learn(partition, buckets);
-            }
+        let rows = conform(rows, self.schema.arrow())?;
+        let mut refused = Vec::new();
+        for start in (0..rows.num_rows()).step_by(BATCH_ROWS) {
+            let length = BATCH_ROWS.min(rows.num_rows() - start);
+            let deletes = deletes.map(|flags| flags.slice(start, length));
+            let mut of_slice = self.write_batch(&rows.slice(start, length), deletes.as_ref()).await?;
+            of_slice.iter_mut().for_each(|row| row.shift(start));
+            refused.extend(of_slice);
         }
-        writing.writer.write(&batch).await?;
         Ok(refused)
     }
 
+    async fn write_batch(
+        &mut self,
+        rows: &RecordBatch,
+        deletes: Option<&BooleanArray>,
+    ) -> Result<Vec<RefusedRow>, SinkError> {
+        let (batch, refused) = self.keys.key(rows, deletes)?;
+        let Some(Writing { writer, .. }) = &mut self.writing else { return Ok(refused) };
+        if batch.num_rows() == 0 {
+            return Ok(refused);
+        }
+        let partitions: BTreeSet<&str> = batch.partitions.iter().flatten().collect();
+        for partition in partitions.into_iter().filter(|p| writer.needs_buckets_of(p)).collect::<Vec<_>>() {
+            let buckets = self.buckets.of_partition(self.commits.committer(), partition).await?;
+            writer.learn(partition, buckets);
+        }
+        writer.write(&batch).await?;
+        Ok(refused)
+    }
+
+    /// Opens an instant for the next checkpoint.
     async fn begin(&mut self) -> Result<(), SinkError> {
-        let intent = CommitMetadata {
-            extra_metadata: [
-                ("lakebed.pipeline".to_owned(), self.epoch.pipeline.clone()),
-                ("lakebed.epoch".to_owned(), self.epoch.number.to_string()),
-            ]
-            .into(),
-            ..CommitMetadata::default()
-        };
-        let (begun, heartbeat) = self.committer.begin(Action::DeltaCommit, &intent).await?;
-        self.heartbeats.insert(begun.instant, heartbeat);
-        self.buckets.advance(self.committer.table(), &self.siblings).await?;
+        let committer = self.commits.committer().clone();
+        let (begun, heartbeat) = committer.begin(self.action(), &self.intent()).await?;
+        let built_on = self.commits.add_pending(begun, heartbeat);
+        let ours = self.commits.own_instants();
+        committer.roll_back_dead(None, &ours).await?;
+        self.buckets.advance(&committer, &ours).await?;
+        self.schema = open::write_schema(self.commits.schema().as_ref(), &self.options, committer.table())?;
         let task = WriteTask {
             instant: begun.instant,
             action: begun.action,
-            operation: WriteOperation::Upsert,
+            operation: self.options.operation,
             snapshot_time: begun.snapshot_time,
-            buckets: BTreeMap::new(),
-            token_stage: u32::try_from(self.epoch.number).unwrap_or(u32::MAX),
+            buckets: Default::default(),
+            built_on,
+            token_stage: u32::try_from(self.epoch().number).unwrap_or(u32::MAX),
         };
-        let writer =
-            TableWriter::new(self.committer.table(), task.clone(), &self.schema, self.options.budget_bytes)?;
+        let writer = TableWriter::new(committer.table(), task.clone(), &self.schema, self.write_options)?;
         self.writing = Some(Writing { task, writer });
         Ok(())
     }
 
-    /// Ends the checkpoint: all of its files are durable. `None` if it has no rows.
+    /// What the completed file will be called.
+    fn action(&self) -> Action {
+        if self.options.operation.overwrites() {
+            return Action::ReplaceCommit;
+        }
+        match self.table().config.table_type {
+            TableType::CopyOnWrite => Action::Commit,
+            TableType::MergeOnRead => Action::DeltaCommit,
+        }
+    }
+
+    /// Who writes: a later run knows its own instants by this.
+    fn intent(&self) -> CommitMetadata {
+        let epoch = self.epoch();
+        let extra_metadata = [
+            ("lakebed.pipeline".to_owned(), epoch.pipeline.clone()),
+            ("lakebed.epoch".to_owned(), epoch.number.to_string()),
+        ];
+        CommitMetadata { extra_metadata: extra_metadata.into(), ..CommitMetadata::default() }
+    }
+
+    /// Ends the checkpoint: all of its files are durable. `None` if it has no rows and empty ones
+    /// are not committed.
     ///
     /// # Errors
-    /// Those of the storage. The checkpoint is lost then: go on from the last progress.
+    /// Those of the storage. The checkpoint is lost then: [`Sink::rewind`].
     pub async fn prepare(&mut self, progress: PipelineProgress) -> Result<Option<Prepared>, SinkError> {
+        self.commits.check_not_failed()?;
+        if self.writing.is_none() && self.options.commit_empty {
+            self.begin().await?;
+        }
         let Some(Writing { task, writer }) = self.writing.take() else { return Ok(None) };
-        let staged = writer.finish().await?;
+        let mut staged = writer.finish().await?;
+        staged.replaced = self.replaced(&staged).await?;
         self.buckets.add(&staged);
-        let progress = PipelineProgress { epoch: self.epoch.number, ..progress };
+        let progress = PipelineProgress { epoch: self.epoch().number, ..progress };
         Ok(Some(Prepared { task, staged, schema: self.schema.to_avro(), progress }))
     }
 
-    /// Makes a checkpoint visible, or says why not.
-    ///
-    /// Idempotent by pipeline and checkpoint. After [`Outcome::Conflicted`] its files are gone:
-    /// go on from [`Sink::progress`].
+    /// The groups that an overwrite ends.
+    async fn replaced(&self, staged: &StagedFiles) -> Result<Vec<FileGroupId>, SinkError> {
+        if !self.options.operation.overwrites() {
+            return Ok(Vec::new());
+        }
+        let snapshot = self.table().snapshot(None).await?;
+        let touched: BTreeSet<&str> = staged.files.iter().map(|file| file.group.partition.as_str()).collect();
+        let whole_table = self.options.operation == WriteOperation::InsertOverwriteTable;
+        let mut replaced = Vec::new();
+        for (partition, files) in snapshot.partitions().await? {
+            if whole_table || touched.contains(partition.as_str()) {
+                let groups = snapshot.file_groups(&partition, &files).await?;
+                replaced.extend(groups.into_iter().map(|group| group.id));
+            }
+        }
+        Ok(replaced)
+    }
+
+    /// Gives up what was written and not committed; [`Sink::progress`] then says from where to go on.
     ///
     /// # Errors
-    /// Failures that leave it open whether it is visible: commit it again.
-    pub async fn commit(&mut self, prepared: Prepared) -> Result<Outcome, SinkError> {
-        let Prepared { task, staged, schema, progress } = prepared;
-        let schema = TableSchema::from_avro(&schema).map_err(crate::table::TableError::from)?;
-        let begun = Begun { instant: task.instant, action: task.action, snapshot_time: task.snapshot_time };
-        let publication = Publication {
-            begun,
-            operation: task.operation,
-            staged: &staged,
-            schema: &schema,
-            epoch: &self.epoch,
-            progress: &progress,
-            extra_metadata: &BTreeMap::new(),
-            siblings: &self.siblings,
-        };
-        let outcome = self.committer.publish(publication, &mut self.known).await?;
-        match &outcome {
-            Outcome::Committed { instant, .. } => {
-                self.siblings.insert(*instant);
-                self.clean_up(task.instant).await;
-            }
-            Outcome::AlreadyCommitted { instant } if *instant == task.instant => {
-                self.clean_up(task.instant).await;
-            }
-            Outcome::AlreadyCommitted { .. } | Outcome::Conflicted { .. } | Outcome::Fenced { .. } => {
-                self.buckets = Buckets::default();
-                self.heartbeats.remove(&task.instant);
-                self.committer.abandon(begun).await?;
-            }
-            Outcome::Retryable { .. } => {}
-        }
-        if let Some(schema) = self.known.schema.as_ref().filter(|_| self.writing.is_none()) {
-            self.schema = schema.clone();
-        }
-        Ok(outcome)
+    /// Those of the storage and the lock; call it again.
+    pub async fn rewind(&mut self) -> Result<(), SinkError> {
+        self.writing = None;
+        self.buckets = Buckets::default();
+        self.commits.rewind().await
     }
 
-    /// Removes what only a running write needs. What cannot be removed is swept by a later run.
-    async fn clean_up(&mut self, instant: lakebed_hudi::instant::InstantTime) {
-        if let Some(heartbeat) = self.heartbeats.remove(&instant)
-            && let Err(error) = heartbeat.stop().await
-        {
-            tracing::warn!(%instant, %error, "the heartbeat of a finished write could not be removed");
-        }
-        if let Err(error) = self.committer.remove_markers(instant).await {
-            tracing::warn!(%instant, %error, "the markers of a finished write could not be removed");
-        }
+    /// Refuses columns that would be lost.
+    fn check_columns(&self, rows: &RecordBatch) -> Result<(), SinkError> {
+        let known = |name: &str| self.schema.arrow().field_with_name(name).is_ok() || is_meta_column(name);
+        let schema = rows.schema_ref();
+        let Some(unknown) = schema.fields().iter().find(|field| !known(field.name())) else { return Ok(()) };
+        let names = self.schema.arrow().fields().iter().map(|field| field.name().as_str());
+        let near = crate::near_match::near_match(unknown.name(), names).map(str::to_owned);
+        Err(SinkError::UnknownColumn { column: unknown.name().clone(), near })
     }
-}
 
-/// Refuses tables that Lakebed cannot write yet.
-fn check_writable(config: &TableConfig) -> Result<(), SinkError> {
-    let refuse = |feature: &str, advice| {
-        Err(SinkError::Refused { table: config.name.clone(), feature: feature.to_owned(), advice })
-    };
-    if config.table_type != TableType::MergeOnRead {
-        return refuse("writing to copy-on-write tables", "create the table as MERGE_ON_READ");
+    /// Refuses deletes where there is nothing to look a key up in.
+    fn check_deletes(&self, deletes: Option<&BooleanArray>) -> Result<(), SinkError> {
+        let delete = deletes.and_then(|d| (0..d.len()).find(|row| d.is_valid(*row) && d.value(*row)));
+        match delete.filter(|_| self.options.operation.adds_only()) {
+            Some(row) => Err(SinkError::DeleteInInsert { row }),
+            None => Ok(()),
+        }
     }
-    if config.bucket_index.is_none() {
-        return refuse("writing without a bucket index", "create the table with a number of buckets");
-    }
-    if !config.metadata_partitions().is_empty() {
-        return refuse("a metadata table", "turn it off with Spark (hoodie.metadata.enable=false)");
-    }
-    Ok(())
 }

@@ -254,6 +254,10 @@ impl Storage for FaultStorage {
         self.step(Operation::List, dir, 0, self.inner.list(dir)).await
     }
 
+    async fn list_after(&self, dir: &TablePath, after: &str) -> Result<Vec<Entry>> {
+        self.step(Operation::List, dir, 0, self.inner.list_after(dir, after)).await
+    }
+
     async fn list_all(&self, dir: &TablePath) -> Result<Vec<Entry>> {
         self.step(Operation::ListAll, dir, 0, self.inner.list_all(dir)).await
     }

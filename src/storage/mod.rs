@@ -134,6 +134,11 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// The files and folders directly in `dir`, sorted by path; nothing if it is not there.
     async fn list(&self, dir: &TablePath) -> Result<Listing>;
 
+    /// The files directly in `dir` whose names come after `after` by their bytes, sorted by path.
+    ///
+    /// For folders whose names only grow: costs little where few names come after.
+    async fn list_after(&self, dir: &TablePath, after: &str) -> Result<Vec<Entry>>;
+
     /// The files in `dir` and in all folders below it, sorted by path.
     async fn list_all(&self, dir: &TablePath) -> Result<Vec<Entry>>;
 

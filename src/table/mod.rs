@@ -1,5 +1,6 @@
 //! A table: what it declares and which files its rows are in.
 
+mod column_range;
 mod conform;
 mod features;
 mod file_group;
@@ -17,14 +18,13 @@ use crate::environment::Environment;
 use crate::storage::{Storage, StorageError, TablePath, TablePathError};
 use crate::timeline::{TimelineError, TimelineStore};
 
+pub use column_range::{ColumnBound, ColumnRange};
 pub use conform::{ConformError, conform};
-pub use features::Refusal;
+pub use features::{Refusal, check_writable};
 pub use file_group::{BaseFile, FileGroup, FileGroupId, FileSlice, LogFile, SliceRules, file_groups};
 pub use snapshot::TableSnapshot;
 pub(crate) use snapshot::partition_folder;
-pub use staged::{
-    BucketTarget, ColumnRange, RowCounts, StagedFile, StagedFiles, StagedKind, WriteOperation, WriteTask,
-};
+pub use staged::{BucketTarget, RowCounts, StagedFile, StagedFiles, StagedKind, WriteOperation, WriteTask};
 pub(crate) use staged::{marker_folder, marker_root};
 
 /// Why a table could not be opened, created or looked at.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use lakebed_hudi::file_name::{LogFileName, PARTITION_METADATA};
+use lakebed_hudi::file_name::{FileId, LogFileName, PARTITION_METADATA};
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::table_config::key;
@@ -109,6 +109,11 @@ impl TableSnapshot {
             as_of: self.as_of,
         };
         Ok(file_groups(partition, files, &rules))
+    }
+
+    /// The groups of `partition` that were replaced, as far as the active timeline tells.
+    pub fn replaced_groups(&self, partition: &str) -> impl Iterator<Item = &FileId> {
+        self.replaced.iter().filter(move |group| group.partition == partition).map(|group| &group.file_id)
     }
 
     /// The first log file whose completion time only the history knows.

@@ -1,12 +1,13 @@
 //! What passes between a commit and its writers: plain values that may cross processes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lakebed_hudi::file_name::{FileId, MarkerKind};
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::Action;
 use serde::{Deserialize, Serialize};
 
+use super::column_range::ColumnRange;
 use super::file_group::FileGroupId;
 use crate::storage::{TablePath, TablePathError};
 
@@ -26,6 +27,18 @@ pub enum WriteOperation {
     InsertOverwriteTable,
 }
 
+impl WriteOperation {
+    /// Whether the rows of the partitions or of the table go.
+    pub fn overwrites(self) -> bool {
+        matches!(self, Self::InsertOverwrite | Self::InsertOverwriteTable)
+    }
+
+    /// Whether rows are added without a look at those of the same key.
+    pub fn adds_only(self) -> bool {
+        self == Self::Insert || self.overwrites()
+    }
+}
+
 /// Leave to write files under one instant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WriteTask {
@@ -39,6 +52,9 @@ pub struct WriteTask {
     pub snapshot_time: Option<InstantTime>,
     /// The file groups of buckets that exist, by partition path and bucket.
     pub buckets: BTreeMap<String, BTreeMap<u32, BucketTarget>>,
+    /// Instants of the same run that were not completed when this one began, and whose files it
+    /// takes as there: they must be completed before it can be.
+    pub built_on: BTreeSet<InstantTime>,
     /// The second number of write tokens: no other attempt at this table has it.
     pub token_stage: u32,
 }
@@ -63,11 +79,14 @@ pub(crate) fn marker_root() -> TablePath {
     TablePath::literal(".hoodie/.temp")
 }
 
-/// The file group that holds a bucket's rows.
+/// The file group that holds a bucket's rows, or is to hold them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BucketTarget {
     /// The group.
     pub file_id: FileId,
+    /// Whether it has files, or an unfinished write may give it some: then its next file is a log
+    /// file. Else it is a new base file.
+    pub has_files: bool,
     /// The name of its latest base file.
     pub base_file: Option<String>,
 }
@@ -125,23 +144,4 @@ pub struct RowCounts {
     pub updated: u64,
     /// Keys deleted.
     pub deleted: u64,
-}
-
-/// The range of a column's values in one file, as text that sorts and parses by its type.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ColumnRange {
-    /// The column, nested fields joined by `.`.
-    pub name: String,
-    /// The least value; `None` if all are null or it is not known.
-    pub min: Option<String>,
-    /// The greatest value.
-    pub max: Option<String>,
-    /// Nulls.
-    pub nulls: u64,
-    /// Values, nulls included.
-    pub values: u64,
-    /// Bytes in the file.
-    pub compressed_bytes: u64,
-    /// Bytes before compression.
-    pub uncompressed_bytes: u64,
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use lakebed_hudi::history::{
-    HistoryColumns, HistoryEntry, HistoryManifest, manifest_name, manifest_version, parse_version,
-    read_entries,
+    HistoryColumns, HistoryEntry, HistoryFile, HistoryManifest, manifest_name, manifest_version,
+    parse_version, read_entries,
 };
 use lakebed_hudi::instant::InstantTime;
 
@@ -43,13 +43,41 @@ impl TimelineStore {
             if file.file_name.max < from {
                 continue;
             }
-            let path = self.history.join(&file.file_name.to_string())?;
-            let bytes = self.storage.get(&path, MAX_FILE_BYTES).await?.bytes;
-            let read = read_entries(&bytes, columns)
-                .map_err(|source| TimelineError::History { path: path.clone(), source })?;
+            let read = self.read_history(&file, columns).await?;
             entries.extend(read.into_iter().filter(|entry| entry.instant >= from));
         }
         Ok(entries)
+    }
+
+    /// What `pick` picks from the newest archived instant from which it picks something. Files of
+    /// the history are read from the newest on, until then.
+    ///
+    /// # Errors
+    /// A history that cannot be understood.
+    pub async fn newest_archived<T>(
+        &self,
+        pick: impl Fn(&HistoryEntry) -> Option<T>,
+    ) -> Result<Option<T>, TimelineError> {
+        let mut files = self.manifest().await?.files;
+        files.sort_by_key(|file| std::cmp::Reverse(file.file_name.max));
+        for file in files {
+            let mut entries = self.read_history(&file, HistoryColumns::All).await?;
+            entries.sort_by_key(|entry| std::cmp::Reverse(entry.completion));
+            if let Some(picked) = entries.iter().find_map(&pick) {
+                return Ok(Some(picked));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn read_history(
+        &self,
+        file: &HistoryFile,
+        columns: HistoryColumns,
+    ) -> Result<Vec<HistoryEntry>, TimelineError> {
+        let path = self.history.join(&file.file_name.to_string())?;
+        let bytes = self.storage.get(&path, MAX_FILE_BYTES).await?.bytes;
+        read_entries(&bytes, columns).map_err(|source| TimelineError::History { path, source })
     }
 
     /// The files that make up the history now; none where nothing was archived.

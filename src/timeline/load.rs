@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lakebed_hudi::table_config::TableConfig;
-use lakebed_hudi::timeline_file::{TimelineFile, TimelineLayout};
+use lakebed_hudi::timeline_file::{Action, TimelineFile, TimelineLayout};
 use lakebed_hudi::timeline_metadata::{CommitMetadata, MetadataError};
 
 use super::{Instant, Timeline, TimelineError};
@@ -46,6 +46,33 @@ impl TimelineStore {
             }
         }
         Ok(timeline)
+    }
+
+    /// Brings `timeline` up to date and returns it: what is new is listed, not what is old.
+    ///
+    /// New instants are later than all older ones, since all writers draw them under the table
+    /// lock; older ones can only still change while they are pending. Instants that went into the
+    /// archive meanwhile stay, as what they are: completed. After a rollback or a restore, which
+    /// alone take completed instants away, everything is listed anew.
+    ///
+    /// # Errors
+    /// As [`TimelineStore::load`].
+    pub async fn advance(&self, timeline: &Timeline) -> Result<Timeline, TimelineError> {
+        let Some(settled) = timeline.settled_time() else { return self.load().await };
+        // A name is longer than its instant, so files of the instant itself are listed, too.
+        let entries = self.storage.list_after(&self.folder, settled.as_str()).await?;
+        let mut advanced = timeline.before(settled);
+        for entry in entries {
+            if let Some(file) = TimelineFile::parse(entry.path.file_name(), self.layout)? {
+                advanced.add(file);
+            }
+        }
+        let undoes = |i: &&Instant| matches!(i.action, Action::Rollback | Action::Restore);
+        let is_new = |i: &&Instant| timeline.get(i.time, i.action) != Some(i);
+        if advanced.instants().filter(undoes).any(|i| is_new(&i)) {
+            return self.load().await;
+        }
+        Ok(advanced)
     }
 
     /// Where a file of the timeline lies.

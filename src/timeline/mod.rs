@@ -177,6 +177,19 @@ impl Timeline {
         self.first_write().is_some_and(|first| time < first)
     }
 
+    /// The oldest time from which on files may have come or gone since this was loaded: that of the
+    /// oldest pending instant, else of the newest one.
+    fn settled_time(&self) -> Option<InstantTime> {
+        let oldest_pending = self.pending().map(|i| i.time).next();
+        oldest_pending.or_else(|| self.instants().next_back().map(|i| i.time))
+    }
+
+    /// The instants before `time`.
+    fn before(&self, time: InstantTime) -> Self {
+        let instants = self.instants.iter().filter(|((t, _), _)| *t < time);
+        Self { instants: instants.map(|(key, instant)| (*key, *instant)).collect() }
+    }
+
     /// The part of the timeline that a query as of `time` sees.
     pub fn as_of(&self, time: InstantTime) -> Self {
         let instants = self.instants.iter().filter(|((t, _), _)| *t <= time);

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, BooleanArray, RecordBatch, StringArray, UInt32Array};
-use arrow::compute::{filter_record_batch, take};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, UInt32Array};
+use arrow::compute::{filter_record_batch, take, take_record_batch};
+use arrow::error::ArrowError;
 use lakebed_hudi::partition_path::{PartitionPathError, PartitionPathRule};
 use lakebed_hudi::record_key::{RecordKeyRule, RefusedKey};
 use lakebed_hudi::table_config::TableConfig;
@@ -14,7 +15,7 @@ use super::WriteError;
 /// How rows of a table get their keys and partition paths, and what they must have.
 #[derive(Debug, Clone)]
 pub struct KeyRules {
-    record_key: RecordKeyRule,
+    record_key: Option<RecordKeyRule>,
     partition_path: PartitionPathRule,
     ordering_fields: Vec<String>,
 }
@@ -36,6 +37,14 @@ pub enum RefusedRow {
 }
 
 impl RefusedRow {
+    /// Counts the row from the start of a batch that has `rows` more before it.
+    pub(crate) fn shift(&mut self, rows: usize) {
+        match self {
+            Self::Key(refused) => refused.row += rows,
+            Self::NullOrdering { row, .. } => *row += rows,
+        }
+    }
+
     /// The row within its batch, counted from 0.
     pub fn row(&self) -> usize {
         match self {
@@ -50,8 +59,9 @@ impl RefusedRow {
 pub struct KeyedBatch {
     /// The table's columns, without meta columns.
     pub rows: RecordBatch,
-    /// The record key of each row; none is null.
-    pub keys: StringArray,
+    /// The record key of each row, none of them null; `None` in a table without key columns, where
+    /// rows are numbered when they are written.
+    pub keys: Option<StringArray>,
     /// The partition path of each row; none is null.
     pub partitions: StringArray,
     /// Which rows only say that their key is deleted.
@@ -64,18 +74,13 @@ pub struct KeyedBatch {
 }
 
 impl KeyRules {
-    /// The rules of a table with record keys.
-    ///
-    /// # Errors
-    /// A table without key columns.
-    pub fn of(config: &TableConfig) -> Result<Self, WriteError> {
-        let record_key =
-            config.record_key.clone().ok_or_else(|| WriteError::NoKey { table: config.name.clone() })?;
-        Ok(Self {
-            record_key,
+    /// The rules of a table.
+    pub fn of(config: &TableConfig) -> Self {
+        Self {
+            record_key: config.record_key.clone(),
             partition_path: config.partition_path.clone(),
             ordering_fields: config.ordering_fields.clone(),
-        })
+        }
     }
 
     /// Keys `rows`, which have the table's columns; rows that cannot be written are left out and
@@ -88,13 +93,14 @@ impl KeyRules {
         rows: &RecordBatch,
         deletes: Option<&BooleanArray>,
     ) -> Result<(KeyedBatch, Vec<RefusedRow>), WriteError> {
-        let keys = self.record_key.keys(rows)?;
+        let keys = self.record_key.as_ref().map(|rule| rule.keys(rows)).transpose()?;
         let partitions = self.partition_path.paths(rows)?;
-        let mut refused: Vec<RefusedRow> = keys.refused.into_iter().map(RefusedRow::from).collect();
+        let (keys, refused) = keys.map_or((None, Vec::new()), |keys| (Some(keys.keys), keys.refused));
+        let mut refused: Vec<RefusedRow> = refused.into_iter().map(RefusedRow::from).collect();
         refused.extend(self.null_orderings(rows, deletes));
         let batch = KeyedBatch {
             rows: rows.clone(),
-            keys: keys.keys,
+            keys,
             partitions,
             deletes: deletes.filter(|flags| flags.true_count() > 0).cloned(),
             stream: None,
@@ -140,46 +146,39 @@ impl KeyedBatch {
 
     /// Bytes of memory that the rows take.
     pub fn memory_bytes(&self) -> usize {
-        self.rows.get_array_memory_size() + self.keys.get_array_memory_size()
+        self.rows.get_array_memory_size() + self.keys.as_ref().map_or(0, |keys| keys.get_array_memory_size())
     }
 
     fn filter(&self, kept: &BooleanArray) -> Result<Self, WriteError> {
         let rows = filter_record_batch(&self.rows, kept)?;
-        let text = |array: &StringArray| -> Result<StringArray, WriteError> {
-            use arrow::array::AsArray as _;
-            Ok(arrow::compute::filter(array, kept)?.as_string::<i32>().clone())
-        };
-        let flags = |flags: &BooleanArray| -> Result<BooleanArray, WriteError> {
-            use arrow::array::AsArray as _;
-            Ok(arrow::compute::filter(flags, kept)?.as_boolean().clone())
-        };
-        Ok(Self {
-            rows,
-            keys: text(&self.keys)?,
-            partitions: text(&self.partitions)?,
-            deletes: self.deletes.as_ref().map(flags).transpose()?,
-            stream: self.stream.clone(),
-            presence: None,
-        })
+        self.with(rows, |array| arrow::compute::filter(array, kept))
     }
 
     /// The rows at `indices`, in that order.
     pub(super) fn take(&self, indices: &UInt32Array) -> Result<Self, WriteError> {
-        use arrow::array::AsArray as _;
-        let text = |array: &StringArray| -> Result<StringArray, WriteError> {
-            Ok(take(array, indices, None)?.as_string::<i32>().clone())
+        let rows = take_record_batch(&self.rows, indices)?;
+        self.with(rows, |array| take(array, indices, None))
+    }
+
+    /// `rows` of this batch, with what `pick` picks for them of everything else.
+    fn with(
+        &self,
+        rows: RecordBatch,
+        pick: impl Fn(&dyn Array) -> Result<ArrayRef, ArrowError>,
+    ) -> Result<Self, WriteError> {
+        let flags = |array: &BooleanArray| Ok::<_, ArrowError>(pick(array)?.as_boolean().clone());
+        let deletes = self.deletes.as_ref().map(flags).transpose()?;
+        let presence = |columns: &Vec<Option<BooleanArray>>| {
+            columns.iter().map(|column| column.as_ref().map(flags).transpose()).collect::<Result<_, _>>()
         };
-        let deletes = match &self.deletes {
-            Some(flags) => Some(take(flags, indices, None)?.as_boolean().clone()),
-            None => None,
-        };
+        let keys = self.keys.as_ref().map(|keys| pick(keys)).transpose()?;
         Ok(Self {
-            rows: arrow::compute::take_record_batch(&self.rows, indices)?,
-            keys: text(&self.keys)?,
-            partitions: text(&self.partitions)?,
+            rows,
+            keys: keys.map(|keys| keys.as_string::<i32>().clone()),
+            partitions: pick(&self.partitions)?.as_string::<i32>().clone(),
             deletes: deletes.filter(|flags| flags.true_count() > 0),
             stream: self.stream.clone(),
-            presence: None,
+            presence: self.presence.as_ref().map(presence).transpose()?,
         })
     }
 }
@@ -192,7 +191,7 @@ impl From<ValueTextError> for WriteError {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::array::Int64Array;
     use lakebed_hudi::partition_path::{PartitionKind, PartitionPart};
 
     use super::*;
@@ -200,7 +199,7 @@ mod tests {
     fn rules() -> KeyRules {
         let parts = vec![PartitionPart { column: "p".into(), kind: PartitionKind::Simple }];
         KeyRules {
-            record_key: RecordKeyRule::Bare("id".into()),
+            record_key: Some(RecordKeyRule::Bare("id".into())),
             partition_path: PartitionPathRule { parts, hive_style: true, ..PartitionPathRule::none() },
             ordering_fields: vec!["ts".into()],
         }
@@ -214,7 +213,7 @@ mod tests {
         let rows = RecordBatch::try_from_iter([("id", id), ("p", p), ("ts", ts)]).unwrap();
         let deletes = BooleanArray::from(vec![false, false, false, true]);
         let (batch, refused) = rules().key(&rows, Some(&deletes)).unwrap();
-        assert_eq!(batch.keys, StringArray::from(vec!["a", "d"]));
+        assert_eq!(batch.keys, Some(StringArray::from(vec!["a", "d"])));
         assert_eq!(batch.partitions, StringArray::from(vec!["p=x", "p=y"]));
         assert_eq!(batch.deletes, Some(BooleanArray::from(vec![false, true])));
         assert_eq!(refused.iter().map(RefusedRow::row).collect::<Vec<_>>(), [1, 2]);

@@ -1,8 +1,16 @@
 //! From keyed rows to staged files. Writers know nothing of the timeline.
 
-mod block;
+mod append_writer;
+mod base_file;
+mod column_ranges;
+mod encoding;
+mod group_writer;
 mod keyed_batch;
+mod meta_columns;
+mod options;
 mod route;
+mod row_format;
+mod staging;
 mod table_writer;
 
 use arrow::error::ArrowError;
@@ -15,18 +23,17 @@ use crate::storage::{StorageError, TablePathError};
 use crate::table::TableError;
 
 pub use keyed_batch::{KeyRules, KeyedBatch, RefusedRow};
+pub use options::WriteOptions;
+use route::split_by_partition;
 pub use route::{Bucket, route};
 pub use table_writer::TableWriter;
 
 /// Why rows could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The table has no key columns.
-    #[error("table {table} has no record key: rows can only be inserted, not upserted or deleted")]
-    NoKey {
-        /// The table.
-        table: String,
-    },
+    /// Rows without record keys cannot be put into buckets.
+    #[error("the table has no record key: rows can only be inserted, not upserted or deleted")]
+    Keyless,
     /// The table has no bucket index.
     #[error(
         "table {table} has no bucket index: state hoodie.index.type and hoodie.bucket.index.num.buckets, or insert without keys"
@@ -62,6 +69,9 @@ pub enum WriteError {
     /// A partition path that leads out of the table.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// The storage failed meanwhile; that error is the one to look at.
+    #[error("encoding was given up because the file could not be written")]
+    Abandoned,
     /// The encoder stopped without an answer.
     #[error("encoding rows panicked; this is a bug, please report it with the rows that cause it")]
     Panicked,

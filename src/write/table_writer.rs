@@ -1,95 +1,80 @@
 //! One write to a table: batches in, staged files out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures::stream::{FuturesUnordered, TryStreamExt as _};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use lakebed_hudi::bucket::BucketHash;
-use lakebed_hudi::file_name::{
-    BaseFileName, FileId, LogFileName, MarkerKind, PARTITION_METADATA, WriteToken,
-};
-use lakebed_hudi::properties::Properties;
+use lakebed_hudi::file_name::FileId;
 use lakebed_hudi::schema::TableSchema;
 
-use super::block::{Encoded, Place, RowFormat};
-use super::route::{Bucket, route};
-use super::{KeyedBatch, WriteError};
-use crate::merge::{LogRecords, MergeRules};
-use crate::storage::{FileWriter, Storage, StorageError, TablePath};
-use crate::table::{
-    BucketTarget, FileGroupId, RowCounts, StagedFile, StagedFiles, StagedKind, Table, WriteTask,
-    partition_folder,
-};
+use super::append_writer::AppendWriter;
+use super::group_writer::{GroupTarget, GroupWriter, WriteContext};
+use super::row_format::RowFormat;
+use super::staging::make_partition;
+use super::{Bucket, KeyedBatch, WriteError, WriteOptions, route, split_by_partition};
+use crate::table::{BucketTarget, FileGroupId, StagedFile, StagedFiles, Table, WriteTask};
 
-/// Writes rows into the buckets of a merge-on-read table under one [`WriteTask`].
+/// Writes rows under one [`WriteTask`]: into the buckets of a table that has a bucket index, else
+/// into new base files.
 ///
-/// Rows are buffered by bucket. A bucket whose buffer is written before the end gets a block of
-/// its log file; a second flush appends a further block to the same file.
+/// Rows are buffered. When memory is short the largest buffer goes first: that of a bucket with a
+/// log file becomes a block of it, that of new base files a row group.
 #[derive(Debug)]
 pub struct TableWriter {
-    storage: Arc<dyn Storage>,
-    task: WriteTask,
-    hash: BucketHash,
-    format: Arc<RowFormat>,
-    groups: BTreeMap<Bucket, GroupWriter>,
-    budget_bytes: usize,
-}
-
-/// The buffer and the open file of one bucket.
-#[derive(Debug)]
-struct GroupWriter {
-    number: u32,
-    group: FileGroupId,
-    /// The base file that log blocks lie on; a group that is new gets a base file instead.
-    kind: GroupKind,
-    records: Vec<LogRecords>,
-    buffered_bytes: usize,
-    log: Option<OpenLog>,
-}
-
-#[derive(Debug, Clone)]
-enum GroupKind {
-    New,
-    Existing { base_file: Option<String> },
+    context: WriteContext,
+    options: WriteOptions,
+    partitions: BTreeSet<String>,
+    groups: Groups,
 }
 
 #[derive(Debug)]
-struct OpenLog {
-    path: TablePath,
-    writer: Box<dyn FileWriter>,
-    rows: u64,
-    deletes: u64,
+enum Groups {
+    /// One writer per bucket.
+    Buckets { hash: BucketHash, writers: BTreeMap<Bucket, GroupWriter> },
+    /// One writer per partition.
+    Append { writers: BTreeMap<String, AppendWriter> },
 }
 
 impl TableWriter {
-    /// Starts writing rows of `schema` under `task`, with buffers of at most `budget_bytes`.
+    /// Starts writing rows of `schema` under `task`.
     ///
     /// # Errors
-    /// A table without a bucket index, or with a merge mode that needs a JVM.
+    /// Upserts into a table without a bucket index; a merge mode that needs a JVM.
     pub fn new(
         table: &Table,
         task: WriteTask,
         schema: &TableSchema,
-        budget_bytes: usize,
+        options: WriteOptions,
     ) -> Result<Self, WriteError> {
         let config = &table.config;
-        let index = config
-            .bucket_index
-            .as_ref()
-            .ok_or_else(|| WriteError::NoBuckets { table: config.name.clone() })?;
-        let format = Arc::new(RowFormat::new(task.instant, schema, MergeRules::of(config)?)?);
-        let hash = BucketHash::new(index.hash_fields.iter().cloned(), index.buckets);
-        Ok(Self { storage: table.storage.clone(), task, hash, format, groups: BTreeMap::new(), budget_bytes })
+        let groups = match &config.bucket_index {
+            Some(index) => Groups::Buckets {
+                hash: BucketHash::new(index.hash_fields.iter().cloned(), index.buckets),
+                writers: BTreeMap::new(),
+            },
+            None if task.operation.adds_only() => Groups::Append { writers: BTreeMap::new() },
+            None => return Err(WriteError::NoBuckets { table: config.name.clone() }),
+        };
+        let context = WriteContext {
+            storage: table.storage.clone(),
+            ids: table.environment.ids.clone(),
+            format: Arc::new(RowFormat::new(task.instant, config, schema)?),
+            task: Arc::new(task),
+        };
+        Ok(Self { context, options, partitions: BTreeSet::new(), groups })
     }
 
-    /// Whether the buckets of `partition` are known.
-    pub fn knows(&self, partition: &str) -> bool {
-        self.task.buckets.contains_key(partition)
+    /// Whether the buckets of `partition` must be told before rows of it are written.
+    pub fn needs_buckets_of(&self, partition: &str) -> bool {
+        matches!(self.groups, Groups::Buckets { .. })
+            && !self.context.task.operation.overwrites()
+            && !self.context.task.buckets.contains_key(partition)
     }
 
-    /// Says which buckets of `partition` have a file group, before the first row of it is written.
+    /// Says which buckets of `partition` have a file group.
     pub fn learn(&mut self, partition: &str, buckets: BTreeMap<u32, BucketTarget>) {
-        self.task.buckets.insert(partition.to_owned(), buckets);
+        Arc::make_mut(&mut self.context.task).buckets.insert(partition.to_owned(), buckets);
     }
 
     /// Takes rows in. The buckets of their partitions are known.
@@ -97,24 +82,37 @@ impl TableWriter {
     /// # Errors
     /// Rows that cannot be combined; those of the storage, if buffers had to be written.
     pub async fn write(&mut self, batch: &KeyedBatch) -> Result<(), WriteError> {
-        for (bucket, rows) in route(batch, &self.hash)? {
-            let number = self.groups.len() as u32;
-            let group =
-                self.groups.entry(bucket).or_insert_with_key(|b| GroupWriter::new(number, b, &self.task));
-            group.buffered_bytes += rows.memory_bytes();
-            group.records.push(self.format.records(&rows)?);
+        let context = &self.context;
+        match &mut self.groups {
+            Groups::Buckets { hash, writers } => {
+                for (bucket, rows) in route(batch, hash)? {
+                    let number = writers.len() as u32;
+                    let writer =
+                        writers.entry(bucket).or_insert_with_key(|b| bucket_writer(context, number, b));
+                    writer.push(&rows, &context.format)?;
+                }
+            }
+            Groups::Append { writers } => {
+                for (partition, rows) in split_by_partition(batch)? {
+                    let number = writers.len() as u32;
+                    let target_bytes = self.options.base_file_target_bytes;
+                    let writer = writers
+                        .entry(partition)
+                        .or_insert_with_key(|p| AppendWriter::new(number, p, target_bytes));
+                    writer.push(rows);
+                }
+            }
         }
-        while self.buffered_bytes() > self.budget_bytes {
-            let largest = self.groups.values_mut().filter(|g| g.can_flush()).max_by_key(|g| g.buffered_bytes);
-            let Some(group) = largest else { break };
-            group.flush_log(self.storage.as_ref(), &self.task, &self.format).await?;
-        }
-        Ok(())
+        self.make_partitions().await?;
+        self.relieve().await
     }
 
     /// Bytes of memory in buffers.
     pub fn buffered_bytes(&self) -> usize {
-        self.groups.values().map(|g| g.buffered_bytes).sum()
+        match &self.groups {
+            Groups::Buckets { writers, .. } => writers.values().map(GroupWriter::buffered_bytes).sum(),
+            Groups::Append { writers } => writers.values().map(AppendWriter::buffered_bytes).sum(),
+        }
     }
 
     /// Writes what is buffered and makes all files durable. Nobody sees them yet.
@@ -122,175 +120,102 @@ impl TableWriter {
     /// # Errors
     /// Those of the storage. Files already written are found by their markers.
     pub async fn finish(self) -> Result<StagedFiles, WriteError> {
-        let Self { storage, task, format, groups, .. } = self;
-        let (storage, task, format) = (&storage, &task, &format);
-        let finished: FuturesUnordered<_> =
-            groups.into_values().map(|group| group.finish(storage.as_ref(), task, format)).collect();
-        let mut files: Vec<StagedFile> = finished.try_filter_map(|f| async { Ok(f) }).try_collect().await?;
+        let Self { context, groups, options, .. } = self;
+        let context = &context;
+        let mut files: Vec<StagedFile> = match groups {
+            Groups::Buckets { writers, .. } => {
+                let finishing = writers.into_values().map(|writer| writer.finish(context));
+                let finished = stream::iter(finishing).buffer_unordered(options.files_at_once);
+                finished.try_filter_map(|file| async { Ok(file) }).try_collect().await?
+            }
+            Groups::Append { writers } => {
+                let finishing = writers.into_values().map(|writer| writer.finish(context));
+                stream::iter(finishing).buffer_unordered(options.files_at_once).try_concat().await?
+            }
+        };
         files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(StagedFiles { files, replaced: Vec::new() })
     }
-}
 
-impl GroupWriter {
-    fn new(number: u32, bucket: &Bucket, task: &WriteTask) -> Self {
-        let known = task.buckets.get(&bucket.partition).and_then(|buckets| buckets.get(&bucket.number));
-        let (file_id, kind) = match known {
-            Some(target) => {
-                (target.file_id.clone(), GroupKind::Existing { base_file: target.base_file.clone() })
-            }
-            None => (FileId::of_bucket(bucket.number), GroupKind::New),
+    /// Makes the folders of new rows partitions, before the first file in them.
+    async fn make_partitions(&mut self) -> Result<(), WriteError> {
+        let task = &self.context.task;
+        let named: Vec<&String> = match &self.groups {
+            Groups::Buckets { writers, .. } => writers.keys().map(|bucket| &bucket.partition).collect(),
+            Groups::Append { writers } => writers.keys().collect(),
         };
-        let group = FileGroupId { partition: bucket.partition.clone(), file_id };
-        Self { number, group, kind, records: Vec::new(), buffered_bytes: 0, log: None }
-    }
-
-    fn can_flush(&self) -> bool {
-        self.buffered_bytes > 0 && matches!(self.kind, GroupKind::Existing { .. })
-    }
-
-    async fn finish(
-        mut self,
-        storage: &dyn Storage,
-        task: &WriteTask,
-        format: &Arc<RowFormat>,
-    ) -> Result<Option<StagedFile>, WriteError> {
-        match self.kind.clone() {
-            GroupKind::New => self.write_base(storage, task, format).await,
-            GroupKind::Existing { base_file } => {
-                self.flush_log(storage, task, format).await?;
-                let Some(log) = self.log.take() else { return Ok(None) };
-                let size_bytes = log.writer.finish().await?;
-                let rows =
-                    RowCounts { written: log.rows, inserted: 0, updated: log.rows, deleted: log.deletes };
-                let kind = StagedKind::Log { base_file };
-                Ok(Some(StagedFile {
-                    group: self.group,
-                    path: log.path,
-                    kind,
-                    size_bytes,
-                    rows,
-                    columns: Vec::new(),
-                }))
-            }
+        let has_groups = |partition: &str| task.buckets.get(partition).is_some_and(|b| !b.is_empty());
+        let new: BTreeSet<String> =
+            named.into_iter().filter(|p| !self.partitions.contains(*p)).cloned().collect();
+        for partition in new.iter().filter(|partition| !has_groups(partition)) {
+            make_partition(self.context.storage.as_ref(), task, partition).await?;
         }
-    }
-
-    async fn write_base(
-        self,
-        storage: &dyn Storage,
-        task: &WriteTask,
-        format: &Arc<RowFormat>,
-    ) -> Result<Option<StagedFile>, WriteError> {
-        let name =
-            BaseFileName::parquet(self.group.file_id.clone(), &self.token(task), task.instant).to_string();
-        let place = self.place(name.clone(), 0);
-        let (format, records) = (format.clone(), self.records);
-        let encoded = on_rayon(move || {
-            let combined = format.combine(&records)?;
-            if combined.rows.num_rows() == 0 {
-                return Ok(None);
-            }
-            format.base_file(&combined, &place).map(Some)
-        })
-        .await?;
-        let Some(encoded) = encoded else { return Ok(None) };
-        let (path, mut writer) = create(storage, task, &self.group.partition, &name).await?;
-        write_all(writer.as_mut(), &encoded).await?;
-        let size_bytes = writer.finish().await?;
-        let rows = RowCounts { written: encoded.rows, inserted: encoded.rows, updated: 0, deleted: 0 };
-        let kind = StagedKind::Base { previous: None };
-        Ok(Some(StagedFile { group: self.group, path, kind, size_bytes, rows, columns: Vec::new() }))
-    }
-
-    /// Writes the buffer as blocks of the log file.
-    async fn flush_log(
-        &mut self,
-        storage: &dyn Storage,
-        task: &WriteTask,
-        format: &Arc<RowFormat>,
-    ) -> Result<(), WriteError> {
-        let records = std::mem::take(&mut self.records);
-        self.buffered_bytes = 0;
-        if records.is_empty() {
-            return Ok(());
-        }
-        let first_row = self.log.as_ref().map_or(0, |log| log.rows);
-        let place = self.place(self.group.file_id.to_string(), first_row);
-        let format = format.clone();
-        let encoded = on_rayon(move || format.log_blocks(&format.combine(&records)?, &place)).await?;
-        if self.log.is_none() {
-            let name =
-                LogFileName::new(self.group.file_id.clone(), task.instant, self.token(task)).to_string();
-            let (path, writer) = create(storage, task, &self.group.partition, &name).await?;
-            self.log = Some(OpenLog { path, writer, rows: 0, deletes: 0 });
-        }
-        if let Some(log) = &mut self.log {
-            write_all(log.writer.as_mut(), &encoded).await?;
-            log.rows += encoded.rows;
-            log.deletes += encoded.deletes;
-        }
+        self.partitions.extend(new);
         Ok(())
     }
 
-    fn token(&self, task: &WriteTask) -> WriteToken {
-        WriteToken::new(self.number, task.token_stage, 0)
-    }
-
-    fn place(&self, file_name: String, first_row: u64) -> Place {
-        Place { partition: self.group.partition.clone(), file_name, task: self.number, first_row }
+    /// Brings the buffers below their budget, and encodes row groups that are full anyway.
+    async fn relieve(&mut self) -> Result<(), WriteError> {
+        let (context, options) = (&self.context, self.options);
+        match &mut self.groups {
+            Groups::Buckets { writers, .. } => relieve_buckets(context, writers, options).await,
+            Groups::Append { writers } => relieve_appends(context, writers, options).await,
+        }
     }
 }
 
-/// Creates a data file after its marker, and the partition's metadata before both.
-async fn create(
-    storage: &dyn Storage,
-    task: &WriteTask,
-    partition: &str,
-    name: &str,
-) -> Result<(TablePath, Box<dyn FileWriter>), WriteError> {
-    let folder = partition_folder(partition)?;
-    if task.buckets.get(partition).is_none_or(BTreeMap::is_empty) {
-        make_partition(storage, task, &folder).await?;
-    }
-    let path = folder.join(name)?;
-    let marker = task.marker(&path, MarkerKind::Create)?;
-    let writer = storage.create(&path, Some(&marker)).await?;
-    Ok((path, writer))
-}
-
-/// Makes a folder a partition: without this file Spark sees no rows in it.
-///
-/// Source: `HoodiePartitionMetadata`.
-async fn make_partition(
-    storage: &dyn Storage,
-    task: &WriteTask,
-    folder: &TablePath,
+async fn relieve_buckets(
+    context: &WriteContext,
+    writers: &mut BTreeMap<Bucket, GroupWriter>,
+    options: WriteOptions,
 ) -> Result<(), WriteError> {
-    let depth = folder.segments().count().to_string();
-    let entries = [("commitTime", task.instant.to_string()), ("partitionDepth", depth)];
-    let bytes = Properties::from_iter(entries).to_bytes("partition metadata");
-    match storage.put_if_absent(&folder.join(PARTITION_METADATA)?, bytes.into()).await {
-        Ok(_) | Err(StorageError::AlreadyExists { .. }) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-async fn write_all(writer: &mut dyn FileWriter, encoded: &Encoded) -> Result<(), WriteError> {
-    for bytes in &encoded.bytes {
-        writer.write(bytes.clone()).await?;
+    while writers.values().map(GroupWriter::buffered_bytes).sum::<usize>() > options.buffer_bytes {
+        let mut largest: Vec<&mut GroupWriter> =
+            writers.values_mut().filter(|w| w.can_be_relieved()).collect();
+        if largest.is_empty() {
+            return Ok(());
+        }
+        largest.sort_by_key(|writer| std::cmp::Reverse(writer.buffered_bytes()));
+        largest.truncate(options.files_at_once);
+        futures::future::try_join_all(largest.into_iter().map(|writer| writer.relieve(context))).await?;
     }
     Ok(())
 }
 
-/// Runs CPU work off the async runtime.
-async fn on_rayon<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, WriteError> + Send + 'static,
-) -> Result<T, WriteError> {
-    let (done, wait) = tokio::sync::oneshot::channel();
-    rayon::spawn(move || {
-        // Nobody waits any more if the write was given up.
-        let _ = done.send(work());
-    });
-    wait.await.unwrap_or(Err(WriteError::Panicked))
+async fn relieve_appends(
+    context: &WriteContext,
+    writers: &mut BTreeMap<String, AppendWriter>,
+    options: WriteOptions,
+) -> Result<(), WriteError> {
+    let ripe = writers.values_mut().filter(|writer| writer.is_ripe());
+    futures::future::try_join_all(ripe.map(|writer| writer.encode(context, false))).await?;
+    while writers.values().map(AppendWriter::buffered_bytes).sum::<usize>() > options.buffer_bytes {
+        let largest = writers.values_mut().max_by_key(|writer| writer.buffered_bytes());
+        let Some(writer) = largest else { return Ok(()) };
+        writer.encode(context, true).await?;
+    }
+    while writers.values().filter(|writer| writer.has_open_file()).count() > options.open_files_max {
+        let largest = writers.values_mut().filter(|w| w.has_open_file()).max_by_key(|w| w.buffered_bytes());
+        let Some(writer) = largest else { return Ok(()) };
+        writer.close(context).await?;
+    }
+    Ok(())
+}
+
+fn bucket_writer(context: &WriteContext, number: u32, bucket: &Bucket) -> GroupWriter {
+    let task = &context.task;
+    let known = task.buckets.get(&bucket.partition).and_then(|buckets| buckets.get(&bucket.number));
+    let (file_id, target) = match known {
+        Some(BucketTarget { file_id, has_files: true, base_file }) => {
+            (file_id.clone(), GroupTarget::Log { base_file: base_file.clone() })
+        }
+        Some(BucketTarget { file_id, has_files: false, .. }) => (file_id.clone(), GroupTarget::NewBase),
+        None if task.operation.overwrites() => {
+            // The group that is there is replaced: its id is never used again.
+            let uuid = context.ids.uuid().to_string();
+            (FileId::of_bucket_in(bucket.number, &uuid), GroupTarget::NewBase)
+        }
+        None => (FileId::of_bucket(bucket.number), GroupTarget::NewBase),
+    };
+    GroupWriter::new(number, FileGroupId { partition: bucket.partition.clone(), file_id }, target)
 }

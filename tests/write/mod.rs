@@ -1,31 +1,36 @@
 //! Writing through the sink.
 
+mod in_flight;
+mod operations;
+
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use lakebed::commit::{Outcome, PipelineProgress};
 use lakebed::environment::Environment;
-use lakebed::sink::{Sink, SinkOptions};
-use lakebed::storage::{self, TableUri};
-use lakebed::table::Table;
+use lakebed::sink::{Prepared, Sink, SinkOptions};
+use lakebed::storage::{self, Storage, TableUri};
+use lakebed::table::{Table, TableSnapshot};
 use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::table_config::{BucketIndex, NewTable, TableType};
+use lakebed_hudi::timeline_metadata::CommitMetadata;
 
-fn rows(rows: &[(&str, &str, i64, Option<&str>)]) -> RecordBatch {
+/// Rows of id, partition, ordering value and text.
+type Row<'a> = (&'a str, &'a str, i64, Option<&'a str>);
+
+fn rows(rows: &[Row<'_>]) -> RecordBatch {
     let id: ArrayRef = Arc::new(rows.iter().map(|r| Some(r.0)).collect::<StringArray>());
     let p: ArrayRef = Arc::new(rows.iter().map(|r| Some(r.1)).collect::<StringArray>());
     let ts: ArrayRef = Arc::new(rows.iter().map(|r| Some(r.2)).collect::<Int64Array>());
     let v: ArrayRef = Arc::new(rows.iter().map(|r| r.3).collect::<StringArray>());
-    RecordBatch::try_from_iter_with_nullable([
-        ("id", id, false),
-        ("p", p, true),
-        ("ts", ts, true),
-        ("v", v, true),
-    ])
-    .unwrap()
+    let columns = [("id", id, false), ("p", p, true), ("ts", ts, true), ("v", v, true)];
+    RecordBatch::try_from_iter_with_nullable(columns).unwrap()
 }
 
-fn new_table() -> NewTable {
+/// A merge-on-read table of two buckets a partition.
+fn bucket_table() -> NewTable {
     let schema = TableSchema::from_arrow(&rows(&[]).schema(), "t").unwrap();
     NewTable {
         name: "t".into(),
@@ -42,39 +47,92 @@ fn new_table() -> NewTable {
     }
 }
 
-async fn checkpoint(sink: &mut Sink, number: u64) -> Outcome {
-    let progress = PipelineProgress { checkpoint: number, ..PipelineProgress::default() };
-    let prepared = sink.prepare(progress).await.unwrap().unwrap();
-    sink.commit(prepared).await.unwrap()
+/// A table in a folder that goes with it.
+struct TestTable {
+    folder: tempfile::TempDir,
+    storage: Arc<dyn Storage>,
+    environment: Environment,
 }
 
-#[tokio::test]
-async fn checkpoints_become_commits_that_carry_progress() {
-    let folder = tempfile::tempdir().unwrap();
-    let place =
-        std::env::var("LAKEBED_TEST_TABLE").unwrap_or_else(|_| folder.path().join("t").display().to_string());
-    let uri: TableUri = place.parse().unwrap();
-    let environment = Environment::real();
-    let storage = storage::open(&uri, &environment).await.unwrap();
-    Table::create(storage.clone(), &environment, &new_table()).await.unwrap();
+impl TestTable {
+    async fn create(new: &NewTable) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let uri: TableUri = folder.path().join("t").display().to_string().parse().unwrap();
+        let environment = Environment::real();
+        let storage = storage::open(&uri, &environment).await.unwrap();
+        Table::create(storage.clone(), &environment, new).await.unwrap();
+        Self { folder, storage, environment }
+    }
 
-    let open = || Sink::open(storage.clone(), &environment, "p1", Vec::new(), SinkOptions::default());
-    let mut sink = open().await.unwrap();
-    assert_eq!(sink.progress(), None);
-    let first = rows(&[
-        ("a", "x", 1, Some("a1")),
-        ("b", "x", 1, Some("b1")),
-        ("c", "y", 1, None),
-        ("a", "x", 2, Some("a2")),
-    ]);
-    assert!(sink.write(&first, None).await.unwrap().is_empty());
-    assert!(matches!(checkpoint(&mut sink, 1).await, Outcome::Committed { .. }));
-    let second = rows(&[("a", "x", 1, Some("late")), ("b", "x", 5, None), ("d", "y", 3, Some("d3"))]);
-    let deletes = BooleanArray::from(vec![false, true, false]);
-    sink.write(&second, Some(&deletes)).await.unwrap();
-    assert!(matches!(checkpoint(&mut sink, 2).await, Outcome::Committed { .. }));
+    async fn sink(&self, pipeline: &str, options: SinkOptions) -> Sink {
+        self.restored_sink(pipeline, Vec::new(), options).await
+    }
 
-    let sink = open().await.unwrap();
-    let progress = sink.progress().unwrap();
-    assert_eq!((progress.checkpoint, progress.epoch, sink.epoch().number), (2, 1, 2));
+    async fn restored_sink(&self, pipeline: &str, restored: Vec<Prepared>, options: SinkOptions) -> Sink {
+        Sink::open(self.storage.clone(), &self.environment, pipeline, restored, options).await.unwrap()
+    }
+
+    async fn snapshot(&self) -> TableSnapshot {
+        let table = Table::open(self.storage.clone(), &self.environment, None).await.unwrap();
+        table.snapshot(None).await.unwrap()
+    }
+
+    /// The metadata of all completed writes, oldest first.
+    async fn commits(&self) -> Vec<CommitMetadata> {
+        let snapshot = self.snapshot().await;
+        let mut commits = Vec::new();
+        for instant in snapshot.timeline.completed_writes() {
+            commits.push(snapshot.table.timeline.commit_metadata(instant).await.unwrap());
+        }
+        commits
+    }
+
+    /// The data files of the live slices: base files and log files by partition.
+    async fn live_files(&self) -> BTreeMap<String, (usize, usize)> {
+        let snapshot = self.snapshot().await;
+        let mut live = BTreeMap::new();
+        for (partition, files) in snapshot.partitions().await.unwrap() {
+            let groups = snapshot.file_groups(&partition, &files).await.unwrap();
+            let slices: Vec<_> = groups.iter().filter_map(|group| group.latest()).collect();
+            let bases = slices.iter().filter(|slice| slice.base.is_some()).count();
+            let logs = slices.iter().map(|slice| slice.logs.len()).sum();
+            if bases + logs > 0 {
+                live.insert(partition, (bases, logs));
+            }
+        }
+        live
+    }
+
+    /// All files below the table whose name has `part`.
+    fn files_named(&self, part: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        visit(self.folder.path(), &mut |path| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            if name.contains(part) {
+                found.push(name.into_owned());
+            }
+        });
+        found
+    }
+}
+
+fn visit(folder: &Path, see: &mut impl FnMut(&Path)) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { visit(&path, see) } else { see(&path) }
+    }
+}
+
+fn progress(checkpoint: u64) -> PipelineProgress {
+    PipelineProgress { checkpoint, ..PipelineProgress::default() }
+}
+
+/// Ends a checkpoint and commits it.
+async fn checkpoint(sink: &mut Sink, number: u64) -> Outcome {
+    let prepared = sink.prepare(progress(number)).await.unwrap().unwrap();
+    sink.committer().commit(&prepared).await.unwrap()
+}
+
+fn is_committed(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Committed { .. })
 }

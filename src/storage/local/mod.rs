@@ -117,6 +117,11 @@ impl Storage for LocalStorage {
         self.blocking(Operation::List, dir, read::list).await
     }
 
+    async fn list_after(&self, dir: &TablePath, after: &str) -> Result<Vec<Entry>> {
+        let after = after.to_owned();
+        self.blocking(Operation::List, dir, move |place| read::list_after(place, &after)).await
+    }
+
     async fn list_all(&self, dir: &TablePath) -> Result<Vec<Entry>> {
         self.blocking(Operation::ListAll, dir, read::list_all).await
     }

@@ -68,6 +68,21 @@ pub(super) fn list(place: &Place) -> Result<Listing> {
     Ok(listing)
 }
 
+/// Names are read, but only those after `after` are looked at.
+pub(super) fn list_after(place: &Place, after: &str) -> Result<Vec<Entry>> {
+    let mut files = Vec::new();
+    for entry in entries(place)? {
+        if entry.file_name().as_encoded_bytes() <= after.as_bytes() {
+            continue;
+        }
+        if let Some((path, Found::File(metadata))) = look_at(place, &entry)? {
+            files.push(entry_of(path, &metadata));
+        }
+    }
+    files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
+
 pub(super) fn list_all(place: &Place) -> Result<Vec<Entry>> {
     let mut files = Vec::new();
     let mut folders = vec![place.path().clone()];
@@ -91,19 +106,21 @@ pub(super) enum Found {
 
 /// Shows `visitor` everything directly in the folder of `place`; nothing if it is absent.
 pub(super) fn visit(place: &Place, mut visitor: impl FnMut(TablePath, Found)) -> Result<()> {
-    let folder = place.folder()?;
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if is_absent(&error) => return Ok(()),
-        Err(error) => return Err(place.error(error)),
-    };
-    for entry in entries {
-        let entry = entry.map_err(|error| place.error(error))?;
+    for entry in entries(place)? {
         if let Some((path, found)) = look_at(place, &entry)? {
             visitor(path, found);
         }
     }
     Ok(())
+}
+
+/// Everything directly in the folder of `place`; nothing if it is absent.
+fn entries(place: &Place) -> Result<Vec<DirEntry>> {
+    match fs::read_dir(place.folder()?) {
+        Ok(entries) => entries.collect::<Result<_, _>>().map_err(|error| place.error(error)),
+        Err(error) if is_absent(&error) => Ok(Vec::new()),
+        Err(error) => Err(place.error(error)),
+    }
 }
 
 /// `None` if it was deleted since the folder was read.

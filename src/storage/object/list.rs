@@ -27,6 +27,26 @@ pub(super) async fn list(storage: &ObjectStorage, place: &Place) -> Result<Listi
     Ok(listing)
 }
 
+/// One flat listing from `after` on; what lies in folders is passed over.
+pub(super) async fn list_after(storage: &ObjectStorage, place: &Place, after: &str) -> Result<Vec<Entry>> {
+    let offset = place.key.clone().join(after);
+    let found: Vec<ObjectMeta> = storage
+        .store
+        .list_with_offset(Some(&place.key), &offset)
+        .try_collect()
+        .await
+        .map_err(|error| place.error(error))?;
+    let mut entries = Vec::new();
+    for meta in found {
+        let mut below = meta.location.prefix_match(&place.key).into_iter().flatten();
+        if below.next().is_some() && below.next().is_none() {
+            entries.push(entry_of(path_of(storage, place, &meta.location)?, &meta));
+        }
+    }
+    entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    Ok(entries)
+}
+
 /// One flat listing; and one more of each folder with empty files, because there an object that
 /// stands for a folder (`p=a/`) looks like an empty file (`p=a`).
 pub(super) async fn list_all(storage: &ObjectStorage, place: &Place) -> Result<Vec<Entry>> {

@@ -196,6 +196,10 @@ impl Storage for ObjectStorage {
         list::list(self, &self.place(Operation::List, dir)?).await
     }
 
+    async fn list_after(&self, dir: &TablePath, after: &str) -> Result<Vec<Entry>> {
+        list::list_after(self, &self.place(Operation::List, dir)?, after).await
+    }
+
     async fn list_all(&self, dir: &TablePath) -> Result<Vec<Entry>> {
         list::list_all(self, &self.place(Operation::ListAll, dir)?).await
     }

@@ -1,0 +1,94 @@
+//! How much memory there is to use.
+
+use std::path::Path;
+
+/// The share of what there is that a program takes when nobody says how much.
+const SHARE: u64 = 4;
+
+/// More is not taken unasked.
+const DEFAULT_BYTES_MAX: u64 = 2 << 30;
+
+/// What a machine without any limit that we can read is taken to have.
+const UNKNOWN_BYTES: u64 = 2 << 30;
+
+/// The memory that a program takes when nobody says how much: a quarter of what the control group
+/// or the machine has, at most 2 GiB.
+pub fn default_budget_bytes() -> u64 {
+    (available_bytes().unwrap_or(UNKNOWN_BYTES) / SHARE).min(DEFAULT_BYTES_MAX)
+}
+
+/// The memory that this process may use: the least limit of its control groups, else the machine's
+/// memory; `None` where neither can be read.
+pub fn available_bytes() -> Option<u64> {
+    let limits = control_group_limits(Path::new("/sys/fs/cgroup"), &read("/proc/self/cgroup")?);
+    limits.into_iter().chain(machine_bytes(&read("/proc/meminfo")?)).min()
+}
+
+/// The limits of the process's control group and those above it, of version 2 or 1.
+fn control_group_limits(root: &Path, membership: &str) -> Vec<u64> {
+    let mut limits = Vec::new();
+    for line in membership.lines() {
+        let mut parts = line.splitn(3, ':');
+        let (Some(_), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
+            continue;
+        };
+        let (base, file) = match controllers {
+            "" => (root.to_owned(), "memory.max"),
+            names if names.split(',').any(|name| name == "memory") => {
+                (root.join("memory"), "memory.limit_in_bytes")
+            }
+            _ => continue,
+        };
+        let mut group = base.join(path.trim_start_matches('/'));
+        loop {
+            let limit = std::fs::read_to_string(group.join(file)).ok();
+            limits.extend(limit.and_then(|text| text.trim().parse::<u64>().ok()));
+            if group == base || !group.pop() {
+                break;
+            }
+        }
+    }
+    limits
+}
+
+fn machine_bytes(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+fn read(path: &str) -> Option<String> {
+    std::fs::read_to_string(path).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_limit_above_a_process_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let leaf = root.path().join("outer/inner");
+        std::fs::create_dir_all(&leaf).unwrap();
+        std::fs::write(leaf.join("memory.max"), "max\n").unwrap();
+        std::fs::write(root.path().join("outer/memory.max"), "1073741824\n").unwrap();
+        assert_eq!(control_group_limits(root.path(), "0::/outer/inner\n"), [1 << 30]);
+        assert!(control_group_limits(root.path(), "0::/\n").is_empty());
+    }
+
+    #[test]
+    fn older_control_groups_are_read_too() {
+        let root = tempfile::tempdir().unwrap();
+        let group = root.path().join("memory/job");
+        std::fs::create_dir_all(&group).unwrap();
+        std::fs::write(group.join("memory.limit_in_bytes"), "536870912\n").unwrap();
+        let membership = "5:cpu,cpuacct:/job\n4:memory:/job\n";
+        assert_eq!(control_group_limits(root.path(), membership), [512 << 20]);
+    }
+
+    #[test]
+    fn a_machine_says_what_it_has() {
+        assert_eq!(machine_bytes("MemTotal:       24576 kB\nMemFree: 1 kB\n"), Some(24 << 20));
+        assert!(available_bytes().is_none_or(|bytes| bytes > 1 << 20));
+    }
+}

@@ -1,0 +1,204 @@
+//! The committing half of a sink: may run while the next checkpoint is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lakebed_hudi::instant::InstantTime;
+use lakebed_hudi::schema::TableSchema;
+use serde::{Deserialize, Serialize};
+
+use super::SinkError;
+use crate::commit::{Begun, Committer, Epoch, Heartbeat, Known, Outcome, PipelineProgress, Publication};
+use crate::table::{StagedFiles, TableError, WriteTask};
+
+/// A checkpoint of which all files are durable and nothing is visible.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Prepared {
+    /// The instant its files carry.
+    pub task: WriteTask,
+    /// Its files.
+    pub staged: StagedFiles,
+    /// The Avro schema of its rows.
+    pub schema: String,
+    /// How far the pipeline has come with it.
+    pub progress: PipelineProgress,
+}
+
+/// Commits the prepared checkpoints of one sink. Clones commit one after the other.
+#[derive(Debug, Clone)]
+pub struct SinkCommitter {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    committer: Committer,
+    epoch: Epoch,
+    extra_metadata: BTreeMap<String, String>,
+    /// What the commits say. Whoever holds it commits.
+    known: tokio::sync::Mutex<Known>,
+    run: Mutex<Run>,
+}
+
+/// What the writing and the committing half both change, never across a wait.
+#[derive(Debug, Default)]
+struct Run {
+    /// The last committed progress of the pipeline.
+    progress: Option<PipelineProgress>,
+    /// The table's columns by the last commit.
+    schema: Option<TableSchema>,
+    /// Instants that were begun and are not completed, with their signs of life.
+    pending: BTreeMap<InstantTime, (Begun, Heartbeat)>,
+    /// Instants that this run completed.
+    committed: BTreeSet<InstantTime>,
+    /// Why a checkpoint failed, since when nothing may be built on what was written after it.
+    failed: Option<String>,
+}
+
+impl SinkCommitter {
+    pub(super) fn new(
+        committer: Committer,
+        epoch: Epoch,
+        known: Known,
+        extra_metadata: BTreeMap<String, String>,
+    ) -> Self {
+        let run = Run {
+            progress: known.progress.pipelines.get(&epoch.pipeline).cloned(),
+            schema: known.schema.clone(),
+            ..Run::default()
+        };
+        let (known, run) = (tokio::sync::Mutex::new(known), Mutex::new(run));
+        Self { shared: Arc::new(Shared { committer, epoch, extra_metadata, known, run }) }
+    }
+
+    /// Makes a checkpoint visible, or says why not.
+    ///
+    /// Checkpoints are committed in the order in which they were prepared. Idempotent by pipeline
+    /// and checkpoint. After [`Outcome::Conflicted`] its files are gone, and so are those of all
+    /// checkpoints after it: [`Sink::rewind`](super::Sink::rewind) and go on from there. After
+    /// [`Outcome::Fenced`] stop.
+    ///
+    /// # Errors
+    /// Failures that leave it open whether it is visible: commit it again.
+    pub async fn commit(&self, prepared: &Prepared) -> Result<Outcome, SinkError> {
+        let Shared { committer, epoch, known, extra_metadata, .. } = self.shared.as_ref();
+        let mut known = known.lock().await;
+        let task = &prepared.task;
+        let schema = TableSchema::from_avro(&prepared.schema).map_err(TableError::from)?;
+        let begun = Begun { instant: task.instant, action: task.action, snapshot_time: task.snapshot_time };
+        let publication = Publication {
+            begun,
+            operation: task.operation,
+            staged: &prepared.staged,
+            schema: &schema,
+            epoch,
+            progress: &prepared.progress,
+            extra_metadata,
+            built_on: &task.built_on,
+        };
+        let outcome = committer.publish(publication, &mut known).await?;
+        match &outcome {
+            Outcome::Committed { instant, .. } => self.settle(*instant, &known, true).await,
+            Outcome::AlreadyCommitted { instant } if *instant == task.instant => {
+                self.settle(*instant, &known, true).await;
+            }
+            // The same checkpoint is visible under another instant: these files are superfluous.
+            Outcome::AlreadyCommitted { .. } => {
+                self.settle(begun.instant, &known, false).await;
+                committer.abandon(begun).await?;
+            }
+            Outcome::Conflicted { reason } => {
+                self.run().failed = Some(reason.clone());
+                self.run().pending.remove(&begun.instant);
+                committer.abandon(begun).await?;
+            }
+            Outcome::Fenced { by } => {
+                self.run().failed = Some(format!("epoch {by} of the pipeline has taken over"));
+                self.run().pending.remove(&begun.instant);
+                committer.abandon(begun).await?;
+            }
+            Outcome::Retryable { .. } => {}
+        }
+        Ok(outcome)
+    }
+
+    /// Takes in that `instant` is done, and removes what only a running write needs. What cannot be
+    /// removed is swept by a later run.
+    async fn settle(&self, instant: InstantTime, known: &Known, completed: bool) {
+        let heartbeat = {
+            let mut run = self.run();
+            run.progress = known.progress.pipelines.get(&self.shared.epoch.pipeline).cloned();
+            run.schema = known.schema.clone();
+            if completed {
+                run.committed.insert(instant);
+            }
+            run.pending.remove(&instant).map(|(_, heartbeat)| heartbeat)
+        };
+        if let Some(heartbeat) = heartbeat
+            && let Err(error) = heartbeat.stop().await
+        {
+            tracing::warn!(%instant, %error, "the heartbeat of a finished write could not be removed");
+        }
+        if completed && let Err(error) = self.shared.committer.remove_markers(instant).await {
+            tracing::warn!(%instant, %error, "the markers of a finished write could not be removed");
+        }
+    }
+
+    /// Gives up everything that is not committed and reads the table anew.
+    pub(super) async fn rewind(&self) -> Result<(), SinkError> {
+        let mut known = self.shared.known.lock().await;
+        let pending = std::mem::take(&mut self.run().pending);
+        // The newest first: it is built on those before it.
+        for (begun, heartbeat) in pending.into_values().rev() {
+            drop(heartbeat);
+            self.shared.committer.abandon(begun).await?;
+        }
+        *known = self.shared.committer.read_known(&self.shared.epoch.pipeline).await?;
+        let mut run = self.run();
+        run.progress = known.progress.pipelines.get(&self.shared.epoch.pipeline).cloned();
+        run.schema = known.schema.clone();
+        run.failed = None;
+        Ok(())
+    }
+
+    pub(super) fn committer(&self) -> &Committer {
+        &self.shared.committer
+    }
+
+    pub(super) fn epoch(&self) -> &Epoch {
+        &self.shared.epoch
+    }
+
+    pub(super) fn progress(&self) -> Option<PipelineProgress> {
+        self.run().progress.clone()
+    }
+
+    pub(super) fn schema(&self) -> Option<TableSchema> {
+        self.run().schema.clone()
+    }
+
+    /// The instants of this run that are not completed, or were by it.
+    pub(super) fn own_instants(&self) -> BTreeSet<InstantTime> {
+        let run = self.run();
+        run.pending.keys().chain(&run.committed).copied().collect()
+    }
+
+    /// Takes in that an instant was begun; returns those that were pending before it.
+    pub(super) fn add_pending(&self, begun: Begun, heartbeat: Heartbeat) -> BTreeSet<InstantTime> {
+        let mut run = self.run();
+        let before = run.pending.keys().copied().collect();
+        run.pending.insert(begun.instant, (begun, heartbeat));
+        before
+    }
+
+    pub(super) fn check_not_failed(&self) -> Result<(), SinkError> {
+        match &self.run().failed {
+            Some(reason) => Err(SinkError::Rewind { reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn run(&self) -> MutexGuard<'_, Run> {
+        self.shared.run.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,142 @@
+//! Opening a table for writing.
+
+use std::sync::Arc;
+
+use lakebed_hudi::schema::TableSchema;
+use lakebed_hudi::table_config::{DeclaredZone, TableConfig, key};
+
+use super::buckets::Buckets;
+use super::{MetadataTablePolicy, Prepared, Sink, SinkCommitter, SinkError, SinkOptions};
+use crate::commit::{Begun, Committer};
+use crate::environment::Environment;
+use crate::memory::default_budget_bytes;
+use crate::storage::Storage;
+use crate::storage::lock::TableLock;
+use crate::table::{Refusal, Table, TableError, check_writable};
+use crate::write::{KeyRules, WriteOptions};
+
+impl Sink {
+    /// Opens the table in `storage` for `pipeline`: claims a new epoch, takes over what `restored`
+    /// holds, and rolls back what else earlier runs of the pipeline left pending.
+    ///
+    /// Reads nothing but the table. An earlier run that still lives is fenced at its next commit.
+    /// Commit what [`Sink::take_restored`] returns before anything else.
+    ///
+    /// # Errors
+    /// No table, one that cannot be written, no lock in time.
+    pub async fn open(
+        storage: Arc<dyn Storage>,
+        environment: &Environment,
+        pipeline: &str,
+        restored: Vec<Prepared>,
+        options: SinkOptions,
+    ) -> Result<Self, SinkError> {
+        let table = Table::open(storage.clone(), environment, options.timeline_zone).await?;
+        check_writable(&table.config)?;
+        check_stated(&table.config, &options)?;
+        let write_options = write_options(&options)?;
+        let lock = TableLock::new(storage, environment, options.lock)?;
+        let committer = Committer::new(table, lock, options.commit);
+        let committer = match options.metadata_table {
+            MetadataTablePolicy::Drop => committer.drop_metadata_table().await?,
+            MetadataTablePolicy::Refuse => committer,
+        };
+        let adopted = restored.iter().map(|prepared| prepared.task.instant).collect();
+        let (epoch, known) = committer.open_pipeline(pipeline, &adopted).await?;
+        let from_files = match (&known.schema, &options.schema) {
+            (None, None) => Some(committer.table().snapshot(None).await?.schema().await?),
+            _ => None,
+        };
+        let schema =
+            write_schema(known.schema.as_ref().or(from_files.as_ref()), &options, committer.table())?;
+        let keys = KeyRules::of(&committer.table().config);
+        let commits = SinkCommitter::new(committer, epoch, known, options.extra_metadata.clone());
+        adopt(&commits, &restored).await?;
+        Ok(Self {
+            commits,
+            restored,
+            schema,
+            keys,
+            buckets: Buckets::default(),
+            writing: None,
+            options,
+            write_options,
+        })
+    }
+}
+
+/// Goes on with the signs of life of what another process has prepared.
+async fn adopt(commits: &SinkCommitter, restored: &[Prepared]) -> Result<(), SinkError> {
+    let committer = commits.committer();
+    let timeline = committer.timeline().await?;
+    for Prepared { task, .. } in restored {
+        if timeline.get(task.instant, task.action).is_some_and(|instant| !instant.is_completed()) {
+            let begun =
+                Begun { instant: task.instant, action: task.action, snapshot_time: task.snapshot_time };
+            commits.add_pending(begun, committer.heartbeat(task.instant).await?);
+        }
+    }
+    Ok(())
+}
+
+/// Refuses what the job must state about a table and does not.
+fn check_stated(config: &TableConfig, options: &SinkOptions) -> Result<(), Refusal> {
+    let refuse = |feature: String, advice| Err(Refusal { table: config.name.clone(), feature, advice });
+    if config.zone == DeclaredZone::Local && options.timeline_zone.is_none() {
+        return refuse(
+            format!("writing to a timeline in LOCAL time ({} is not UTC)", key::TIMEZONE),
+            "state the zone of the JVMs that write to it (timeline_zone)",
+        );
+    }
+    let metadata = config.metadata_partitions();
+    if !metadata.is_empty() && options.metadata_table == MetadataTablePolicy::Refuse {
+        return refuse(
+            format!("writing to a table with a metadata table ({})", metadata.join(", ")),
+            "have it dropped (metadata_table: drop) and turn it off for all writers (hoodie.metadata.enable=false)",
+        );
+    }
+    let has_buckets = config.bucket_index.is_some() || options.bucket_index.is_some();
+    if !options.operation.adds_only() && !has_buckets {
+        return refuse(
+            "upserting and deleting without a bucket index".to_owned(),
+            "state the bucket index of its other writers (hoodie.bucket.index.num.buckets), or insert",
+        );
+    }
+    match (&config.bucket_index, &options.bucket_index) {
+        (Some(declared), Some(stated)) if declared != stated => refuse(
+            format!("{} buckets by {}, as the job states", stated.buckets, stated.hash_fields.join(",")),
+            "the table's properties declare another bucket index; leave it out of the job",
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// The columns that rows are written with: the table's and those that the job adds.
+pub(super) fn write_schema(
+    known: Option<&TableSchema>,
+    options: &SinkOptions,
+    table: &Table,
+) -> Result<TableSchema, SinkError> {
+    let created = match (known, table.config.properties.get(key::CREATE_SCHEMA)) {
+        (None, Some(text)) => Some(TableSchema::from_avro(text).map_err(TableError::from)?),
+        _ => None,
+    };
+    match (known.or(created.as_ref()), &options.schema) {
+        (Some(table), Some(added)) => Ok(table.superset(added).map_err(TableError::from)?),
+        (Some(schema), None) | (None, Some(schema)) => Ok(schema.clone()),
+        (None, None) => Err(TableError::NoSchema { uri: table.storage.uri().to_string() }.into()),
+    }
+}
+
+/// Shares the memory out; refuses less than the encoders of one file need.
+fn write_options(options: &SinkOptions) -> Result<WriteOptions, SinkError> {
+    let memory_bytes = options.memory_bytes.unwrap_or_else(default_budget_bytes);
+    let needed_bytes = WriteOptions::LEAST_MEMORY_BYTES;
+    if memory_bytes < needed_bytes {
+        return Err(SinkError::Memory { memory_bytes, needed_bytes });
+    }
+    Ok(WriteOptions {
+        base_file_target_bytes: options.base_file_target_bytes,
+        ..WriteOptions::of_memory(memory_bytes)
+    })
+}

@@ -1,0 +1,72 @@
+//! How a sink writes.
+
+use std::collections::BTreeMap;
+
+use lakebed_hudi::instant::TimelineZone;
+use lakebed_hudi::schema::TableSchema;
+use lakebed_hudi::table_config::BucketIndex;
+use serde::{Deserialize, Serialize};
+
+use crate::commit::CommitOptions;
+use crate::storage::lock::LockOptions;
+use crate::table::WriteOperation;
+
+/// How a sink writes.
+#[derive(Debug, Clone)]
+pub struct SinkOptions {
+    /// What its checkpoints do.
+    pub operation: WriteOperation,
+    /// Columns that its rows have; those that the table lacks are added by the next commit. `None`
+    /// leaves the table's columns as they are.
+    pub schema: Option<TableSchema>,
+    /// Bytes of memory for buffers and encoding; `None` takes a share of what the machine or the
+    /// control group has.
+    pub memory_bytes: Option<u64>,
+    /// The size that base files of inserts grow to.
+    pub base_file_target_bytes: u64,
+    /// Whether a checkpoint without rows is committed all the same.
+    pub commit_empty: bool,
+    /// What to do with a metadata table.
+    pub metadata_table: MetadataTablePolicy,
+    /// The zone of a timeline in LOCAL time: that of the JVMs which write to the table.
+    pub timeline_zone: Option<TimelineZone>,
+    /// The bucket index of a table that does not declare one. It is checked against the table's
+    /// files and then recorded in its properties.
+    pub bucket_index: Option<BucketIndex>,
+    /// More extra metadata for each commit.
+    pub extra_metadata: BTreeMap<String, String>,
+    /// How commits are made.
+    pub commit: CommitOptions,
+    /// The table lock.
+    pub lock: LockOptions,
+}
+
+/// What to do with a metadata table, which Lakebed does not keep up to date yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MetadataTablePolicy {
+    /// Refuse to write.
+    #[default]
+    Refuse,
+    /// Remove it first, as Hudi's own writers do with `hoodie.metadata.enable=false`.
+    Drop,
+}
+
+impl Default for SinkOptions {
+    /// Upserts with Hudi's defaults.
+    fn default() -> Self {
+        Self {
+            operation: WriteOperation::Upsert,
+            schema: None,
+            memory_bytes: None,
+            base_file_target_bytes: 120 << 20,
+            commit_empty: false,
+            metadata_table: MetadataTablePolicy::Refuse,
+            timeline_zone: None,
+            bucket_index: None,
+            extra_metadata: BTreeMap::new(),
+            commit: CommitOptions::default(),
+            lock: LockOptions::default(),
+        }
+    }
+}

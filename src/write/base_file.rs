@@ -1,0 +1,200 @@
+//! Rows as the bytes of a base file.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use lakebed_hudi::base_file::{BaseFileFooter, RECORD_KEY};
+use lakebed_hudi::bloom::BloomFilter;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::file::metadata::KeyValue;
+
+use super::WriteError;
+use super::column_ranges::column_ranges;
+use super::encoding::{EncodingSet, ROW_GROUP_ROWS};
+use crate::table::ColumnRange;
+
+/// What all base files of one write share.
+#[derive(Debug, Clone)]
+pub(super) struct BaseFileFormat {
+    /// The columns, meta columns first.
+    pub(super) schema: SchemaRef,
+    /// The same in Avro, for the footer.
+    pub(super) avro: Arc<str>,
+    pub(super) encodings: EncodingSet,
+    /// Whether writers with a bloom index may come: without a filter in every base file they fail.
+    pub(super) bloom_filter: bool,
+}
+
+/// What was written to a base file.
+#[derive(Debug, Clone, Default)]
+pub(super) struct BaseFileSummary {
+    pub(super) rows: u64,
+    pub(super) columns: Vec<ColumnRange>,
+}
+
+/// A base file on its way: batches in, bytes out as soon as a row group is full.
+pub(super) struct BaseFileEncoder {
+    format: BaseFileFormat,
+    /// Batches of the first row group, from which its encodings are chosen.
+    sample: Vec<RecordBatch>,
+    sample_rows: usize,
+    writer: Option<ArrowWriter<Drain>>,
+    keys: KeySummary,
+    rows: u64,
+}
+
+impl BaseFileEncoder {
+    pub(super) fn new(format: BaseFileFormat) -> Self {
+        Self {
+            format,
+            sample: Vec::new(),
+            sample_rows: 0,
+            writer: None,
+            keys: KeySummary::default(),
+            rows: 0,
+        }
+    }
+
+    /// Takes rows with all columns; returns the bytes that are ready, often none.
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<Bytes, WriteError> {
+        self.rows += batch.num_rows() as u64;
+        match &mut self.writer {
+            Some(writer) => {
+                self.keys.add(batch);
+                writer.write(batch)?;
+            }
+            None => {
+                self.sample.push(batch.clone());
+                self.sample_rows += batch.num_rows();
+                if self.sample_rows < ROW_GROUP_ROWS {
+                    return Ok(Bytes::new());
+                }
+                self.start()?;
+            }
+        }
+        Ok(self.drain())
+    }
+
+    /// Ends the open row group early and returns its bytes.
+    pub(super) fn flush(&mut self) -> Result<Bytes, WriteError> {
+        self.start()?;
+        if let Some(writer) = &mut self.writer {
+            writer.flush()?;
+        }
+        Ok(self.drain())
+    }
+
+    /// Bytes of rows that are held back, encoded or not.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let sample: usize = self.sample.iter().map(RecordBatch::get_array_memory_size).sum();
+        sample + self.writer.as_ref().map_or(0, ArrowWriter::memory_size)
+    }
+
+    /// Bytes of the file so far, those of the open row group by estimate.
+    pub(super) fn file_bytes(&self) -> u64 {
+        let encoded = |w: &ArrowWriter<Drain>| w.bytes_written() + w.in_progress_size();
+        let sample: usize = self.sample.iter().map(RecordBatch::get_array_memory_size).sum();
+        self.writer.as_ref().map_or(sample / 4, encoded) as u64
+    }
+
+    /// Ends the file: its last bytes, and what is in it. A file may have no rows.
+    pub(super) fn finish(mut self) -> Result<(Bytes, BaseFileSummary), WriteError> {
+        self.start()?;
+        let Some(mut writer) = self.writer.take() else { return Err(WriteError::Panicked) };
+        let footer = self.keys.footer(&self.format.avro);
+        for (key, value) in footer.to_key_values() {
+            writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
+        }
+        let metadata = writer.finish()?;
+        let summary = BaseFileSummary { rows: self.rows, columns: column_ranges(&metadata) };
+        Ok((writer.inner_mut().take(), summary))
+    }
+
+    /// Opens the file with encodings that fit the rows collected so far.
+    fn start(&mut self) -> Result<(), WriteError> {
+        if self.writer.is_some() {
+            return Ok(());
+        }
+        let properties = self.format.encodings.properties(&self.format.schema, &self.sample)?.build();
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let mut writer =
+            ArrowWriter::try_new_with_options(Drain::default(), self.format.schema.clone(), options)?;
+        if self.format.bloom_filter {
+            let keys_per_row = u32::try_from(self.sample_rows).unwrap_or(u32::MAX);
+            self.keys.bloom_filter = Some(BloomFilter::new(keys_per_row, FALSE_POSITIVE_RATE));
+        }
+        for batch in std::mem::take(&mut self.sample) {
+            self.keys.add(&batch);
+            writer.write(&batch)?;
+        }
+        self.writer = Some(writer);
+        Ok(())
+    }
+
+    fn drain(&mut self) -> Bytes {
+        self.writer.as_mut().map(|writer| writer.inner_mut().take()).unwrap_or_default()
+    }
+}
+
+/// Bytes that were written and not yet taken away.
+#[derive(Debug, Default)]
+struct Drain(Vec<u8>);
+
+impl Drain {
+    fn take(&mut self) -> Bytes {
+        std::mem::take(&mut self.0).into()
+    }
+}
+
+impl Write for Drain {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Hudi's default, `hoodie.index.bloom.fpp`.
+const FALSE_POSITIVE_RATE: f64 = 1e-9;
+
+/// What the footer says of record keys.
+#[derive(Debug, Default)]
+struct KeySummary {
+    range: Option<(String, String)>,
+    /// A row of it takes as many keys as the first row group has.
+    bloom_filter: Option<BloomFilter>,
+}
+
+impl KeySummary {
+    fn add(&mut self, batch: &RecordBatch) {
+        let Some(keys) = batch.column_by_name(RECORD_KEY).and_then(|keys| keys.as_string_opt::<i32>()) else {
+            return;
+        };
+        let bounds = arrow::compute::min_string(keys).zip(arrow::compute::max_string(keys));
+        if let Some((least, greatest)) = bounds {
+            let known = self.range.get_or_insert_with(|| (least.to_owned(), greatest.to_owned()));
+            if least < known.0.as_str() {
+                known.0 = least.to_owned();
+            }
+            if greatest > known.1.as_str() {
+                known.1 = greatest.to_owned();
+            }
+        }
+        if let Some(filter) = &mut self.bloom_filter {
+            keys.iter().flatten().for_each(|key| filter.insert(key));
+        }
+    }
+
+    fn footer(self, avro: &str) -> BaseFileFooter {
+        let (min_record_key, max_record_key) = self.range.unzip();
+        let bloom_filter = self.bloom_filter;
+        BaseFileFooter { avro_schema: Some(avro.to_owned()), min_record_key, max_record_key, bloom_filter }
+    }
+}

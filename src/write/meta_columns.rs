@@ -1,0 +1,121 @@
+//! The five columns that Hudi puts before the user's.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::SchemaRef;
+use lakebed_hudi::base_file::FILE_NAME;
+use lakebed_hudi::instant::InstantTime;
+
+use super::WriteError;
+
+/// Where new rows go: what their meta columns say.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) instant: InstantTime,
+    pub(super) partition: String,
+    /// The base file's name, or in log blocks the file id.
+    pub(super) file_name: String,
+    /// The number of the writer within the instant, first part of sequence numbers.
+    pub(super) task: u32,
+    /// Rows that the writer has numbered so far.
+    pub(super) rows_numbered: u64,
+}
+
+impl Place {
+    /// New rows with all columns of `schema`: `keyed` has the record key, then the user's columns.
+    pub(super) fn with_meta(
+        &mut self,
+        keyed: &RecordBatch,
+        schema: &SchemaRef,
+    ) -> Result<RecordBatch, WriteError> {
+        let rows = keyed.num_rows();
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+        columns.push(constant(self.instant.as_str(), rows));
+        columns.push(Arc::new(self.sequence_numbers(rows)));
+        self.rows_numbered += rows as u64;
+        columns.push(keyed.column(0).clone());
+        columns.push(constant(&self.partition, rows));
+        columns.push(constant(&self.file_name, rows));
+        columns.extend(keyed.columns().iter().skip(1).cloned());
+        Ok(RecordBatch::try_new(schema.clone(), columns)?)
+    }
+
+    /// `<instant>_<task>_<row>` for the next rows: their sequence numbers, and their record keys
+    /// in tables without key columns.
+    ///
+    /// Source: `HoodieRecord.generateSequenceId`, `AutoRecordGenWrapperKeyGenerator`.
+    pub(super) fn sequence_numbers(&self, rows: usize) -> StringArray {
+        let mut prefix = String::new();
+        // Writing to a String cannot fail.
+        let _ = write!(prefix, "{}_{}_", self.instant, self.task);
+        let mut bytes = Vec::with_capacity(rows * (prefix.len() + 7));
+        let mut offsets = Vec::with_capacity(rows + 1);
+        offsets.push(0);
+        let mut digits = itoa::Buffer::new();
+        for row in (self.rows_numbered..).take(rows) {
+            bytes.extend_from_slice(prefix.as_bytes());
+            bytes.extend_from_slice(digits.format(row).as_bytes());
+            offsets.push(bytes.len() as i32);
+        }
+        string_array(offsets, bytes)
+    }
+}
+
+/// Rows of a slice, in a new base file: `_hoodie_file_name` is its name.
+pub(super) fn with_file_name(rows: &RecordBatch, file_name: &str) -> Result<RecordBatch, WriteError> {
+    let column = rows.schema_ref().index_of(FILE_NAME)?;
+    let mut columns = rows.columns().to_vec();
+    if let Some(column) = columns.get_mut(column) {
+        *column = constant(file_name, rows.num_rows());
+    }
+    Ok(RecordBatch::try_new(rows.schema(), columns)?)
+}
+
+/// A column that says the same in all rows.
+fn constant(text: &str, rows: usize) -> ArrayRef {
+    let offsets = (0..=rows).map(|row| (row * text.len()) as i32).collect();
+    Arc::new(string_array(offsets, text.as_bytes().repeat(rows)))
+}
+
+/// The texts in `bytes`, which are made of whole strings.
+fn string_array(offsets: Vec<i32>, bytes: Vec<u8>) -> StringArray {
+    let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+    StringArray::try_new(offsets, Buffer::from_vec(bytes), None).unwrap_or_else(|_| StringArray::new_null(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::AsArray;
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+
+    #[test]
+    fn new_rows_say_where_they_come_from_and_count_on() {
+        let mut place = Place {
+            instant: "20260101000000001".parse().unwrap(),
+            partition: "p=a".into(),
+            file_name: "f-0".into(),
+            task: 3,
+            rows_numbered: 9,
+        };
+        let field = |name: &str| Field::new(name, DataType::Utf8, true);
+        let keyed: ArrayRef = Arc::new(StringArray::from(vec!["k1", "k2"]));
+        let keyed = RecordBatch::try_from_iter([("k", keyed)]).unwrap();
+        let names = lakebed_hudi::base_file::META_COLUMNS;
+        let schema = Arc::new(Schema::new(names.map(field).to_vec()));
+        let text = |batch: &RecordBatch, row: usize| -> Vec<String> {
+            batch.columns().iter().map(|c| c.as_string::<i32>().value(row).to_owned()).collect()
+        };
+        let first = place.with_meta(&keyed, &schema).unwrap();
+        assert_eq!(text(&first, 1), ["20260101000000001", "20260101000000001_3_10", "k2", "p=a", "f-0"]);
+        let second = place.with_meta(&keyed, &schema).unwrap();
+        assert_eq!(text(&second, 0)[1], "20260101000000001_3_11");
+        let moved = with_file_name(&second, "f-0_1-0-0_20260101000000001.parquet").unwrap();
+        assert_eq!(text(&moved, 1)[4], "f-0_1-0-0_20260101000000001.parquet");
+        assert_eq!(text(&moved, 1)[..4], text(&second, 1)[..4]);
+    }
+}

@@ -1,0 +1,134 @@
+//! What all rows of one write share.
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, StringArray};
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use lakebed_hudi::instant::InstantTime;
+use lakebed_hudi::log_file::{BlockFrame, BlockHeader, BlockKind, DeleteRecord, encode_deletes};
+use lakebed_hudi::schema::TableSchema;
+use lakebed_hudi::table_config::{TableConfig, key};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+
+use super::base_file::BaseFileFormat;
+use super::column_ranges::column_ranges;
+use super::encoding::EncodingSet;
+use super::meta_columns::Place;
+use super::{KeyedBatch, WriteError};
+use crate::merge::{Combined, Deleted, LogRecords, MergeColumns, MergeRules, combine};
+use crate::table::ColumnRange;
+
+/// What all rows of one write share: columns, merge rules, encodings.
+#[derive(Debug)]
+pub(super) struct RowFormat {
+    pub(super) instant: InstantTime,
+    pub(super) base: BaseFileFormat,
+    pub(super) rules: Arc<MergeRules>,
+    /// Record key and user columns: what rows have before they get their meta columns.
+    keyed: Arc<MergeColumns>,
+}
+
+/// Blocks of a log file, and what is in them.
+#[derive(Debug, Default)]
+pub(super) struct LogBlocks {
+    pub(super) bytes: Vec<Bytes>,
+    pub(super) rows: u64,
+    pub(super) deletes: u64,
+    pub(super) columns: Vec<ColumnRange>,
+}
+
+impl RowFormat {
+    pub(super) fn new(
+        instant: InstantTime,
+        config: &TableConfig,
+        schema: &TableSchema,
+    ) -> Result<Self, WriteError> {
+        let rules = MergeRules::of(config)?;
+        let base = BaseFileFormat {
+            schema: schema.arrow_with_meta(),
+            avro: schema.to_avro_with_meta().into(),
+            encodings: EncodingSet::of_readers(config.properties.get(key::READERS).unwrap_or_default()),
+            bloom_filter: config.bucket_index.is_none() && config.record_key.is_some(),
+        };
+        let keyed = Arc::new(MergeColumns::for_combining(schema, &rules)?);
+        Ok(Self { instant, base, rules: Arc::new(rules), keyed })
+    }
+
+    /// The columns of rows with their meta columns.
+    pub(super) fn schema(&self) -> &SchemaRef {
+        &self.base.schema
+    }
+
+    /// Brings rows into the form in which they are combined.
+    pub(super) fn keyed_rows(
+        &self,
+        batch: &KeyedBatch,
+        keys: &StringArray,
+    ) -> Result<RecordBatch, WriteError> {
+        Ok(MergeColumns::keyed(&batch.rows, keys, batch.deletes.as_ref())?)
+    }
+
+    /// Makes rows of one key one.
+    pub(super) fn combine(&self, records: Vec<LogRecords>) -> Result<Combined, WriteError> {
+        Ok(combine(records, &self.keyed, &self.rules)?)
+    }
+
+    /// The blocks of a log file that hold `combined`: rows, then deletes.
+    pub(super) fn log_blocks(&self, combined: Combined, place: &mut Place) -> Result<LogBlocks, WriteError> {
+        let header = BlockHeader::new(self.instant, &*self.base.avro);
+        let mut blocks = LogBlocks {
+            rows: combined.num_rows() as u64,
+            deletes: combined.deletes.len() as u64,
+            ..LogBlocks::default()
+        };
+        if !combined.batches.is_empty() {
+            let content = self.parquet(&combined, place, &mut blocks.columns)?;
+            blocks.push(BlockKind::Parquet, &header, content)?;
+        }
+        if !combined.deletes.is_empty() {
+            let records: Vec<DeleteRecord> = combined
+                .deletes
+                .into_iter()
+                .map(|deleted| delete_record(deleted, &place.partition))
+                .collect();
+            blocks.push(BlockKind::Delete, &header, encode_deletes(&records)?)?;
+        }
+        Ok(blocks)
+    }
+
+    fn parquet(
+        &self,
+        combined: &Combined,
+        place: &mut Place,
+        columns: &mut Vec<ColumnRange>,
+    ) -> Result<Vec<u8>, WriteError> {
+        let batches = combined.batches.iter().map(|batch| place.with_meta(batch, self.schema()));
+        let batches = batches.collect::<Result<Vec<_>, _>>()?;
+        let properties = self.base.encodings.properties(self.schema(), &batches)?.build();
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let mut writer = ArrowWriter::try_new_with_options(Vec::new(), self.schema().clone(), options)?;
+        for batch in batches {
+            writer.write(&batch)?;
+        }
+        *columns = column_ranges(&writer.finish()?);
+        Ok(std::mem::take(writer.inner_mut()))
+    }
+}
+
+impl LogBlocks {
+    fn push(&mut self, kind: BlockKind, header: &BlockHeader, content: Vec<u8>) -> Result<(), WriteError> {
+        let frame = BlockFrame::new(kind, header, content.len() as u64)?;
+        self.bytes.extend([frame.prefix.into(), content.into(), Bytes::copy_from_slice(&frame.suffix)]);
+        Ok(())
+    }
+}
+
+fn delete_record(deleted: Deleted, partition: &str) -> DeleteRecord {
+    DeleteRecord {
+        record_key: deleted.record_key,
+        partition_path: Some(partition.to_owned()),
+        ordering: deleted.ordering,
+    }
+}

@@ -1,0 +1,126 @@
+//! Several checkpoints and several processes at once.
+
+use lakebed::sink::{SinkError, SinkOptions};
+
+use super::*;
+
+async fn write(sink: &mut Sink, id: &str, ts: i64) {
+    sink.write(&rows(&[(id, "x", ts, None)]), None).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_next_checkpoint_is_written_while_the_last_one_waits() {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut sink = table.sink("p1", SinkOptions::default()).await;
+    write(&mut sink, "a", 1).await;
+    let first = sink.prepare(progress(1)).await.unwrap().unwrap();
+    write(&mut sink, "a", 2).await;
+    let second = sink.prepare(progress(2)).await.unwrap().unwrap();
+    assert_eq!(second.task.built_on, [first.task.instant].into());
+    let committer = sink.committer();
+    let early = committer.commit(&second).await.unwrap();
+    assert!(matches!(early, Outcome::Retryable { .. }), "{early:?}");
+    assert!(is_committed(&committer.commit(&first).await.unwrap()));
+    assert!(is_committed(&committer.commit(&second).await.unwrap()));
+    // The second one knows of the base file that the first one has made.
+    assert_eq!(table.live_files().await, [("p=x".to_owned(), (1, 1))].into());
+    let again = committer.commit(&first).await.unwrap();
+    assert_eq!(again, Outcome::AlreadyCommitted { instant: first.task.instant });
+}
+
+#[tokio::test]
+async fn after_a_failed_checkpoint_the_next_one_is_given_up_and_the_sink_goes_on() {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut sink = table.sink("p1", SinkOptions::default()).await;
+    write(&mut sink, "a", 1).await;
+    assert!(is_committed(&checkpoint(&mut sink, 1).await));
+    write(&mut sink, "b", 1).await;
+    let second = sink.prepare(progress(2)).await.unwrap().unwrap();
+    write(&mut sink, "c", 1).await;
+    let third = sink.prepare(progress(3)).await.unwrap().unwrap();
+    write(&mut sink, "d", 1).await;
+
+    // Somebody rolls the second one back.
+    let inflight = format!(".hoodie/timeline/{}.deltacommit.inflight", second.task.instant);
+    table.storage.delete(&inflight.parse().unwrap()).await.unwrap();
+    let committer = sink.committer();
+    let lost = committer.commit(&second).await.unwrap();
+    assert!(matches!(lost, Outcome::Conflicted { .. }), "{lost:?}");
+    let abandoned = committer.commit(&third).await.unwrap();
+    assert!(matches!(abandoned, Outcome::Conflicted { .. }), "{abandoned:?}");
+    let refused = sink.write(&rows(&[("e", "x", 1, None)]), None).await;
+    assert!(matches!(refused, Err(SinkError::Rewind { .. })), "{refused:?}");
+
+    sink.rewind().await.unwrap();
+    assert_eq!(sink.progress().unwrap().checkpoint, 1);
+    write(&mut sink, "b", 1).await;
+    assert!(is_committed(&checkpoint(&mut sink, 2).await));
+    let snapshot = table.snapshot().await;
+    assert_eq!(snapshot.timeline.pending().count(), 0);
+    assert!(table.files_named(second.task.instant.as_str()).iter().all(|name| name.ends_with("rollback")));
+    assert!(table.files_named(third.task.instant.as_str()).is_empty());
+}
+
+#[tokio::test]
+async fn what_one_process_prepared_another_one_commits() {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut sink = table.sink("p1", SinkOptions::default()).await;
+    write(&mut sink, "a", 1).await;
+    let first = sink.prepare(progress(1)).await.unwrap().unwrap();
+    write(&mut sink, "a", 2).await;
+    let second = sink.prepare(progress(2)).await.unwrap().unwrap();
+    write(&mut sink, "b", 1).await;
+    drop(sink);
+
+    let stored = serde_json::to_string(&[first, second]).unwrap();
+    let restored = serde_json::from_str(&stored).unwrap();
+    let mut sink = table.restored_sink("p1", restored, SinkOptions::default()).await;
+    assert_eq!(table.snapshot().await.timeline.pending().count(), 2, "the third one is rolled back");
+    for prepared in sink.take_restored() {
+        assert!(is_committed(&sink.committer().commit(&prepared).await.unwrap()));
+    }
+    assert_eq!(sink.progress().unwrap().checkpoint, 2);
+    write(&mut sink, "b", 1).await;
+    assert!(is_committed(&checkpoint(&mut sink, 3).await));
+}
+
+#[tokio::test]
+async fn the_second_process_of_a_pipeline_fences_the_first() {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut old = table.sink("p1", SinkOptions::default()).await;
+    write(&mut old, "a", 1).await;
+    let prepared = old.prepare(progress(1)).await.unwrap().unwrap();
+    let mut new = table.sink("p1", SinkOptions::default()).await;
+    write(&mut old, "b", 1).await;
+    write(&mut new, "a", 1).await;
+    assert!(is_committed(&checkpoint(&mut new, 1).await));
+    let fenced = old.committer().commit(&prepared).await.unwrap();
+    assert_eq!(fenced, Outcome::Fenced { by: 2 });
+    assert!(matches!(old.prepare(progress(2)).await, Err(SinkError::Rewind { .. })));
+    drop(old);
+
+    // Its late files are swept by whoever comes next, and no trace is left on the timeline.
+    let _next = table.sink("p1", SinkOptions::default()).await;
+    let snapshot = table.snapshot().await;
+    assert_eq!(snapshot.timeline.pending().count(), 0);
+    assert_eq!(table.live_files().await, [("p=x".to_owned(), (1, 0))].into());
+    assert_eq!(table.files_named("00000000-0000").len() + table.files_named("00000001-0000").len(), 1);
+}
+
+#[tokio::test]
+async fn another_pipeline_is_left_alone() {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut one = table.sink("p1", SinkOptions::default()).await;
+    write(&mut one, "a", 1).await;
+    assert!(is_committed(&checkpoint(&mut one, 1).await));
+    write(&mut one, "a", 2).await;
+    let prepared = one.prepare(progress(2)).await.unwrap().unwrap();
+    let mut two = table.sink("p2", SinkOptions::default()).await;
+    write(&mut two, "a", 3).await;
+    assert!(is_committed(&checkpoint(&mut two, 1).await));
+    assert!(is_committed(&one.committer().commit(&prepared).await.unwrap()));
+    let sink = table.sink("p2", SinkOptions::default()).await;
+    assert_eq!(sink.progress().unwrap().checkpoint, 1);
+    let sink = table.sink("p1", SinkOptions::default()).await;
+    assert_eq!(sink.progress().unwrap().checkpoint, 2);
+}

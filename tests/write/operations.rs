@@ -1,0 +1,124 @@
+//! What the operations of a sink leave in a table.
+
+use arrow::array::BooleanArray;
+use lakebed::sink::{SinkError, SinkOptions};
+use lakebed::table::WriteOperation;
+use lakebed_hudi::table_config::{NewTable, TableType};
+
+use super::*;
+
+fn append_table() -> NewTable {
+    NewTable {
+        record_key_fields: Vec::new(),
+        ordering_fields: Vec::new(),
+        bucket_index: None,
+        table_type: TableType::CopyOnWrite,
+        ..bucket_table()
+    }
+}
+
+fn options(operation: WriteOperation) -> SinkOptions {
+    SinkOptions { operation, ..SinkOptions::default() }
+}
+
+#[tokio::test]
+async fn checkpoints_become_commits_that_carry_progress() {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut sink = table.sink("p1", SinkOptions::default()).await;
+    assert_eq!(sink.progress(), None);
+    let first =
+        rows(&[("a", "x", 1, Some("a1")), ("b", "x", 1, None), ("c", "y", 1, None), ("a", "x", 2, None)]);
+    assert!(sink.write(&first, None).await.unwrap().is_empty());
+    assert!(is_committed(&checkpoint(&mut sink, 1).await));
+    assert_eq!(table.live_files().await, [("p=x".to_owned(), (2, 0)), ("p=y".to_owned(), (1, 0))].into());
+    let second = rows(&[("a", "x", 1, Some("late")), ("b", "x", 5, None), ("d", "y", 3, Some("d3"))]);
+    let deletes = BooleanArray::from(vec![false, true, false]);
+    sink.write(&second, Some(&deletes)).await.unwrap();
+    assert!(is_committed(&checkpoint(&mut sink, 2).await));
+
+    let sink = table.sink("p1", SinkOptions::default()).await;
+    let progress = sink.progress().unwrap();
+    assert_eq!((progress.checkpoint, progress.epoch, sink.epoch().number), (2, 1, 2));
+    assert!(table.files_named(".marker.").is_empty());
+}
+
+#[tokio::test]
+async fn inserted_rows_go_to_new_base_files_and_are_numbered_without_keys() {
+    let table = TestTable::create(&append_table()).await;
+    let mut sink = table.sink("p1", options(WriteOperation::Insert)).await;
+    for number in 1..=2 {
+        sink.write(&rows(&[("a", "x", 1, None), ("a", "x", 1, None), ("b", "y", 1, None)]), None)
+            .await
+            .unwrap();
+        assert!(is_committed(&checkpoint(&mut sink, number).await));
+    }
+    assert_eq!(table.live_files().await, [("p=x".to_owned(), (2, 0)), ("p=y".to_owned(), (2, 0))].into());
+    let deletes = BooleanArray::from(vec![true]);
+    let refused = sink.write(&rows(&[("a", "x", 1, None)]), Some(&deletes)).await;
+    assert!(matches!(refused, Err(SinkError::DeleteInInsert { row: 0 })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn an_upsert_without_a_bucket_index_is_refused_and_changes_nothing() {
+    let table = TestTable::create(&append_table()).await;
+    let opened = Sink::open(table.storage.clone(), &table.environment, "p1", vec![], SinkOptions::default());
+    let refused = opened.await.unwrap_err().to_string();
+    assert!(refused.contains("without a bucket index"), "{refused}");
+    assert!(table.commits().await.is_empty());
+}
+
+#[tokio::test]
+async fn an_overwrite_replaces_the_partitions_it_has_rows_for() {
+    for new in [bucket_table(), append_table()] {
+        let table = TestTable::create(&new).await;
+        let insert = if new.bucket_index.is_some() { WriteOperation::Upsert } else { WriteOperation::Insert };
+        let mut sink = table.sink("p1", options(insert)).await;
+        sink.write(&rows(&[("a", "x", 1, None), ("b", "y", 1, None)]), None).await.unwrap();
+        assert!(is_committed(&checkpoint(&mut sink, 1).await));
+
+        let mut sink = table.sink("p1", options(WriteOperation::InsertOverwrite)).await;
+        sink.write(&rows(&[("c", "x", 1, None)]), None).await.unwrap();
+        assert!(is_committed(&checkpoint(&mut sink, 2).await));
+        assert_eq!(table.live_files().await, [("p=x".to_owned(), (1, 0)), ("p=y".to_owned(), (1, 0))].into());
+        let commits = table.commits().await;
+        let replaced = commits[1].partition_to_replace_file_ids.as_ref().unwrap();
+        assert_eq!(replaced.keys().collect::<Vec<_>>(), ["p=x"]);
+
+        let mut sink = table.sink("p1", options(WriteOperation::InsertOverwriteTable)).await;
+        sink.write(&rows(&[("d", "z", 1, None)]), None).await.unwrap();
+        assert!(is_committed(&checkpoint(&mut sink, 3).await));
+        assert_eq!(table.live_files().await, [("p=z".to_owned(), (1, 0))].into());
+
+        // A bucket whose group was replaced gets a new group, and the sink goes on in it.
+        let mut sink = table.sink("p1", options(insert)).await;
+        for number in 4..=5 {
+            sink.write(&rows(&[("a", "x", number, None)]), None).await.unwrap();
+            assert!(is_committed(&checkpoint(&mut sink, number as u64).await));
+        }
+        let of_x = if new.bucket_index.is_some() { (1, 1) } else { (2, 0) };
+        assert_eq!(table.live_files().await, [("p=x".to_owned(), of_x), ("p=z".to_owned(), (1, 0))].into());
+    }
+}
+
+#[tokio::test]
+async fn rows_that_cannot_be_written_are_returned_and_the_others_are_written() {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut sink = table.sink("p1", SinkOptions::default()).await;
+    let refused =
+        sink.write(&rows(&[("a", "x", 1, None), ("", "x", 1, None), ("b", "x", 1, None)]), None).await;
+    assert_eq!(refused.unwrap().iter().map(|row| row.row()).collect::<Vec<_>>(), [1]);
+    assert!(is_committed(&checkpoint(&mut sink, 1).await));
+    let written: i64 = table.commits().await[0].write_stats().map(|(_, stat)| stat.num_writes).sum();
+    assert_eq!(written, 2);
+}
+
+#[tokio::test]
+async fn a_column_that_the_table_lacks_is_refused_by_name() {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut sink = table.sink("p1", SinkOptions::default()).await;
+    let batch = rows(&[("a", "x", 1, None)]);
+    let misspelt =
+        RecordBatch::try_from_iter([("id", batch.column(0).clone()), ("tss", batch.column(2).clone())]);
+    let refused = sink.write(&misspelt.unwrap(), None).await.unwrap_err().to_string();
+    assert_eq!(refused, "the table has no column \"tss\"; did you mean \"ts\"?");
+}
