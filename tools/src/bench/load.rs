@@ -1,0 +1,83 @@
+//! The base load.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use lakebed::commit::PipelineProgress;
+use lakebed::environment::Environment;
+use lakebed::sink::{Sink, SinkOptions};
+use lakebed::storage::{self, Storage};
+use lakebed::table::Table;
+use lakebed_hudi::schema::TableSchema;
+use lakebed_hudi::table_config::{BucketIndex, NewTable, TableType};
+
+use super::measure::{measure, report};
+use super::{WorkloadArgs, limit};
+use crate::workload::{PARTITIONS, Workload};
+
+type Failure = Box<dyn std::error::Error>;
+
+const BUCKETS: u32 = 2;
+
+pub fn run(args: WorkloadArgs) -> Result<(), Failure> {
+    let workload = args.workload();
+    let rows: Vec<RecordBatch> = workload.base().collect();
+    let dealt = limit::deal(rows.iter().cloned(), (PARTITIONS * u64::from(BUCKETS)) as usize);
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for run in 0..=args.runs {
+        let folder = tempfile::tempdir()?;
+        let limit = measure(|| limit::write(folder.path(), &dealt))?;
+        drop(folder);
+        let folder = tempfile::tempdir()?;
+        let loaded = measure(|| load(&folder.path().join("t"), &workload, &rows))?;
+        // The first run warms up.
+        if run > 0 {
+            ours.push(loaded);
+            theirs.push(limit);
+        }
+    }
+    report(&format!("load/{:?}/{} rows", args.shape, args.base_rows), &ours, &theirs);
+    Ok(())
+}
+
+fn load(path: &Path, workload: &Workload, rows: &[RecordBatch]) -> Result<u64, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let environment = Environment::real();
+        let storage = create(path, workload, &environment).await?;
+        let mut sink =
+            Sink::open(storage, &environment, "bench", Vec::new(), SinkOptions::default()).await?;
+        for batch in rows {
+            sink.write(batch, None).await?;
+        }
+        let progress = PipelineProgress { checkpoint: 1, ..PipelineProgress::default() };
+        let prepared = sink.prepare(progress).await?.ok_or("nothing was written")?;
+        sink.committer().commit(&prepared).await?;
+        Ok(prepared.staged.files.iter().map(|file| file.size_bytes).sum())
+    })
+}
+
+/// Creates the table of a workload.
+pub async fn create(
+    path: &Path,
+    workload: &Workload,
+    environment: &Environment,
+) -> Result<Arc<dyn Storage>, Failure> {
+    let storage = storage::open(&path.display().to_string().parse()?, environment).await?;
+    let new = NewTable {
+        name: "bench".into(),
+        table_type: TableType::MergeOnRead,
+        record_key_fields: vec!["id".into()],
+        partition_fields: vec!["region".into()],
+        ordering_fields: vec!["ts".into()],
+        partial_update: None,
+        bucket_index: Some(BucketIndex { buckets: BUCKETS, hash_fields: vec!["id".into()] }),
+        hive_style: true,
+        url_encode: true,
+        create_schema: TableSchema::from_arrow(&workload.schema(), "bench")?.to_avro(),
+        readers: vec!["spark".into()],
+    };
+    Table::create(storage.clone(), environment, &new).await?;
+    Ok(storage)
+}

@@ -1,0 +1,53 @@
+//! Lakebed beside the limit: arrow and parquet alone on the same rows.
+
+mod limit;
+mod load;
+mod measure;
+
+use clap::{Args, Subcommand};
+
+use crate::workload::{Shape, Workload};
+
+/// Compares Lakebed with arrow and parquet alone, run by run.
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// Loads the base rows into an empty table.
+    Load(WorkloadArgs),
+}
+
+/// The rows to use.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct WorkloadArgs {
+    /// Which columns.
+    #[arg(long, value_enum, default_value = "wide")]
+    shape: Shape,
+    /// Rows of the base load.
+    #[arg(long, default_value_t = 2_000_000)]
+    base_rows: u64,
+    /// Rows of each upsert.
+    #[arg(long, default_value_t = 100_000)]
+    upsert_rows: u64,
+    /// Counted runs of each side.
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// The seed of the rows.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+}
+
+impl WorkloadArgs {
+    fn workload(self) -> Workload {
+        let delete_rows = self.upsert_rows / 5;
+        let Self { seed, shape, base_rows, upsert_rows, .. } = self;
+        Workload { seed, shape, base_rows, upsert_rows, delete_rows }
+    }
+}
+
+impl Bench {
+    /// Runs it and prints the figures.
+    pub fn run(self) -> Result<(), Box<dyn std::error::Error>> {
+        match self {
+            Self::Load(args) => load::run(args),
+        }
+    }
+}
