@@ -155,12 +155,14 @@ impl Sink {
         if batch.num_rows() == 0 {
             return Ok(refused);
         }
-        let partitions: BTreeSet<&str> = batch.partitions.iter().flatten().collect();
-        for partition in partitions.into_iter().filter(|p| writer.needs_buckets_of(p)).collect::<Vec<_>>() {
+        for partition in batch.partition_paths() {
+            if !writer.needs_buckets_of(partition) {
+                continue;
+            }
             let buckets = self.buckets.of_partition(self.commits.committer(), partition).await?;
             writer.learn(partition, buckets);
         }
-        writer.write(&batch).await?;
+        writer.write(batch).await?;
         Ok(refused)
     }
 

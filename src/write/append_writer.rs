@@ -1,13 +1,14 @@
 //! New base files of a target size, for rows that are added whatever their keys.
 
+use arrow::array::RecordBatch;
 use lakebed_hudi::file_name::{BaseFileName, FileId, MarkerKind, WriteToken};
 
+use super::WriteError;
 use super::base_file::BaseFileEncoder;
 use super::encoding::ROW_GROUP_ROWS;
 use super::group_writer::WriteContext;
 use super::meta_columns::Place;
 use super::staging::{self, encode_into, send};
-use super::{KeyedBatch, WriteError};
 use crate::storage::{FileWriter, TablePath};
 use crate::table::{FileGroupId, RowCounts, StagedFile, StagedKind};
 
@@ -21,7 +22,7 @@ pub(super) struct AppendWriter {
     number: u32,
     partition: String,
     target_bytes: u64,
-    batches: Vec<KeyedBatch>,
+    batches: Vec<RecordBatch>,
     buffered_rows: usize,
     buffered_bytes: usize,
     open: Option<OpenBase>,
@@ -52,10 +53,10 @@ impl AppendWriter {
         }
     }
 
-    /// Takes rows of the partition.
-    pub(super) fn push(&mut self, batch: KeyedBatch) {
+    /// Takes rows of the partition, after their keys if the table has some.
+    pub(super) fn push(&mut self, batch: RecordBatch) {
         self.buffered_rows += batch.num_rows();
-        self.buffered_bytes += batch.memory_bytes();
+        self.buffered_bytes += batch.get_array_memory_size();
         self.batches.push(batch);
     }
 
@@ -94,9 +95,10 @@ impl AppendWriter {
         let (format, mut encoder) = (context.format.clone(), open.encoder);
         let (encoder, rows_numbered) = encode_into(open.file.as_mut(), move |pieces| {
             for batch in batches {
-                let numbered = || place.sequence_numbers(batch.num_rows());
-                let keys = batch.keys.clone().unwrap_or_else(numbered);
-                let rows = place.with_meta(&format.keyed_rows(&batch, &keys)?, format.schema())?;
+                let rows = match format.has_keys {
+                    true => place.with_meta(&batch, format.schema())?,
+                    false => place.with_meta(&place.numbered(&batch)?, format.schema())?,
+                };
                 send(pieces, encoder.write(&rows)?)?;
             }
             if pressure {

@@ -16,7 +16,7 @@ use lakebed_hudi::base_file::{COMMIT_SEQNO, COMMIT_TIME, FILE_NAME, PARTITION_PA
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
 /// Rows of a row group: a compaction copies the row groups that no change touches.
@@ -27,7 +27,7 @@ const SAMPLE_ROWS: usize = 4_096;
 const SAMPLE_RUN_ROWS: usize = 256;
 
 /// How much smaller than the values themselves a dictionary and its indices must be.
-const DICTIONARY_PAYS: f64 = 0.75;
+const DICTIONARY_PAYS: f64 = 0.5;
 
 /// Neighbours that share fewer bytes than this are not worth prefix sharing.
 const SHARED_PREFIX_BYTES: f64 = 1.5;
@@ -67,6 +67,11 @@ impl EncodingSet {
         for (field, name) in schema.fields().iter().enumerate() {
             let arrays: Vec<ArrayRef> = rows.iter().map(|batch| batch.column(field).clone()).collect();
             let known = meta_choice(name.name());
+            if matches!(name.name().as_str(), COMMIT_SEQNO | FILE_NAME) {
+                // Nobody looks for rows by these, and comparing them costs.
+                let column = ColumnPath::new(vec![name.name().clone()]);
+                builder = builder.set_column_statistics_enabled(column, EnabledStatistics::None);
+            }
             for (leaf, column) in leaves(arrays).into_iter().zip(columns.by_ref()) {
                 let choice = known.unwrap_or_else(|| choose(&leaf));
                 builder = self.set(builder, column.path().clone(), choice);

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use lakebed_hudi::file_name::{BaseFileName, LogFileName, MarkerKind, WriteToken};
 
+use super::WriteError;
 use super::base_file::{BaseFileEncoder, BaseFileSummary};
 use super::meta_columns::Place;
 use super::row_format::{LogBlocks, RowFormat};
 use super::staging::{self, encode_into, on_rayon, send};
-use super::{KeyedBatch, WriteError};
 use crate::environment::Ids;
 use crate::merge::LogRecords;
 use crate::storage::{FileWriter, Storage, TablePath};
@@ -59,13 +60,10 @@ impl GroupWriter {
         Self { number, group, target, records: Vec::new(), buffered_bytes: 0, log: None, rows_numbered: 0 }
     }
 
-    /// Takes rows of the group.
-    pub(super) fn push(&mut self, batch: &KeyedBatch, format: &RowFormat) -> Result<(), WriteError> {
-        self.buffered_bytes += batch.memory_bytes();
-        let keys = batch.keys.as_ref().ok_or(WriteError::Keyless)?;
-        let batch = format.keyed_rows(batch, keys)?;
+    /// Takes rows of the group, after their keys.
+    pub(super) fn push(&mut self, batch: RecordBatch) {
+        self.buffered_bytes += batch.get_array_memory_size();
         self.records.push(LogRecords::Rows { batch, partial: false });
-        Ok(())
     }
 
     /// Bytes of memory in the buffer.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, UInt32Array};
-use arrow::compute::{filter_record_batch, take, take_record_batch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, RecordBatch, StringArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::UInt32Type;
 use arrow::error::ArrowError;
 use lakebed_hudi::partition_path::{PartitionPathError, PartitionPathRule};
 use lakebed_hudi::record_key::{RecordKeyRule, RefusedKey};
@@ -62,8 +63,8 @@ pub struct KeyedBatch {
     /// The record key of each row, none of them null; `None` in a table without key columns, where
     /// rows are numbered when they are written.
     pub keys: Option<StringArray>,
-    /// The partition path of each row; none is null.
-    pub partitions: StringArray,
+    /// The partition path of each row; none is null. The values are all different.
+    pub partitions: DictionaryArray<UInt32Type>,
     /// Which rows only say that their key is deleted.
     pub deletes: Option<BooleanArray>,
     /// The stream that the rows come from, where several feed the table.
@@ -144,6 +145,11 @@ impl KeyedBatch {
         self.rows.num_rows()
     }
 
+    /// The partition paths that rows may have, each once.
+    pub fn partition_paths(&self) -> impl Iterator<Item = &str> {
+        self.partitions.values().as_string::<i32>().iter().flatten()
+    }
+
     /// Bytes of memory that the rows take.
     pub fn memory_bytes(&self) -> usize {
         self.rows.get_array_memory_size() + self.keys.as_ref().map_or(0, |keys| keys.get_array_memory_size())
@@ -152,12 +158,6 @@ impl KeyedBatch {
     fn filter(&self, kept: &BooleanArray) -> Result<Self, WriteError> {
         let rows = filter_record_batch(&self.rows, kept)?;
         self.with(rows, |array| arrow::compute::filter(array, kept))
-    }
-
-    /// The rows at `indices`, in that order.
-    pub(super) fn take(&self, indices: &UInt32Array) -> Result<Self, WriteError> {
-        let rows = take_record_batch(&self.rows, indices)?;
-        self.with(rows, |array| take(array, indices, None))
     }
 
     /// `rows` of this batch, with what `pick` picks for them of everything else.
@@ -175,7 +175,7 @@ impl KeyedBatch {
         Ok(Self {
             rows,
             keys: keys.map(|keys| keys.as_string::<i32>().clone()),
-            partitions: pick(&self.partitions)?.as_string::<i32>().clone(),
+            partitions: pick(&self.partitions)?.as_dictionary::<UInt32Type>().clone(),
             deletes: deletes.filter(|flags| flags.true_count() > 0),
             stream: self.stream.clone(),
             presence: self.presence.as_ref().map(presence).transpose()?,
@@ -214,7 +214,7 @@ mod tests {
         let deletes = BooleanArray::from(vec![false, false, false, true]);
         let (batch, refused) = rules().key(&rows, Some(&deletes)).unwrap();
         assert_eq!(batch.keys, Some(StringArray::from(vec!["a", "d"])));
-        assert_eq!(batch.partitions, StringArray::from(vec!["p=x", "p=y"]));
+        assert_eq!(batch.partition_paths().collect::<Vec<_>>(), ["p=x", "p=y"]);
         assert_eq!(batch.deletes, Some(BooleanArray::from(vec![false, true])));
         assert_eq!(refused.iter().map(RefusedRow::row).collect::<Vec<_>>(), [1, 2]);
         assert!(matches!(refused.as_slice(), [RefusedRow::Key(_), RefusedRow::NullOrdering { .. }]));

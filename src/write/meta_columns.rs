@@ -10,6 +10,7 @@ use lakebed_hudi::base_file::FILE_NAME;
 use lakebed_hudi::instant::InstantTime;
 
 use super::WriteError;
+use crate::merge::MergeColumns;
 
 /// Where new rows go: what their meta columns say.
 #[derive(Debug, Clone)]
@@ -43,11 +44,17 @@ impl Place {
         Ok(RecordBatch::try_new(schema.clone(), columns)?)
     }
 
-    /// `<instant>_<task>_<row>` for the next rows: their sequence numbers, and their record keys
-    /// in tables without key columns.
+    /// Rows without keys after their numbers, which are their keys.
     ///
-    /// Source: `HoodieRecord.generateSequenceId`, `AutoRecordGenWrapperKeyGenerator`.
-    pub(super) fn sequence_numbers(&self, rows: usize) -> StringArray {
+    /// Source: `AutoRecordGenWrapperKeyGenerator`.
+    pub(super) fn numbered(&self, rows: &RecordBatch) -> Result<RecordBatch, WriteError> {
+        Ok(MergeColumns::keyed(rows, &self.sequence_numbers(rows.num_rows()), None)?)
+    }
+
+    /// `<instant>_<task>_<row>` for the next rows.
+    ///
+    /// Source: `HoodieRecord.generateSequenceId`.
+    fn sequence_numbers(&self, rows: usize) -> StringArray {
         let mut prefix = String::new();
         // Writing to a String cannot fail.
         let _ = write!(prefix, "{}_{}_", self.instant, self.task);

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use lakebed_hudi::instant::InstantTime;
@@ -12,11 +11,11 @@ use lakebed_hudi::table_config::{TableConfig, key};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 
+use super::WriteError;
 use super::base_file::BaseFileFormat;
 use super::column_ranges::column_ranges;
 use super::encoding::EncodingSet;
 use super::meta_columns::Place;
-use super::{KeyedBatch, WriteError};
 use crate::merge::{Combined, Deleted, LogRecords, MergeColumns, MergeRules, combine};
 use crate::table::ColumnRange;
 
@@ -26,6 +25,8 @@ pub(super) struct RowFormat {
     pub(super) instant: InstantTime,
     pub(super) base: BaseFileFormat,
     pub(super) rules: Arc<MergeRules>,
+    /// Whether rows have record keys of their own.
+    pub(super) has_keys: bool,
     /// Record key and user columns: what rows have before they get their meta columns.
     keyed: Arc<MergeColumns>,
 }
@@ -53,21 +54,12 @@ impl RowFormat {
             bloom_filter: config.bucket_index.is_none() && config.record_key.is_some(),
         };
         let keyed = Arc::new(MergeColumns::for_combining(schema, &rules)?);
-        Ok(Self { instant, base, rules: Arc::new(rules), keyed })
+        Ok(Self { instant, base, rules: Arc::new(rules), has_keys: config.record_key.is_some(), keyed })
     }
 
     /// The columns of rows with their meta columns.
     pub(super) fn schema(&self) -> &SchemaRef {
         &self.base.schema
-    }
-
-    /// Brings rows into the form in which they are combined.
-    pub(super) fn keyed_rows(
-        &self,
-        batch: &KeyedBatch,
-        keys: &StringArray,
-    ) -> Result<RecordBatch, WriteError> {
-        Ok(MergeColumns::keyed(&batch.rows, keys, batch.deletes.as_ref())?)
     }
 
     /// Makes rows of one key one.

@@ -25,8 +25,13 @@ pub struct TableWriter {
     context: WriteContext,
     options: WriteOptions,
     partitions: BTreeSet<String>,
+    /// Rows that are still to be dealt out: many at once cost less.
+    undealt: Vec<KeyedBatch>,
     groups: Groups,
 }
+
+/// So many rows are dealt out at once.
+const DEAL_ROWS: usize = 65_536;
 
 #[derive(Debug)]
 enum Groups {
@@ -62,7 +67,7 @@ impl TableWriter {
             format: Arc::new(RowFormat::new(task.instant, config, schema)?),
             task: Arc::new(task),
         };
-        Ok(Self { context, options, partitions: BTreeSet::new(), groups })
+        Ok(Self { context, options, partitions: BTreeSet::new(), undealt: Vec::new(), groups })
     }
 
     /// Whether the buckets of `partition` must be told before rows of it are written.
@@ -81,45 +86,58 @@ impl TableWriter {
     ///
     /// # Errors
     /// Rows that cannot be combined; those of the storage, if buffers had to be written.
-    pub async fn write(&mut self, batch: &KeyedBatch) -> Result<(), WriteError> {
+    pub async fn write(&mut self, batch: KeyedBatch) -> Result<(), WriteError> {
+        self.undealt.push(batch);
+        let rows: usize = self.undealt.iter().map(KeyedBatch::num_rows).sum();
+        if rows < DEAL_ROWS && self.undealt_bytes() < self.options.buffer_bytes / 8 {
+            return Ok(());
+        }
+        self.deal().await?;
+        self.relieve().await
+    }
+
+    /// Deals rows out to the writers of their groups.
+    async fn deal(&mut self) -> Result<(), WriteError> {
+        let batches = std::mem::take(&mut self.undealt);
         let context = &self.context;
         match &mut self.groups {
             Groups::Buckets { hash, writers } => {
-                for (bucket, rows) in route(batch, hash)? {
+                for (bucket, rows) in route(&batches, hash)? {
                     let number = writers.len() as u32;
-                    let writer =
-                        writers.entry(bucket).or_insert_with_key(|b| bucket_writer(context, number, b));
-                    writer.push(&rows, &context.format)?;
+                    let new = |bucket: &Bucket| bucket_writer(context, number, bucket);
+                    writers.entry(bucket).or_insert_with_key(new).push(rows);
                 }
             }
             Groups::Append { writers } => {
-                for (partition, rows) in split_by_partition(batch)? {
+                for (partition, rows) in split_by_partition(&batches)? {
                     let number = writers.len() as u32;
-                    let target_bytes = self.options.base_file_target_bytes;
-                    let writer = writers
-                        .entry(partition)
-                        .or_insert_with_key(|p| AppendWriter::new(number, p, target_bytes));
-                    writer.push(rows);
+                    let new = |p: &String| AppendWriter::new(number, p, self.options.base_file_target_bytes);
+                    writers.entry(partition).or_insert_with_key(new).push(rows);
                 }
             }
         }
-        self.make_partitions().await?;
-        self.relieve().await
+        self.make_partitions().await
+    }
+
+    fn undealt_bytes(&self) -> usize {
+        self.undealt.iter().map(KeyedBatch::memory_bytes).sum()
     }
 
     /// Bytes of memory in buffers.
     pub fn buffered_bytes(&self) -> usize {
-        match &self.groups {
+        let dealt: usize = match &self.groups {
             Groups::Buckets { writers, .. } => writers.values().map(GroupWriter::buffered_bytes).sum(),
             Groups::Append { writers } => writers.values().map(AppendWriter::buffered_bytes).sum(),
-        }
+        };
+        dealt + self.undealt_bytes()
     }
 
     /// Writes what is buffered and makes all files durable. Nobody sees them yet.
     ///
     /// # Errors
     /// Those of the storage. Files already written are found by their markers.
-    pub async fn finish(self) -> Result<StagedFiles, WriteError> {
+    pub async fn finish(mut self) -> Result<StagedFiles, WriteError> {
+        self.deal().await?;
         let Self { context, groups, options, .. } = self;
         let context = &context;
         let mut files: Vec<StagedFile> = match groups {

@@ -96,7 +96,11 @@ impl Workload {
     /// Half of all draws fall on a hundredth of the keys.
     fn skewed_key(&self, random: &mut Random) -> u64 {
         let hot = (self.base_rows / 100).max(1);
-        if random.below(2) == 0 { random.below(hot) * 97 % self.base_rows } else { random.below(self.base_rows) }
+        if random.below(2) == 0 {
+            random.below(hot) * 97 % self.base_rows
+        } else {
+            random.below(self.base_rows)
+        }
     }
 
     fn batch(&self, keys: &[u64], mut time: impl FnMut(u64) -> i64, random: &mut Random) -> RecordBatch {
@@ -113,7 +117,9 @@ impl Workload {
                     .with_timezone("UTC"),
             ),
             text(&mut |_| STATUS[random.below(STATUS.len() as u64) as usize].to_owned()),
-            Arc::new(keys.iter().map(|_| Some(random.below(10_000) as f64 / 100.0)).collect::<Float64Array>()),
+            Arc::new(
+                keys.iter().map(|_| Some(random.below(10_000) as f64 / 100.0)).collect::<Float64Array>(),
+            ),
             Arc::new(keys.iter().map(|_| Some(random.next() as i64)).collect::<Int64Array>()),
         ];
         if self.shape == Shape::Wide {
@@ -144,7 +150,8 @@ impl Workload {
         let decimals: Decimal128Array =
             keys.iter().map(|_| Some(i128::from(random.below(1_000_000)))).collect::<Decimal128Array>();
         columns.push(Arc::new(decimals.with_data_type(DataType::Decimal128(12, 2))));
-        columns.push(Arc::new(keys.iter().map(|_| Some(random.next() as f64 / 1e9)).collect::<Float64Array>()));
+        columns
+            .push(Arc::new(keys.iter().map(|_| Some(random.next() as f64 / 1e9)).collect::<Float64Array>()));
         columns.push(Arc::new(
             keys.iter().map(|_| Some(20_000 + random.below(700) as i32)).collect::<Date32Array>(),
         ));
@@ -167,12 +174,14 @@ impl Workload {
 
 const STATUS: [&str; 6] = ["new", "paid", "packed", "shipped", "delivered", "returned"];
 const DOMAINS: [&str; 8] = ["mail", "post", "letter", "inbox", "web", "net", "home", "work"];
-const COUNTRIES: [&str; 12] =
-    ["Austria", "Belgium", "Chile", "Denmark", "Egypt", "France", "Ghana", "Hungary", "India", "Japan", "Kenya", "Laos"];
+const COUNTRIES: [&str; 12] = [
+    "Austria", "Belgium", "Chile", "Denmark", "Egypt", "France", "Ghana", "Hungary", "India", "Japan",
+    "Kenya", "Laos",
+];
 const WORDS: [&str; 32] = [
-    "amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "inlet", "jetty", "knoll", "ledge",
-    "marsh", "north", "ocean", "prairie", "quarry", "ridge", "shore", "thicket", "upland", "valley", "willow",
-    "yarrow", "zephyr", "brook", "cliff", "dune", "estuary", "forest", "glade", "hollow",
+    "amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "inlet", "jetty", "knoll",
+    "ledge", "marsh", "north", "ocean", "prairie", "quarry", "ridge", "shore", "thicket", "upland", "valley",
+    "willow", "yarrow", "zephyr", "brook", "cliff", "dune", "estuary", "forest", "glade", "hollow",
 ];
 
 fn word(random: &mut Random) -> &'static str {

@@ -1,6 +1,12 @@
 //! Partition paths: the folder that a row belongs to.
 
-use arrow::array::{StringArray, StringBuilder};
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use arrow::array::{DictionaryArray, StringBuilder, UInt32Array};
+use arrow::datatypes::UInt32Type;
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Offset as _, TimeZone as _, Utc};
 use chrono_tz::Tz;
@@ -29,6 +35,9 @@ pub enum PartitionPathError {
         /// What the table's settings ask for.
         expected: String,
     },
+    /// Arrow could not hold the paths.
+    #[error("partition paths could not be built: {0}")]
+    Arrow(ArrowError),
 }
 
 /// How partition paths are made from columns.
@@ -65,35 +74,83 @@ pub enum PartitionKind {
     Timestamp(Box<TimestampRule>),
 }
 
+/// The paths of a batch, numbered as they come.
+#[derive(Default)]
+struct DistinctPaths {
+    by_values: HashMap<String, u32>,
+    by_path: HashMap<String, u32>,
+    paths: StringBuilder,
+}
+
+impl DistinctPaths {
+    /// Different values may share a path: null and empty ones do.
+    fn add(&mut self, values: String, path: String) -> u32 {
+        let next = self.by_path.len() as u32;
+        let number = *self.by_path.entry(path).or_insert_with_key(|path| {
+            self.paths.append_value(path);
+            next
+        });
+        self.by_values.insert(values, number);
+        number
+    }
+}
+
 impl PartitionPathRule {
     /// The rule of a table without partitions.
     pub fn none() -> Self {
         Self { parts: Vec::new(), hive_style: false, url_encode: false, slash_separated_dates: false }
     }
 
-    /// The partition path of every row of `batch`.
+    /// The partition path of every row of `batch`: numbers of paths, none of them null, and the
+    /// paths, each of which occurs.
     ///
     /// # Errors
     /// A partition column that is missing, of a type without text, or not the time that the
     /// table's settings promise.
-    pub fn paths(&self, batch: &RecordBatch) -> Result<StringArray, PartitionPathError> {
+    pub fn paths(&self, batch: &RecordBatch) -> Result<DictionaryArray<UInt32Type>, PartitionPathError> {
         let texts: Vec<ValueTexts> =
             self.parts.iter().map(|p| ValueTexts::of_column(batch, &p.column)).collect::<Result<_, _>>()?;
-        let mut paths = StringBuilder::with_capacity(batch.num_rows(), batch.num_rows() * 16);
-        let (mut path, mut value) = (String::new(), String::new());
+        let mut distinct = DistinctPaths::default();
+        let mut numbers: Vec<u32> = Vec::with_capacity(batch.num_rows());
+        let (mut values, mut last) = (String::new(), String::new());
         for row in 0..batch.num_rows() {
-            path.clear();
-            for (i, (part, text)) in self.parts.iter().zip(&texts).enumerate() {
-                if i > 0 {
-                    path.push('/');
+            values.clear();
+            for text in &texts {
+                let start = values.len();
+                let found = text.append(row, &mut values);
+                // What ends a value makes values of several columns, nulls and empty ones distinct.
+                let length = values.len() - start;
+                values.push(if found { '\u{1}' } else { '\u{0}' });
+                if texts.len() > 1 {
+                    // Writing to a String cannot fail.
+                    let _ = write!(values, "{length}");
                 }
-                value.clear();
-                let found = text.append(row, &mut value);
-                self.append(part, found.then_some(value.as_str()), row, &mut path)?;
             }
-            paths.append_value(&path);
+            let number = match numbers.last() {
+                Some(number) if values == last => *number,
+                _ => match distinct.by_values.get(&values) {
+                    Some(number) => *number,
+                    None => distinct.add(values.clone(), self.path(&texts, row)?),
+                },
+            };
+            numbers.push(number);
+            std::mem::swap(&mut values, &mut last);
         }
-        Ok(paths.finish())
+        let paths = Arc::new(distinct.paths.finish());
+        DictionaryArray::try_new(UInt32Array::from(numbers), paths).map_err(PartitionPathError::Arrow)
+    }
+
+    fn path(&self, texts: &[ValueTexts], row: usize) -> Result<String, PartitionPathError> {
+        let (mut path, mut value) = (String::new(), String::new());
+        for (i, (part, text)) in self.parts.iter().zip(texts).enumerate() {
+            if i > 0 {
+                path.push('/');
+            }
+            value.clear();
+            let found = text.append(row, &mut value);
+            self.append(part, found.then_some(value.as_str()), row, &mut path)?;
+        }
+        Ok(path)
     }
 
     fn append(
@@ -388,7 +445,7 @@ pub fn unescape(text: &str) -> std::borrow::Cow<'_, str> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::array::{Array as _, ArrayRef, Int64Array, StringArray};
     use proptest::prelude::*;
 
     use super::*;
@@ -404,7 +461,8 @@ mod tests {
     }
 
     fn paths(rule: &PartitionPathRule, values: Vec<Option<&str>>) -> Vec<String> {
-        rule.paths(&batch(values)).unwrap().iter().map(|p| p.unwrap().to_owned()).collect()
+        let paths = rule.paths(&batch(values)).unwrap();
+        paths.downcast_dict::<StringArray>().unwrap().into_iter().map(|p| p.unwrap().to_owned()).collect()
     }
 
     #[test]
@@ -419,6 +477,8 @@ mod tests {
             paths(&hive, vec![Some("a/b"), Some("sp ace"), Some("\u{e9}\u{6f22}"), Some("50%"), None]),
             ["p=a%2Fb", "p=sp ace", "p=\u{e9}\u{6f22}", "p=50%25", "p=__HIVE_DEFAULT_PARTITION__"]
         );
+        let both = batch(vec![None, Some(""), Some("a")]);
+        assert_eq!(rule.paths(&both).unwrap().values().len(), 2, "null and empty share a path");
         let slashed = PartitionPathRule { slash_separated_dates: true, ..rule };
         assert_eq!(paths(&slashed, vec![Some("2024-01-02")]), ["2024/01/02"]);
     }

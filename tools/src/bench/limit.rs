@@ -54,8 +54,9 @@ pub fn write(folder: &Path, files: &[FileRows]) -> Result<u64, ParquetError> {
         .enumerate()
         .map(|(number, batches)| {
             let Some(first) = batches.first() else { return Ok(0) };
-            let properties =
-                WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?)).build();
+            let properties = WriterProperties::builder()
+                .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+                .build();
             let path = folder.join(format!("{number}.parquet"));
             let mut writer = ArrowWriter::try_new(File::create(&path)?, first.schema(), Some(properties))?;
             for batch in batches {

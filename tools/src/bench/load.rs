@@ -46,8 +46,7 @@ fn load(path: &Path, workload: &Workload, rows: &[RecordBatch]) -> Result<u64, F
     runtime.block_on(async {
         let environment = Environment::real();
         let storage = create(path, workload, &environment).await?;
-        let mut sink =
-            Sink::open(storage, &environment, "bench", Vec::new(), SinkOptions::default()).await?;
+        let mut sink = Sink::open(storage, &environment, "bench", Vec::new(), SinkOptions::default()).await?;
         for batch in rows {
             sink.write(batch, None).await?;
         }
