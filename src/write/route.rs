@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{BooleanArray, RecordBatch, StringArray};
-use arrow::compute::interleave_record_batch;
+use arrow::array::{BooleanArray, RecordBatch, StringArray, UInt32Array};
+use arrow::compute::{interleave_record_batch, take_record_batch};
 use lakebed_hudi::bucket::BucketHash;
 use serde::{Deserialize, Serialize};
 
@@ -141,9 +141,13 @@ impl<'a> Split<'a> {
             return Ok(vec![(bucket.clone(), rows.clone())]);
         }
         let rows: Vec<&RecordBatch> = rows.iter().collect();
-        let picked =
-            self.groups.into_iter().map(|(bucket, at)| Ok((bucket, interleave_record_batch(&rows, &at)?)));
-        picked.collect()
+        let pick = |at: Vec<(usize, usize)>| match rows.as_slice() {
+            [rows] => {
+                take_record_batch(rows, &at.iter().map(|(_, row)| Some(*row as u32)).collect::<UInt32Array>())
+            }
+            rows => interleave_record_batch(rows, &at),
+        };
+        self.groups.into_iter().map(|(bucket, at)| Ok((bucket, pick(at)?))).collect()
     }
 }
 

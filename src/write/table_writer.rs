@@ -25,13 +25,14 @@ pub struct TableWriter {
     context: WriteContext,
     options: WriteOptions,
     partitions: BTreeSet<String>,
-    /// Rows that are still to be dealt out: many at once cost less.
+    /// Rows that are still to be dealt out: some thousands at once cost less than single ones, and
+    /// less than so many that they do not fit the processor's cache.
     undealt: Vec<KeyedBatch>,
     groups: Groups,
 }
 
 /// So many rows are dealt out at once.
-const DEAL_ROWS: usize = 65_536;
+const DEAL_ROWS: usize = 4_096;
 
 #[derive(Debug)]
 enum Groups {
