@@ -1,7 +1,9 @@
 //! Lakebed writes and maintains Apache Hudi tables with no JVM.
 
+pub mod cli;
 pub mod commit;
 pub mod environment;
+mod error;
 pub mod memory;
 pub mod merge;
 pub mod near_match;
@@ -10,3 +12,5 @@ pub mod storage;
 pub mod table;
 pub mod timeline;
 pub mod write;
+
+pub use error::{Error, ErrorKind};

@@ -1,3 +1,5 @@
 //! The `lakebed` program.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    lakebed::cli::main()
+}

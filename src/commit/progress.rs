@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lakebed_hudi::timeline_metadata::CommitMetadata;
 use serde::{Deserialize, Serialize};
 
 /// The key of a commit's extra metadata under which progress stands.
@@ -45,6 +46,14 @@ pub struct SourceProgress {
 }
 
 impl Progress {
+    /// The progress that a commit carries; `None` where it was made by another engine.
+    ///
+    /// # Errors
+    /// A text that is none, or of a version that this program does not know.
+    pub fn of(commit: &CommitMetadata) -> Result<Option<Self>, String> {
+        commit.extra_metadata.get(PROGRESS_KEY).map(|text| Self::from_json(text)).transpose()
+    }
+
     /// Reads what [`Progress::to_json`] wrote.
     ///
     /// # Errors

@@ -1,0 +1,101 @@
+//! The `lakebed` program: one file per command.
+//!
+//! A command turns its arguments into calls of the library and the answer into a
+//! [`Report`](output::Report), a plain value that prints itself for people and serialises for
+//! scripts. What goes to standard output is the answer alone; logs and errors go to standard
+//! error. How the program ends is an [`Exit`].
+
+mod exit;
+mod human;
+mod logging;
+mod output;
+mod timeline;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::environment::Environment;
+use crate::error::{Error, ErrorKind};
+use crate::storage;
+use crate::table::Table;
+
+pub use exit::Exit;
+use output::{Format, Output};
+
+const EXAMPLES: &str = "\
+Examples:
+  lakebed timeline /lake/flights --limit 5     the last five things that happened to a table
+
+A table is a path, file:///path, s3://bucket/path or s3a://bucket/path. Buckets are reached with
+the usual AWS_* variables.
+
+Exit codes:
+  0 done                  3 nothing to do          6 data-quality limit exceeded
+  1 failed                4 refused, unchanged     7 fenced (do not restart)
+  2 wrong usage or input  5 conflict (try again)   8 some tables failed";
+
+/// Writes and maintains Apache Hudi tables with no JVM.
+#[derive(Debug, Parser)]
+#[command(name = "lakebed", version, after_help = EXAMPLES, propagate_version = true, max_term_width = 110)]
+struct Cli {
+    /// How answers and errors are printed.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Log more to standard error; twice for all. LAKEBED_LOG=target=level,… chooses in detail.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what was done to a table, newest first.
+    Timeline(timeline::TimelineArgs),
+}
+
+/// What every command is given.
+struct Context {
+    environment: Environment,
+    output: Output,
+}
+
+impl Context {
+    /// Opens the table at `uri` for reading.
+    async fn open(&self, uri: &str) -> Result<Table, Error> {
+        let storage = storage::open(&uri.parse()?, &self.environment).await?;
+        Ok(Table::open(storage, &self.environment, None).await?)
+    }
+}
+
+/// Runs the program with the arguments of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => return output::usage(&usage).into(),
+    };
+    let output = Output::new(cli.format);
+    match run(cli, output) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            let exit = Exit::from(error.kind());
+            output.error(&error, exit);
+            exit.into()
+        }
+    }
+}
+
+fn run(cli: Cli, output: Output) -> Result<Exit, Error> {
+    logging::start(cli.verbose)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::new(ErrorKind::Failed, error))?;
+    let context = Context { environment: Environment::real(), output };
+    runtime.block_on(async {
+        match cli.command {
+            Command::Timeline(args) => timeline::run(&context, args).await,
+        }
+    })
+}

@@ -1,0 +1,321 @@
+//! `lakebed timeline`: what was done to a table.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use bytes::Bytes;
+use clap::Args;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use lakebed_hudi::history::HistoryColumns;
+use lakebed_hudi::instant::{InstantTime, TimelineZone};
+use lakebed_hudi::timeline_file::{Action, State, TimelineLayout};
+use lakebed_hudi::timeline_metadata::{
+    CleanMetadata, CommitMetadata, MetadataError, RestoreMetadata, RollbackMetadata, SavepointMetadata,
+};
+use serde::Serialize;
+
+use super::output::{Page, Report};
+use super::{Context, Exit, human};
+use crate::commit::{PipelineProgress, Progress};
+use crate::error::{Error, ErrorKind};
+use crate::table::Table;
+use crate::timeline::Instant;
+
+/// How many files are read at the same time.
+const READS: usize = 16;
+
+/// The arguments of `lakebed timeline`.
+#[derive(Debug, Args)]
+pub(super) struct TimelineArgs {
+    /// The table.
+    uri: String,
+    /// How many instants to show at most.
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    limit: usize,
+    /// Show every instant, archived ones too.
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
+}
+
+/// What was done to a table, newest first.
+#[derive(Debug, Serialize)]
+struct TimelineReport {
+    table: String,
+    instants: Vec<InstantReport>,
+    /// Instants of the active timeline that are not shown.
+    more: usize,
+    /// Why archived instants are missing although they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archive_note: Option<&'static str>,
+}
+
+/// One instant.
+#[derive(Debug, Default, Serialize)]
+struct InstantReport {
+    instant: String,
+    action: String,
+    /// The table service that it was requested as, where that has a name of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requested_as: Option<String>,
+    state: &'static str,
+    archived: bool,
+    completed: Option<String>,
+    duration_ms: Option<u64>,
+    operation: Option<String>,
+    #[serde(flatten)]
+    written: Option<Written>,
+    /// What an instant that writes nothing did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    /// How far every pipeline had come.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    progress: BTreeMap<String, PipelineProgress>,
+}
+
+/// What a commit wrote.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+struct Written {
+    rows_written: u64,
+    rows_inserted: u64,
+    rows_updated: u64,
+    rows_deleted: u64,
+    files: u64,
+    bytes: u64,
+}
+
+/// An instant with the bytes of its file, where it has one that says something.
+struct Found {
+    instant: Instant,
+    archived: bool,
+    content: Option<Bytes>,
+}
+
+/// Runs `lakebed timeline`.
+pub(super) async fn run(context: &Context, args: TimelineArgs) -> Result<Exit, Error> {
+    let table = context.open(&args.uri).await?;
+    let limit = if args.all { usize::MAX } else { args.limit };
+    let timeline = table.timeline.load().await?;
+    let shown: Vec<Instant> = timeline.instants().rev().take(limit).copied().collect();
+    let more = timeline.instants().count() - shown.len();
+    let mut found = read_contents(&table, shown).await?;
+    let mut archive_note = None;
+    if args.all {
+        match table.config.version.layout() {
+            TimelineLayout::Two => {
+                let known = |time, action| timeline.get(time, action).is_some();
+                found.extend(
+                    archived(&table).await?.into_iter().filter(|f| !known(f.instant.time, f.instant.action)),
+                );
+            }
+            TimelineLayout::One => {
+                archive_note = Some("archived instants of table version 6 are not read: use Spark for them");
+            }
+        }
+    }
+    let instants = found.iter().map(|found| describe(&table, found)).collect::<Result<_, _>>()?;
+    let report = TimelineReport { table: table.config.name.clone(), instants, more, archive_note };
+    context.output.report(&report)?;
+    Ok(Exit::Done)
+}
+
+async fn read_contents(table: &Table, instants: Vec<Instant>) -> Result<Vec<Found>, Error> {
+    stream::iter(instants)
+        .map(|instant| async move {
+            let content = match instant.is_completed() {
+                true => Some(table.timeline.read(&instant.file()).await?),
+                false => None,
+            };
+            Ok::<_, Error>(Found { instant, archived: false, content })
+        })
+        .buffered(READS)
+        .try_collect()
+        .await
+}
+
+/// The archived instants, newest first.
+async fn archived(table: &Table) -> Result<Vec<Found>, Error> {
+    let epoch = InstantTime::from_unix_millis(i64::MIN, TimelineZone::Utc);
+    let mut entries = table.timeline.archived(epoch, HistoryColumns::All).await?;
+    entries.sort_by_key(|entry| std::cmp::Reverse((entry.instant, entry.action)));
+    let found = entries.into_iter().map(|entry| Found {
+        instant: Instant {
+            time: entry.instant,
+            action: entry.action,
+            requested_as: entry.action,
+            state: State::Completed(Some(entry.completion)),
+        },
+        archived: true,
+        content: entry.metadata,
+    });
+    Ok(found.collect())
+}
+
+fn describe(table: &Table, found: &Found) -> Result<InstantReport, Error> {
+    let instant = &found.instant;
+    let service = instant.requested_as != instant.action;
+    let millis = |time: InstantTime| time.to_unix_millis(table.zone);
+    let duration_ms = instant.completion().and_then(|completion| {
+        // Layout 1 has no completion times, and a savepoint has the time of what it saves.
+        let has_time = matches!(instant.state, State::Completed(Some(_)));
+        let lasted = millis(completion)?.checked_sub(millis(instant.time)?)?;
+        u64::try_from(lasted).ok().filter(|_| has_time && instant.action != Action::Savepoint)
+    });
+    let mut report = InstantReport {
+        instant: instant.time.to_string(),
+        action: instant.action.to_string(),
+        requested_as: service.then(|| instant.requested_as.to_string()),
+        state: state_name(instant.state),
+        archived: found.archived,
+        completed: match instant.state {
+            State::Completed(completion) => completion.map(|time| time.to_string()),
+            State::Requested | State::Inflight => None,
+        },
+        duration_ms,
+        ..InstantReport::default()
+    };
+    let Some(content) = found.content.as_ref().filter(|content| !content.is_empty()) else {
+        return Ok(report);
+    };
+    let told = if instant.action.writes_data() {
+        tell_commit(&mut report, content)
+    } else {
+        note(instant.action, content).map(|note| report.note = note)
+    };
+    told.map_err(|problem| {
+        let place = if found.archived { "archived instant " } else { "" };
+        let path = table.timeline.path(&instant.file());
+        Error::new(ErrorKind::Failed, format!("{place}{path}: {problem}"))
+    })?;
+    Ok(report)
+}
+
+fn state_name(state: State) -> &'static str {
+    match state {
+        State::Requested => "requested",
+        State::Inflight => "inflight",
+        State::Completed(_) => "completed",
+    }
+}
+
+fn tell_commit(report: &mut InstantReport, content: &[u8]) -> Result<(), String> {
+    let metadata = CommitMetadata::from_bytes(content).map_err(|error| error.to_string())?;
+    report.operation = metadata.operation_type.as_ref().map(ToString::to_string);
+    report.written = Some(written(&metadata));
+    report.progress = Progress::of(&metadata)?.map(|progress| progress.pipelines).unwrap_or_default();
+    Ok(())
+}
+
+fn written(metadata: &CommitMetadata) -> Written {
+    let mut sum = Written::default();
+    // Counts of other engines may be -1 for "not known".
+    let count = |n: i64| u64::try_from(n).unwrap_or_default();
+    for (_, stat) in metadata.write_stats() {
+        sum.rows_written = sum.rows_written.saturating_add(count(stat.num_writes));
+        sum.rows_inserted = sum.rows_inserted.saturating_add(count(stat.num_inserts));
+        sum.rows_updated = sum.rows_updated.saturating_add(count(stat.num_update_writes));
+        sum.rows_deleted = sum.rows_deleted.saturating_add(count(stat.num_deletes));
+        sum.bytes = sum.bytes.saturating_add(count(stat.total_write_bytes));
+        sum.files += u64::from(stat.path.is_some());
+    }
+    sum
+}
+
+/// What an instant that writes no data did.
+fn note(action: Action, content: &[u8]) -> Result<Option<String>, String> {
+    let text = |error: MetadataError| error.to_string();
+    let removed =
+        |n: i32| format!("{} removed", human::counted(u64::try_from(n).unwrap_or_default(), "file"));
+    let undid = |times: &[InstantTime]| {
+        let times: Vec<String> = times.iter().map(ToString::to_string).collect();
+        format!("undid {}", times.join(", "))
+    };
+    Ok(match action {
+        Action::Clean => {
+            let clean = CleanMetadata::from_avro(content).map_err(text)?;
+            Some(removed(clean.total_files_deleted))
+        }
+        Action::Rollback => {
+            let rollback = RollbackMetadata::from_avro(content).map_err(text)?;
+            let removed = removed(rollback.total_files_deleted);
+            Some(format!("{}, {removed}", undid(&rollback.commits_rollback)))
+        }
+        Action::Restore => {
+            let restore = RestoreMetadata::from_avro(content).map_err(text)?;
+            Some(undid(&restore.instants_to_rollback))
+        }
+        Action::Savepoint => {
+            let savepoint = SavepointMetadata::from_avro(content).map_err(text)?;
+            let parts = [savepoint.savepointed_by, savepoint.comments];
+            let parts: Vec<&str> = parts.iter().map(|p| p.trim()).filter(|p| !p.is_empty()).collect();
+            Some(parts.join(": "))
+        }
+        _ => None,
+    })
+}
+
+impl Report for TimelineReport {
+    fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
+        if self.instants.is_empty() {
+            page.line(&format!("{}: nothing has been written yet", self.table))?;
+        } else {
+            let columns = [
+                "INSTANT",
+                "ACTION",
+                "STATE",
+                "COMPLETED",
+                "TOOK>",
+                "OPERATION",
+                "ROWS>",
+                "UPDATED>",
+                "DELETED>",
+                "FILES>",
+                "BYTES>",
+                "NOTE",
+            ];
+            let older = |i: usize| self.instants.get(i + 1..).unwrap_or_default();
+            let rows = self.instants.iter().enumerate().map(|(i, instant)| instant.row(older(i)));
+            page.rows(&columns, rows.collect())?;
+        }
+        if self.more > 0 {
+            page.line(&format!("… {} older: --limit N or --all", human::count(self.more as u64)))?;
+        }
+        self.archive_note.map_or(Ok(()), |note| page.advice(note))
+    }
+}
+
+impl InstantReport {
+    /// The cells of this instant; `older` are those before it.
+    fn row(&self, older: &[Self]) -> Vec<String> {
+        let moment = |text: &String| text.parse().map_or_else(|_| text.clone(), human::moment);
+        let number = |pick: fn(&Written) -> u64| {
+            self.written.as_ref().map_or_else(String::new, |written| human::count(pick(written)))
+        };
+        let bytes = self.written.as_ref().map(|written| human::bytes(written.bytes));
+        let action = self.requested_as.as_ref().unwrap_or(&self.action);
+        vec![
+            self.instant.clone(),
+            action.clone(),
+            if self.archived { "archived".to_owned() } else { self.state.to_owned() },
+            self.completed.as_ref().map(moment).unwrap_or_default(),
+            self.duration_ms.map(human::duration).unwrap_or_default(),
+            self.operation.as_ref().map(|name| name.to_lowercase()).unwrap_or_default(),
+            number(|written| written.rows_written),
+            number(|written| written.rows_updated),
+            number(|written| written.rows_deleted),
+            number(|written| written.files),
+            bytes.unwrap_or_default(),
+            self.note.clone().unwrap_or_else(|| self.moved(older)),
+        ]
+    }
+
+    /// The pipelines that this commit moved, with their checkpoints: each commit carries the
+    /// progress of all, so those that stand elsewhere than in the commit before.
+    fn moved(&self, older: &[Self]) -> String {
+        let before = older.iter().find(|instant| !instant.progress.is_empty());
+        let moved = self.progress.iter().filter(|(name, progress)| {
+            before.and_then(|before| before.progress.get(*name)) != Some(*progress)
+        });
+        let moved = moved.map(|(name, progress)| format!("{name} #{}", progress.checkpoint));
+        moved.collect::<Vec<_>>().join(", ")
+    }
+}
