@@ -8,7 +8,7 @@ use crate::sink::SinkError;
 use crate::storage::lock::{LockError, LockOptionsError};
 use crate::storage::{StorageError, TablePathError, TableUriError};
 use crate::table::properties::PropertiesFileError;
-use crate::table::{ConformError, TableError};
+use crate::table::{ConformError, NewTableError, TableError};
 use crate::timeline::TimelineError;
 use crate::write::WriteError;
 
@@ -110,6 +110,7 @@ from_module_errors!(
     LockError,
     LockOptionsError,
     MergeError,
+    NewTableError,
     PropertiesFileError,
     SinkError,
     StorageError,
@@ -186,8 +187,18 @@ impl Meaning for TableError {
             Self::Properties(error) => error.kind(),
             Self::Timeline(error) => error.kind(),
             Self::Storage(error) => error.kind(),
-            Self::Refused(_) | Self::Exists { .. } => ErrorKind::Refused,
+            Self::Refused(_) | Self::Exists { .. } | Self::NotEmpty { .. } => ErrorKind::Refused,
+            Self::New(error) => error.kind(),
             Self::Path(_) | Self::Schema(_) | Self::NoSchema { .. } => ErrorKind::Failed,
+        }
+    }
+}
+
+impl Meaning for NewTableError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Misread { .. } | Self::Different { .. } => ErrorKind::Refused,
+            _ => ErrorKind::FixInput,
         }
     }
 }
@@ -211,7 +222,7 @@ impl Meaning for MergeError {
 impl Meaning for WriteError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoKey { .. } | Self::NoBuckets { .. } | Self::Key(_) => ErrorKind::FixInput,
+            Self::Keyless | Self::NoBuckets { .. } | Self::Key(_) => ErrorKind::FixInput,
             Self::Merge(error) => error.kind(),
             Self::Storage(error) => error.kind(),
             Self::Table(error) => error.kind(),
@@ -238,7 +249,13 @@ impl Meaning for SinkError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Table(error) => error.kind(),
-            Self::Refused { .. } => ErrorKind::Refused,
+            Self::Refused(_) | Self::NoBucket { .. } | Self::TwoGroups { .. } | Self::OtherBuckets { .. } => {
+                ErrorKind::Refused
+            }
+            Self::Memory { .. } | Self::UnknownColumn { .. } | Self::DeleteInInsert { .. } => {
+                ErrorKind::FixInput
+            }
+            Self::Rewind { .. } => ErrorKind::Conflict,
             Self::Conform(error) => error.kind(),
             Self::Write(error) => error.kind(),
             Self::Commit(error) => error.kind(),

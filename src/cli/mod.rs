@@ -6,9 +6,13 @@
 //! error. How the program ends is an [`Exit`].
 
 mod exit;
+mod files;
 mod human;
 mod logging;
 mod output;
+mod schema_file;
+mod table_create;
+mod table_show;
 mod timeline;
 
 use std::process::ExitCode;
@@ -25,7 +29,10 @@ use output::{Format, Output};
 
 const EXAMPLES: &str = "\
 Examples:
-  lakebed timeline /lake/flights --limit 5     the last five things that happened to a table
+  lakebed table create /lake/flights --schema flights.avsc --key date,flight --ordering updated_at
+  lakebed table show /lake/flights             what the table is, and how others can write to it
+  lakebed timeline /lake/flights --limit 5     the last five things that happened to it
+  lakebed files /lake/flights                  its file groups, sizes and read amplification
 
 A table is a path, file:///path, s3://bucket/path or s3a://bucket/path. Buckets are reached with
 the usual AWS_* variables.
@@ -51,8 +58,21 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Create a table, or show what one is.
+    #[command(subcommand)]
+    Table(TableCommand),
     /// Show what was done to a table, newest first.
     Timeline(timeline::TimelineArgs),
+    /// Show the file groups of a table and the files in them.
+    Files(files::FilesArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum TableCommand {
+    /// Create an empty table.
+    Create(Box<table_create::CreateArgs>),
+    /// Show what a table is, how large, and the options to share it with other writers.
+    Show(table_show::ShowArgs),
 }
 
 /// What every command is given.
@@ -95,6 +115,9 @@ fn run(cli: Cli, output: Output) -> Result<Exit, Error> {
     let context = Context { environment: Environment::real(), output };
     runtime.block_on(async {
         match cli.command {
+            Command::Table(TableCommand::Create(args)) => table_create::run(&context, *args).await,
+            Command::Table(TableCommand::Show(args)) => table_show::run(&context, args).await,
+            Command::Files(args) => files::run(&context, args).await,
             Command::Timeline(args) => timeline::run(&context, args).await,
         }
     })

@@ -52,7 +52,7 @@ pub fn check_writable(config: &TableConfig) -> Result<(), Refusal> {
 }
 
 /// Refuses tables that cannot be read without a JVM.
-pub(super) fn check_readable(config: &TableConfig) -> Result<(), Refusal> {
+pub fn check_readable(config: &TableConfig) -> Result<(), Refusal> {
     let refuse = |feature: String, advice| Err(Refusal { table: config.name.clone(), feature, advice });
     if let MergeMode::Custom(class) = &config.merge_mode {
         return refuse(

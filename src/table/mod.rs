@@ -2,9 +2,11 @@
 
 mod column_range;
 mod conform;
+mod create;
 mod features;
 mod file_group;
 pub mod properties;
+mod sharing;
 mod snapshot;
 mod staged;
 
@@ -20,8 +22,10 @@ use crate::timeline::{TimelineError, TimelineStore};
 
 pub use column_range::{ColumnBound, ColumnRange};
 pub use conform::{ConformError, conform};
-pub use features::{Refusal, check_writable};
+pub use create::{NewTableError, Reader, check_new, differences};
+pub use features::{Refusal, check_readable, check_writable};
 pub use file_group::{BaseFile, FileGroup, FileGroupId, FileSlice, LogFile, SliceRules, file_groups};
+pub use sharing::{Engine, writer_options};
 pub use snapshot::TableSnapshot;
 pub(crate) use snapshot::partition_folder;
 pub use staged::{BucketTarget, RowCounts, StagedFile, StagedFiles, StagedKind, WriteOperation, WriteTask};
@@ -59,6 +63,17 @@ pub enum TableError {
         /// The place.
         uri: String,
     },
+    /// A new table cannot be as it was asked for.
+    #[error(transparent)]
+    New(#[from] NewTableError),
+    /// There is something else where a new table was to be.
+    #[error("{uri} is not empty: it has {found}; create the table in a folder of its own")]
+    NotEmpty {
+        /// The place.
+        uri: String,
+        /// What is there.
+        found: String,
+    },
     /// The storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -92,7 +107,7 @@ impl Table {
         zone: Option<TimelineZone>,
     ) -> Result<Self, TableError> {
         let config = properties::load(storage.as_ref()).await?;
-        features::check_readable(&config)?;
+        check_readable(&config)?;
         let zone = match config.zone {
             DeclaredZone::Utc => TimelineZone::Utc,
             DeclaredZone::Local => zone.unwrap_or_default(),
@@ -101,15 +116,21 @@ impl Table {
         Ok(Self { storage, config, zone, timeline, environment: environment.clone() })
     }
 
-    /// Creates an empty table in `storage`: its properties and the folders that Hudi makes.
+    /// Creates an empty table in `storage`.
+    ///
+    /// One file makes the table, so a crash leaves a table or none. Hudi's writers make the folders
+    /// that they miss.
     ///
     /// # Errors
-    /// [`TableError::Exists`] if there is one; nothing is changed then.
+    /// What [`check_new`] refuses; [`TableError::Exists`] if there is a table, and
+    /// [`TableError::NotEmpty`] if there is something else. Nothing is changed then.
     pub async fn create(
         storage: Arc<dyn Storage>,
         environment: &Environment,
         new: &NewTable,
     ) -> Result<Self, TableError> {
+        check_new(new)?;
+        create::check_place(storage.as_ref()).await?;
         match properties::create(storage.as_ref(), &new.to_properties()).await {
             Err(StorageError::AlreadyExists { .. }) => {
                 return Err(TableError::Exists { uri: storage.uri().to_string() });

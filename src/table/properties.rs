@@ -63,6 +63,21 @@ pub async fn load(storage: &dyn Storage) -> Result<TableConfig, PropertiesFileEr
     Err(PropertiesFileError::NoTable { uri: storage.uri().to_string() })
 }
 
+/// Whether there are properties, or a backup of them, readable or not.
+///
+/// # Errors
+/// Those of the storage.
+pub(super) async fn exist(storage: &dyn Storage) -> Result<bool, StorageError> {
+    for path in [current(), backup()] {
+        match storage.stat(&path).await {
+            Ok(_) => return Ok(true),
+            Err(StorageError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
 /// Writes the properties of a new table.
 ///
 /// # Errors

@@ -97,18 +97,44 @@ impl TableSnapshot {
     /// # Errors
     /// A history that cannot be read, where log files of archived instants ask for it.
     pub async fn file_groups(&self, partition: &str, files: &[Entry]) -> Result<Vec<FileGroup>, TableError> {
-        let archived = match self.first_archived_log(files) {
-            Some(first) => self.table.timeline.archived_completions(first).await?,
-            None => BTreeMap::new(),
+        let archived = self.archived_completions(self.first_archived_log(files)).await?;
+        Ok(file_groups(partition, files, &self.rules(&archived)))
+    }
+
+    /// The file groups of every partition, sorted by partition path.
+    ///
+    /// # Errors
+    /// As [`TableSnapshot::partitions`] and [`TableSnapshot::file_groups`].
+    pub async fn all_file_groups(&self) -> Result<Vec<(String, Vec<FileGroup>)>, TableError> {
+        let partitions = self.partitions().await?;
+        let first = partitions.iter().filter_map(|(_, files)| self.first_archived_log(files)).min();
+        let archived = self.archived_completions(first).await?;
+        let rules = self.rules(&archived);
+        let groups = |(partition, files): (String, Vec<Entry>)| {
+            let groups = file_groups(&partition, &files, &rules);
+            (partition, groups)
         };
-        let rules = SliceRules {
+        Ok(partitions.into_iter().map(groups).collect())
+    }
+
+    async fn archived_completions(
+        &self,
+        first: Option<InstantTime>,
+    ) -> Result<BTreeMap<InstantTime, InstantTime>, TableError> {
+        match first {
+            Some(first) => Ok(self.table.timeline.archived_completions(first).await?),
+            None => Ok(BTreeMap::new()),
+        }
+    }
+
+    fn rules<'a>(&'a self, archived: &'a BTreeMap<InstantTime, InstantTime>) -> SliceRules<'a> {
+        SliceRules {
             timeline: &self.timeline,
             layout: self.table.config.version.layout(),
-            archived: &archived,
+            archived,
             replaced: &self.replaced,
             as_of: self.as_of,
-        };
-        Ok(file_groups(partition, files, &rules))
+        }
     }
 
     /// The groups of `partition` that were replaced, as far as the active timeline tells.

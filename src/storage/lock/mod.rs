@@ -48,6 +48,14 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How long a foreign holder that has just released may still delete the lock file once more.
 const SETTLE: Duration = Duration::from_millis(200);
 
+/// The class by which Hudi's other writers take the lock of a table that is reached by `scheme`.
+pub fn hudi_provider(scheme: Scheme) -> &'static str {
+    match scheme {
+        Scheme::File => "org.apache.hudi.client.transaction.lock.FileSystemBasedLockProvider",
+        Scheme::S3 | Scheme::S3a => "org.apache.hudi.client.transaction.lock.StorageBasedLockProvider",
+    }
+}
+
 /// Why the lock is not held.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {

@@ -1,0 +1,354 @@
+//! `lakebed table show`: what a table is, how large, and who can share it.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use clap::Args;
+use lakebed_hudi::partition_path::PartitionKind;
+use lakebed_hudi::record_key::RecordKeyRule;
+use lakebed_hudi::table_config::{DeclaredZone, MergeMode, PartialUpdateMode, TableConfig, key};
+use serde::Serialize;
+
+use super::output::{Page, Report};
+use super::{Context, Exit, human};
+use crate::error::Error;
+use crate::storage::{self, TableUri};
+use crate::table::{
+    Engine, Table, TableError, TableSnapshot, check_readable, check_writable, properties, writer_options,
+};
+use crate::timeline::Timeline;
+
+/// The arguments of `lakebed table show`.
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// The table.
+    uri: String,
+}
+
+/// What a table is.
+#[derive(Debug, Serialize)]
+struct ShowReport {
+    table: String,
+    uri: String,
+    version: u8,
+    timezone: &'static str,
+    table_type: &'static str,
+    record_key: Vec<String>,
+    partition: Vec<PartitionColumn>,
+    hive_style: bool,
+    url_encode: bool,
+    merge_mode: String,
+    ordering: Vec<String>,
+    partial_update: Option<String>,
+    buckets: Option<u32>,
+    hash_fields: Vec<String>,
+    readers: Vec<String>,
+    metadata_table: Vec<String>,
+    /// Why Lakebed does not read it.
+    read_refusal: Option<String>,
+    /// Why Lakebed does not write it.
+    write_refusal: Option<String>,
+    /// What a job must state to write it.
+    write_conditions: Vec<String>,
+    /// What is in it; absent where it cannot be read.
+    content: Option<Content>,
+    spark_options: Vec<WriterOption>,
+    flink_options: Vec<WriterOption>,
+}
+
+#[derive(Debug, Serialize)]
+struct PartitionColumn {
+    column: String,
+    /// Whether paths are made from a time by a pattern.
+    timestamp: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct WriterOption {
+    key: &'static str,
+    value: String,
+}
+
+/// What is in a table.
+#[derive(Debug, Serialize)]
+struct Content {
+    columns: Vec<Column>,
+    timeline: TimelineSummary,
+    files: FileSummary,
+}
+
+#[derive(Debug, Serialize)]
+struct Column {
+    name: String,
+    data_type: String,
+    nullable: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct TimelineSummary {
+    /// Completed instants by action.
+    completed: BTreeMap<String, u64>,
+    last_commit: Option<String>,
+    last_completed: Option<String>,
+    pending: Vec<Pending>,
+}
+
+#[derive(Debug, Serialize)]
+struct Pending {
+    instant: String,
+    action: String,
+    age_ms: Option<u64>,
+}
+
+/// Counts of the files that readers see.
+#[derive(Debug, Default, Serialize)]
+struct FileSummary {
+    partitions: u64,
+    file_groups: u64,
+    base_files: u64,
+    log_files: u64,
+    base_bytes: u64,
+    log_bytes: u64,
+}
+
+/// Runs `lakebed table show`.
+pub(super) async fn run(context: &Context, args: ShowArgs) -> Result<Exit, Error> {
+    let uri: TableUri = args.uri.parse()?;
+    let storage = storage::open(&uri, &context.environment).await?;
+    let config = properties::load(storage.as_ref()).await?;
+    let mut report = describe(&config, &uri);
+    if report.read_refusal.is_none() {
+        let table = Table::open(storage, &context.environment, None).await?;
+        let snapshot = table.snapshot(None).await?;
+        report.content = Some(look_into(&snapshot).await?);
+    }
+    context.output.report(&report)?;
+    Ok(Exit::Done)
+}
+
+/// What the properties say.
+fn describe(config: &TableConfig, uri: &TableUri) -> ShowReport {
+    let list = |key: &str| config.properties.get(key).unwrap_or_default().split(',').map(str::trim);
+    let options = |engine| {
+        let options = writer_options(config, uri.scheme(), engine).into_iter();
+        options.map(|(key, value)| WriterOption { key, value }).collect()
+    };
+    let parts = config.partition_path.parts.iter();
+    let refusal = check_readable(config).err().map(|refusal| refusal.to_string());
+    ShowReport {
+        table: config.name.clone(),
+        uri: uri.to_string(),
+        version: config.version.number(),
+        timezone: if config.zone == DeclaredZone::Utc { "UTC" } else { "LOCAL" },
+        table_type: config.table_type.as_str(),
+        record_key: match &config.record_key {
+            None => Vec::new(),
+            Some(RecordKeyRule::Bare(field)) => vec![field.clone()],
+            Some(RecordKeyRule::Composite(fields)) => fields.clone(),
+        },
+        partition: parts
+            .map(|part| PartitionColumn {
+                column: part.column.clone(),
+                timestamp: !matches!(part.kind, PartitionKind::Simple),
+            })
+            .collect(),
+        hive_style: config.partition_path.hive_style,
+        url_encode: config.partition_path.url_encode,
+        merge_mode: match &config.merge_mode {
+            MergeMode::CommitTime => "COMMIT_TIME_ORDERING".to_owned(),
+            MergeMode::EventTime => "EVENT_TIME_ORDERING".to_owned(),
+            MergeMode::Custom(class) => format!("CUSTOM ({class})"),
+        },
+        ordering: config.ordering_fields.clone(),
+        partial_update: config.partial_update.as_ref().map(|mode| match mode {
+            PartialUpdateMode::IgnoreDefaults => "IGNORE_DEFAULTS".to_owned(),
+            PartialUpdateMode::FillUnavailable { .. } => "FILL_UNAVAILABLE".to_owned(),
+        }),
+        buckets: config.bucket_index.as_ref().map(|index| index.buckets),
+        hash_fields: config.bucket_index.as_ref().map_or_else(Vec::new, |i| i.hash_fields.clone()),
+        readers: list(key::READERS).filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+        metadata_table: config.metadata_partitions(),
+        write_refusal: refusal
+            .clone()
+            .or_else(|| check_writable(config).err().map(|refusal| refusal.to_string())),
+        read_refusal: refusal,
+        write_conditions: write_conditions(config),
+        content: None,
+        spark_options: options(Engine::Spark),
+        flink_options: options(Engine::Flink),
+    }
+}
+
+/// What a job must state to write a table.
+fn write_conditions(config: &TableConfig) -> Vec<String> {
+    let mut conditions = Vec::new();
+    if config.zone == DeclaredZone::Local {
+        conditions.push("the zone of the JVMs that write to it: its timeline is in LOCAL time".to_owned());
+    }
+    if !config.metadata_partitions().is_empty() {
+        conditions.push("that its metadata table is dropped: Lakebed does not keep it up to date".to_owned());
+    }
+    if config.bucket_index.is_none() && config.record_key.is_some() {
+        conditions.push("the buckets of its other writers, to update or delete rows".to_owned());
+    }
+    conditions
+}
+
+async fn look_into(snapshot: &TableSnapshot) -> Result<Content, Error> {
+    let columns = match snapshot.schema().await {
+        Ok(schema) => schema
+            .arrow()
+            .fields()
+            .iter()
+            .map(|field| Column {
+                name: field.name().clone(),
+                data_type: field.data_type().to_string(),
+                nullable: field.is_nullable(),
+            })
+            .collect(),
+        Err(TableError::NoSchema { .. }) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let mut files = FileSummary::default();
+    for (_, groups) in snapshot.all_file_groups().await? {
+        files.partitions += 1;
+        files.file_groups += groups.len() as u64;
+        for slice in groups.iter().filter_map(|group| group.latest()) {
+            files.base_files += u64::from(slice.base.is_some());
+            files.base_bytes += slice.base.as_ref().map_or(0, |base| base.size_bytes);
+            files.log_files += slice.logs.len() as u64;
+            files.log_bytes += slice.log_bytes();
+        }
+    }
+    Ok(Content { columns, timeline: summary(&snapshot.table, &snapshot.timeline), files })
+}
+
+fn summary(table: &Table, timeline: &Timeline) -> TimelineSummary {
+    let mut completed = BTreeMap::new();
+    for instant in timeline.completed() {
+        *completed.entry(instant.requested_as.to_string()).or_insert(0) += 1;
+    }
+    let last = timeline.completed_writes().next_back();
+    let now = table.environment.clock.unix_millis();
+    let pending = timeline.pending().map(|instant| Pending {
+        instant: instant.time.to_string(),
+        action: instant.requested_as.to_string(),
+        age_ms: instant.time.to_unix_millis(table.zone).and_then(|time| u64::try_from(now - time).ok()),
+    });
+    TimelineSummary {
+        completed,
+        last_commit: last.map(|instant| instant.time.to_string()),
+        last_completed: last.and_then(|i| i.completion()).map(|time| time.to_string()),
+        pending: pending.collect(),
+    }
+}
+
+impl Report for ShowReport {
+    fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
+        page.heading(&format!("{}  {}", self.table, self.uri))?;
+        page.pairs(&self.properties())?;
+        if let Some(content) = &self.content {
+            page.pairs(&content.pairs())?;
+            page.line("")?;
+            let row = |column: &Column| {
+                let null = if column.nullable { "" } else { "required" };
+                vec![column.name.clone(), column.data_type.clone(), null.to_owned()]
+            };
+            page.rows(&["COLUMN", "TYPE", ""], content.columns.iter().map(row).collect())?;
+        }
+        page.line("")?;
+        page.heading("To write it with Spark as well")?;
+        let option = |option: &WriterOption| format!("  {}={}", option.key, option.value);
+        self.spark_options.iter().try_for_each(|o| page.line(&option(o)))?;
+        page.line("")?;
+        page.heading("To write it with Flink as well (not tested)")?;
+        self.flink_options.iter().try_for_each(|o| page.line(&option(o)))?;
+        if self.uri.starts_with("s3") {
+            page.advice("the lock of a table in a bucket needs Hudi's AWS bundle on the other side")?;
+        }
+        Ok(())
+    }
+}
+
+impl ShowReport {
+    fn properties(&self) -> Vec<(&'static str, String)> {
+        let or = |text: String, none: &str| if text.is_empty() { none.to_owned() } else { text };
+        let yes =
+            |refusal: &Option<String>| refusal.as_ref().map_or("yes".to_owned(), |r| format!("no: {r}"));
+        let mut paths = vec![if self.hive_style { "column=value" } else { "value" }];
+        paths.extend(self.url_encode.then_some("escaped"));
+        let partition: Vec<String> = self
+            .partition
+            .iter()
+            .map(|part| if part.timestamp { format!("{} (time)", part.column) } else { part.column.clone() })
+            .collect();
+        let mut merge = self.merge_mode.clone();
+        if !self.ordering.is_empty() {
+            merge.push_str(&format!(" by {}", self.ordering.join(", ")));
+        }
+        if let Some(mode) = &self.partial_update {
+            merge.push_str(&format!(", partial update {mode}"));
+        }
+        let write = match (&self.write_refusal, self.write_conditions.as_slice()) {
+            (None, []) => "yes".to_owned(),
+            (None, conditions) => format!("if the job states\n- {}", conditions.join("\n- ")),
+            (refusal, _) => yes(refusal),
+        };
+        vec![
+            ("version", format!("{}, times in {}", self.version, self.timezone)),
+            ("type", self.table_type.to_owned()),
+            ("key", or(self.record_key.join(", "), "none")),
+            (
+                "partition",
+                match partition.is_empty() {
+                    true => "none".to_owned(),
+                    false => format!("{} ({})", partition.join(", "), paths.join(", ")),
+                },
+            ),
+            ("merge", merge),
+            (
+                "index",
+                match self.buckets {
+                    None => "none declared".to_owned(),
+                    Some(buckets) => format!("{buckets} buckets by {}", self.hash_fields.join(", ")),
+                },
+            ),
+            ("readers", or(self.readers.join(", "), "none declared")),
+            ("metadata", or(self.metadata_table.join(", "), "no metadata table")),
+            ("readable", yes(&self.read_refusal)),
+            ("writable", write),
+        ]
+    }
+}
+
+impl Content {
+    fn pairs(&self) -> Vec<(&'static str, String)> {
+        let Self { timeline, files, .. } = self;
+        let completed: Vec<String> =
+            timeline.completed.iter().map(|(action, n)| human::counted(*n, action)).collect();
+        let last = match (&timeline.last_commit, &timeline.last_completed) {
+            (Some(commit), Some(completed)) => {
+                let moment = completed.parse().map_or_else(|_| completed.clone(), human::moment);
+                format!("{commit}, completed {moment}")
+            }
+            _ => "none yet".to_owned(),
+        };
+        let pending = timeline.pending.iter().map(|pending| {
+            let age = pending.age_ms.map_or_else(String::new, |age| format!(" for {}", human::duration(age)));
+            format!("{} {}{age}", pending.action, pending.instant)
+        });
+        let pending: Vec<String> = pending.collect();
+        let counts = [
+            human::counted(files.partitions, "partition"),
+            human::counted(files.file_groups, "file group"),
+            format!("{} ({})", human::counted(files.base_files, "base file"), human::bytes(files.base_bytes)),
+            format!("{} ({})", human::counted(files.log_files, "log file"), human::bytes(files.log_bytes)),
+        ];
+        vec![
+            ("timeline", if completed.is_empty() { "empty".to_owned() } else { completed.join(", ") }),
+            ("last write", last),
+            ("pending", if pending.is_empty() { "none".to_owned() } else { pending.join("\n") }),
+            ("files", counts.join(", ")),
+        ]
+    }
+}

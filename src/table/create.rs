@@ -1,0 +1,461 @@
+//! What a new table must be like, checked before anything is written.
+
+use std::fmt;
+use std::str::FromStr;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Schema};
+use lakebed_hudi::ordering_value::OrderingClass;
+use lakebed_hudi::schema::{SchemaError, TableSchema};
+use lakebed_hudi::table_config::{NewTable, PartialUpdateMode, TableConfig, TableType, key};
+use lakebed_hudi::value_text::ValueTexts;
+
+use super::{TableError, properties};
+use crate::near_match::near_match;
+use crate::storage::{Storage, TablePath};
+
+/// Why a table cannot be created as it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum NewTableError {
+    /// A name that cannot be a table's.
+    #[error("table name {name:?} is not usable: {why}")]
+    Name {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The columns cannot be a table's.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// A table without columns.
+    #[error("the schema has no columns")]
+    NoColumns,
+    /// A column whose name Hudi keeps for itself.
+    #[error(
+        "column {column:?} has a name that Hudi keeps for itself: rename it, names must not begin with \"_hoodie_\""
+    )]
+    Reserved {
+        /// The column.
+        column: String,
+    },
+    /// A column with a given meaning is not in the schema.
+    #[error("{role} column {column:?} is not in the schema{}", hint(near.as_deref(), known))]
+    UnknownColumn {
+        /// What the column was to be.
+        role: Role,
+        /// The column.
+        column: String,
+        /// The column that may have been meant.
+        near: Option<String>,
+        /// All columns.
+        known: Vec<String>,
+    },
+    /// A column is named twice in one list.
+    #[error("{role} column {column:?} is named twice")]
+    Repeated {
+        /// What the column was to be.
+        role: Role,
+        /// The column.
+        column: String,
+    },
+    /// A column whose type does not allow its meaning.
+    #[error("{role} column {column:?} has type {data_type}: {why}")]
+    Type {
+        /// What the column was to be.
+        role: Role,
+        /// The column.
+        column: String,
+        /// Its type.
+        data_type: DataType,
+        /// What is wrong with it, and what to do.
+        why: &'static str,
+    },
+    /// Settings that need another.
+    #[error("{what} needs {needs}")]
+    Needs {
+        /// The setting.
+        what: &'static str,
+        /// What is missing.
+        needs: &'static str,
+    },
+    /// A number of buckets that cannot be.
+    #[error("{buckets} buckets are not possible: expected 1 to {BUCKETS_MAX} in each partition")]
+    Buckets {
+        /// The number.
+        buckets: u32,
+    },
+    /// A hashed column that is not in the record key.
+    #[error(
+        "hash column {column:?} is not one of the record key columns ({keys}): buckets are found by hashing the key"
+    )]
+    HashOutsideKey {
+        /// The column.
+        column: String,
+        /// The key columns.
+        keys: String,
+    },
+    /// An engine that is not known.
+    #[error("reader {reader:?} is not known: expected spark, flink, trino or hudi-rs{}", hint(near.as_deref(), &[]))]
+    UnknownReader {
+        /// The engine.
+        reader: String,
+        /// The one that may have been meant.
+        near: Option<String>,
+    },
+    /// An engine that would show other rows than the table has.
+    #[error(
+        "reader {reader} would misread this table: {why}; {advice}, or leave {reader} out of the readers"
+    )]
+    Misread {
+        /// The engine.
+        reader: Reader,
+        /// What it gets wrong.
+        why: String,
+        /// What to change.
+        advice: &'static str,
+    },
+    /// There is a table, and it is another one.
+    #[error("the table at {uri} is another one than was asked for: {}", differences.join("; "))]
+    Different {
+        /// The place.
+        uri: String,
+        /// What differs.
+        differences: Vec<String>,
+    },
+}
+
+/// More buckets than this make no table that anybody can list.
+const BUCKETS_MAX: u32 = 100_000;
+
+fn hint(near: Option<&str>, known: &[String]) -> String {
+    match near {
+        Some(near) => format!("; did you mean {near:?}?"),
+        None if known.is_empty() => String::new(),
+        None => {
+            let first: Vec<&str> = known.iter().take(20).map(String::as_str).collect();
+            let more = if known.len() > first.len() { ", …" } else { "" };
+            format!("; it has {}{more}", first.join(", "))
+        }
+    }
+}
+
+/// What a column is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Part of the record key.
+    Key,
+    /// Part of the partition path.
+    Partition,
+    /// Orders the rows of one key.
+    Ordering,
+    /// Decides on the bucket.
+    Hash,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Key => "key",
+            Self::Partition => "partition",
+            Self::Ordering => "ordering",
+            Self::Hash => "hash",
+        })
+    }
+}
+
+/// An engine that reads Hudi tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// Spark with Hudi's bundle.
+    Spark,
+    /// Flink with Hudi's bundle.
+    Flink,
+    /// Trino's Hudi connector.
+    Trino,
+    /// The Rust and Python library.
+    HudiRs,
+}
+
+impl Reader {
+    /// Every reader.
+    pub const ALL: [Self; 4] = [Self::Spark, Self::Flink, Self::Trino, Self::HudiRs];
+
+    /// The name in `lakebed.readers`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Spark => "spark",
+            Self::Flink => "flink",
+            Self::Trino => "trino",
+            Self::HudiRs => "hudi-rs",
+        }
+    }
+
+    /// What was tried with tables that Lakebed writes.
+    pub fn tested(self) -> &'static str {
+        match self {
+            Self::Spark => "tested with Spark 3.5 and Hudi 1.2.0",
+            Self::Flink | Self::Trino => "not tested",
+            Self::HudiRs => "not tested; judged by the source of hudi-core 0.5",
+        }
+    }
+}
+
+impl fmt::Display for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Reader {
+    type Err = NewTableError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|reader| reader.as_str() == text).ok_or_else(|| {
+            NewTableError::UnknownReader {
+                reader: text.chars().take(100).collect(),
+                near: near_match(text, Self::ALL.map(Self::as_str)).map(str::to_owned),
+            }
+        })
+    }
+}
+
+/// Checks a new table and returns what its owner should know of it.
+///
+/// # Errors
+/// Whatever would make a table that cannot be written, or that a declared reader misreads.
+pub fn check_new(new: &NewTable) -> Result<Vec<String>, NewTableError> {
+    check_name(&new.name)?;
+    let schema = TableSchema::from_avro(&new.create_schema)?;
+    let schema = schema.arrow();
+    if schema.fields().is_empty() {
+        return Err(NewTableError::NoColumns);
+    }
+    let reserved = |name: &&String| name.starts_with("_hoodie_") && *name != "_hoodie_is_deleted";
+    if let Some(column) = schema.fields().iter().map(|field| field.name()).find(reserved) {
+        return Err(NewTableError::Reserved { column: column.clone() });
+    }
+    check_columns(schema, Role::Key, &new.record_key_fields)?;
+    check_columns(schema, Role::Partition, &new.partition_fields)?;
+    check_columns(schema, Role::Ordering, &new.ordering_fields)?;
+    check_index(schema, new)?;
+    if new.record_key_fields.is_empty() {
+        if !new.ordering_fields.is_empty() {
+            return Err(NewTableError::Needs { what: "an ordering column", needs: "a record key" });
+        }
+        if new.partial_update.is_some() {
+            return Err(NewTableError::Needs { what: "partial update", needs: "a record key" });
+        }
+    }
+    let mut notes = notes(schema, new);
+    for reader in &new.readers {
+        check_reader(reader.parse()?, schema, new, &mut notes)?;
+    }
+    Ok(notes)
+}
+
+fn check_name(name: &str) -> Result<(), NewTableError> {
+    let why = if name.is_empty() {
+        "it is empty"
+    } else if name.len() > 200 {
+        "it is longer than 200 bytes"
+    } else if name.trim() != name || name.chars().any(|c| c.is_control() || matches!(c, '/' | '\\' | '`')) {
+        "it has outer blanks, control characters, slashes or backquotes"
+    } else {
+        return Ok(());
+    };
+    Err(NewTableError::Name { name: name.chars().take(200).collect(), why })
+}
+
+fn check_columns(schema: &Schema, role: Role, columns: &[String]) -> Result<(), NewTableError> {
+    for (i, column) in columns.iter().enumerate() {
+        if columns.iter().take(i).any(|earlier| earlier == column) {
+            return Err(NewTableError::Repeated { role, column: column.clone() });
+        }
+        let Ok(field) = schema.field_with_name(column) else {
+            let known: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
+            let near = near_match(column, known.iter().map(String::as_str)).map(str::to_owned);
+            return Err(NewTableError::UnknownColumn { role, column: column.clone(), near, known });
+        };
+        if let Some(why) = unfit(schema, role, column, field.data_type()) {
+            let data_type = field.data_type().clone();
+            return Err(NewTableError::Type { role, column: column.clone(), data_type, why });
+        }
+    }
+    Ok(())
+}
+
+/// Why a column of that type cannot have that role.
+fn unfit(schema: &Schema, role: Role, column: &str, data_type: &DataType) -> Option<&'static str> {
+    let has_text = || ValueTexts::of_column(&RecordBatch::new_empty(schema.clone().into()), column).is_ok();
+    match role {
+        Role::Ordering => OrderingClass::of(data_type)
+            .is_err()
+            .then_some("it cannot order rows; use a boolean, number, string, date or timestamp"),
+        Role::Partition if matches!(data_type, DataType::Timestamp(_, _)) => Some(
+            "Spark reads a timestamp in a partition path as null; partition by a date or text made from it",
+        ),
+        Role::Partition if data_type.is_floating() => {
+            Some("values that look alike make partitions of their own; partition by a whole number or text")
+        }
+        _ if !has_text() => Some("it has no text; use a boolean, number, string, date or timestamp"),
+        _ => None,
+    }
+}
+
+fn check_index(schema: &Schema, new: &NewTable) -> Result<(), NewTableError> {
+    let Some(index) = &new.bucket_index else { return Ok(()) };
+    if new.record_key_fields.is_empty() {
+        return Err(NewTableError::Needs { what: "a bucket index", needs: "a record key" });
+    }
+    if !(1..=BUCKETS_MAX).contains(&index.buckets) {
+        return Err(NewTableError::Buckets { buckets: index.buckets });
+    }
+    if index.hash_fields.is_empty() {
+        return Err(NewTableError::Needs { what: "a bucket index", needs: "a column to hash" });
+    }
+    check_columns(schema, Role::Hash, &index.hash_fields)?;
+    match index.hash_fields.iter().find(|field| !new.record_key_fields.contains(field)) {
+        None => Ok(()),
+        Some(column) => {
+            let keys = new.record_key_fields.join(", ");
+            Err(NewTableError::HashOutsideKey { column: column.clone(), keys })
+        }
+    }
+}
+
+/// What the owner of a table should know of it.
+fn notes(schema: &Schema, new: &NewTable) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !new.record_key_fields.is_empty() && new.bucket_index.is_none() {
+        notes.push("without buckets Lakebed only adds rows: it cannot update or delete them".to_owned());
+    }
+    let is_date = |column: &&String| {
+        schema.field_with_name(column).is_ok_and(|field| *field.data_type() == DataType::Date32)
+    };
+    if let Some(column) = new.ordering_fields.iter().find(is_date) {
+        notes.push(format!(
+            "ordering column {column:?} is a date: deletes that carry a date can be written by Lakebed, \
+             but Spark 3.5 with Hudi 1.2.0 fails on writing them"
+        ));
+    }
+    if new.ordering_fields.len() > 1 {
+        notes.push("with several ordering columns Spark's SQL DELETE does not work".to_owned());
+    }
+    if !new.url_encode && new.partition_fields.iter().any(|column| is_text(schema, column)) {
+        notes.push("partition paths are not escaped: a '/' in a value makes a deeper folder".to_owned());
+    }
+    let required = |column: &&str| schema.field_with_name(column).is_ok_and(|field| !field.is_nullable());
+    if new.partial_update == Some(PartialUpdateMode::IgnoreDefaults) {
+        let fixed = |name: &&str| {
+            let named = |list: &[String]| list.iter().any(|column| column == name);
+            !named(&new.record_key_fields) && !named(&new.partition_fields) && !named(&new.ordering_fields)
+        };
+        let names = schema.fields().iter().map(|field| field.name().as_str());
+        let never: Vec<&str> = names.filter(required).filter(fixed).collect();
+        if !never.is_empty() {
+            let never = never.join(", ");
+            notes.push(format!("columns that are not nullable always take the newer value: {never}"));
+        }
+    }
+    notes
+}
+
+fn is_text(schema: &Schema, column: &str) -> bool {
+    schema.field_with_name(column).is_ok_and(|field| *field.data_type() == DataType::Utf8)
+}
+
+/// What a declared reader cannot read rightly.
+///
+/// hudi-rs folds log files by the ordering column alone, and decodes the ordering values of delete
+/// blocks with a union of its own in which only 32-bit integers stand where Hudi puts them.
+fn check_reader(
+    reader: Reader,
+    schema: &Schema,
+    new: &NewTable,
+    notes: &mut Vec<String>,
+) -> Result<(), NewTableError> {
+    if reader != Reader::Spark {
+        notes.push(format!("reader {reader}: {}", reader.tested()));
+    }
+    let has_logs = new.table_type == TableType::MergeOnRead && !new.record_key_fields.is_empty();
+    if reader != Reader::HudiRs || !has_logs {
+        return Ok(());
+    }
+    let misread = |why: String, advice| Err(NewTableError::Misread { reader, why, advice });
+    let cow = "use a copy-on-write table";
+    match new.ordering_fields.as_slice() {
+        [] => {
+            return misread(
+                "without an ordering column it shows every version of an updated row, and deleted rows"
+                    .into(),
+                "name an ordering column or use a copy-on-write table",
+            );
+        }
+        [column] => {
+            let class =
+                schema.field_with_name(column).ok().and_then(|f| OrderingClass::of(f.data_type()).ok());
+            if class != Some(OrderingClass::Integer) {
+                return misread(
+                    format!(
+                        "it decodes the ordering values of deletes wrongly unless they are 32-bit integers or dates, and {column:?} is not"
+                    ),
+                    "order by such a column or use a copy-on-write table",
+                );
+            }
+        }
+        _ => return misread("it orders rows by the first ordering column alone".into(), cow),
+    }
+    if new.partial_update.is_some() {
+        return misread("it ignores hoodie.table.partial.update.mode".into(), cow);
+    }
+    notes.push(
+        "reader hudi-rs: file groups without a base file may fail to read until they are compacted".into(),
+    );
+    Ok(())
+}
+
+/// What an existing table has otherwise than `new` asks for, for people.
+pub fn differences(existing: &TableConfig, new: &NewTable) -> Vec<String> {
+    const COMPARED: [&str; 12] = [
+        key::TYPE,
+        key::RECORD_KEY_FIELDS,
+        key::PARTITION_FIELDS,
+        key::ORDERING_FIELDS,
+        key::MERGE_MODE,
+        key::PARTIAL_UPDATE_MODE,
+        key::HIVE_STYLE,
+        key::URL_ENCODE,
+        key::INDEX_TYPE,
+        key::BUCKETS,
+        key::BUCKET_HASH_FIELD,
+        key::READERS,
+    ];
+    let asked = new.to_properties();
+    let differs = |key: &&str| existing.properties.get(key) != asked.get(key);
+    let tell = |value: Option<&str>| value.map_or_else(|| "nothing".to_owned(), |value| format!("{value:?}"));
+    let told = |key: &str| {
+        format!("{key} is {}, asked for {}", tell(existing.properties.get(key)), tell(asked.get(key)))
+    };
+    COMPARED.into_iter().filter(differs).map(told).collect()
+}
+
+/// Refuses to make a table out of a folder that is in use.
+pub(super) async fn check_place(storage: &dyn Storage) -> Result<(), TableError> {
+    let uri = storage.uri().to_string();
+    if properties::exist(storage).await? {
+        return Err(TableError::Exists { uri });
+    }
+    let listing = storage.list(&TablePath::root()).await?;
+    let in_the_way = |path: &TablePath| path.file_name() != ".hoodie";
+    let others = listing.files.iter().map(|entry| &entry.path).chain(&listing.folders);
+    if let Some(found) = others.filter(|path| in_the_way(path)).min() {
+        return Err(TableError::NotEmpty { uri, found: found.to_string() });
+    }
+    // What is left of a table that lost its properties must not become part of a new one.
+    let timeline = storage.list(&TablePath::literal(".hoodie/timeline")).await?;
+    match timeline.files.first() {
+        Some(instant) => Err(TableError::NotEmpty { uri, found: instant.path.to_string() }),
+        None => Ok(()),
+    }
+}
