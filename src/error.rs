@@ -197,7 +197,7 @@ impl Meaning for TableError {
 impl Meaning for NewTableError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Misread { .. } | Self::Different { .. } => ErrorKind::Refused,
+            Self::Misread { .. } | Self::Type { .. } | Self::Different { .. } => ErrorKind::Refused,
             _ => ErrorKind::FixInput,
         }
     }

@@ -202,7 +202,7 @@ async fn look_into(snapshot: &TableSnapshot) -> Result<Content, Error> {
             .iter()
             .map(|field| Column {
                 name: field.name().clone(),
-                data_type: field.data_type().to_string(),
+                data_type: human::sql_type(field.data_type()),
                 nullable: field.is_nullable(),
             })
             .collect(),
@@ -246,9 +246,10 @@ fn summary(table: &Table, timeline: &Timeline) -> TimelineSummary {
 impl Report for ShowReport {
     fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
         page.heading(&format!("{}  {}", self.table, self.uri))?;
-        page.pairs(&self.properties())?;
+        let mut pairs = self.properties();
+        pairs.extend(self.content.iter().flat_map(Content::pairs));
+        page.pairs(&pairs)?;
         if let Some(content) = &self.content {
-            page.pairs(&content.pairs())?;
             page.line("")?;
             let row = |column: &Column| {
                 let null = if column.nullable { "" } else { "required" };

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
+use bytes::Bytes;
 use lakebed_hudi::ordering_value::OrderingClass;
 use lakebed_hudi::schema::{SchemaError, TableSchema};
 use lakebed_hudi::table_config::{NewTable, PartialUpdateMode, TableConfig, TableType, key};
@@ -12,7 +13,7 @@ use lakebed_hudi::value_text::ValueTexts;
 
 use super::{TableError, properties};
 use crate::near_match::near_match;
-use crate::storage::{Storage, TablePath};
+use crate::storage::{Entry, Storage, TablePath};
 
 /// Why a table cannot be created as it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -453,9 +454,21 @@ pub(super) async fn check_place(storage: &dyn Storage) -> Result<(), TableError>
         return Err(TableError::NotEmpty { uri, found: found.to_string() });
     }
     // What is left of a table that lost its properties must not become part of a new one.
-    let timeline = storage.list(&TablePath::literal(".hoodie/timeline")).await?;
-    match timeline.files.first() {
+    let timeline = storage.list(&timeline_folder()).await?;
+    let is_instant = |entry: &&Entry| entry.path.file_name().starts_with(|c: char| c.is_ascii_digit());
+    match timeline.files.iter().find(is_instant) {
         Some(instant) => Err(TableError::NotEmpty { uri, found: instant.path.to_string() }),
         None => Ok(()),
     }
+}
+
+fn timeline_folder() -> TablePath {
+    TablePath::literal(".hoodie/timeline")
+}
+
+/// Makes the folder of the timeline by an empty file in it whose name no engine takes for an
+/// instant's.
+pub(super) async fn keep_timeline_folder(storage: &dyn Storage) -> Result<(), TableError> {
+    let path = timeline_folder().join(".keep")?;
+    Ok(storage.put(&path, Bytes::new()).await?)
 }

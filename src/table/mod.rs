@@ -118,8 +118,9 @@ impl Table {
 
     /// Creates an empty table in `storage`.
     ///
-    /// One file makes the table, so a crash leaves a table or none. Hudi's writers make the folders
-    /// that they miss.
+    /// One file makes the table, its properties, so a crash leaves a table or none. Before it goes
+    /// one that means nothing into the timeline's folder: Spark fails on a table without that
+    /// folder, while it makes all others itself.
     ///
     /// # Errors
     /// What [`check_new`] refuses; [`TableError::Exists`] if there is a table, and
@@ -131,6 +132,7 @@ impl Table {
     ) -> Result<Self, TableError> {
         check_new(new)?;
         create::check_place(storage.as_ref()).await?;
+        create::keep_timeline_folder(storage.as_ref()).await?;
         match properties::create(storage.as_ref(), &new.to_properties()).await {
             Err(StorageError::AlreadyExists { .. }) => {
                 return Err(TableError::Exists { uri: storage.uri().to_string() });

@@ -6,7 +6,7 @@ mod merge;
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use serde_json::{Value, json};
 
 use crate::base_file::{META_COLUMNS, OPERATION};
@@ -99,7 +99,7 @@ impl TableSchema {
             fields.retain(|field| !field.get("name").and_then(Value::as_str).is_some_and(is_meta_column));
         }
         let arrow = Arc::new(from_avro::record(&avro)?);
-        check_names(&arrow)?;
+        check_names(arrow.fields())?;
         Ok(Self { avro, arrow })
     }
 
@@ -116,7 +116,7 @@ impl TableSchema {
             .map(|field| from_arrow::canonical_field(field))
             .collect::<Result<_, _>>()?;
         let arrow = Schema::new(fields);
-        check_names(&arrow)?;
+        check_names(arrow.fields())?;
         let name = sanitize(table_name);
         let avro = from_arrow::record(arrow.fields(), &format!("{name}_record"), &format!("hoodie.{name}"))?;
         Ok(Self { avro, arrow: Arc::new(arrow) })
@@ -182,17 +182,26 @@ fn sanitize(name: &str) -> String {
     out
 }
 
-fn check_names(schema: &Schema) -> Result<(), SchemaError> {
+fn check_names(fields: &Fields) -> Result<(), SchemaError> {
     let mut seen = std::collections::HashSet::new();
-    for field in schema.fields() {
+    for field in fields {
         if sanitize(field.name()) != *field.name() || field.name().is_empty() {
             return Err(SchemaError::Name { name: field.name().clone() });
         }
         if !seen.insert(field.name().to_lowercase()) {
             return Err(SchemaError::Duplicate { name: field.name().clone() });
         }
+        check_names_within(field.data_type())?;
     }
     Ok(())
+}
+
+fn check_names_within(data_type: &DataType) -> Result<(), SchemaError> {
+    match data_type {
+        DataType::Struct(fields) => check_names(fields),
+        DataType::List(inner) | DataType::Map(inner, _) => check_names_within(inner.data_type()),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,237 @@
+//! `lakebed table create`: what it makes and what it refuses.
+
+use std::fs;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use serde_json::json;
+
+use super::{Place, Ran, files_below, lakebed};
+
+/// Asserts that the arguments are refused with that code and text, and that nothing is written.
+#[track_caller]
+fn refused(arguments: &[&str], code: i32, text: &str) {
+    let place = Place::new();
+    place.create(arguments).refused(code, text);
+    assert_eq!(files_below(&place.path("events")), Vec::<String>::new());
+}
+
+/// `table create` with the schema file `name`, and the files it left.
+fn with_schema(name: &str, bytes: &[u8], arguments: &[&str]) -> (Ran, Vec<String>) {
+    let place = Place::new();
+    fs::write(place.path(name), bytes).unwrap();
+    let (table, schema) = (place.table(), place.path(name).display().to_string());
+    let fixed = ["--format", "json", "table", "create", table.as_str(), "--schema", schema.as_str()];
+    (lakebed(&[&fixed, arguments].concat()), files_below(&place.path("events")))
+}
+
+#[test]
+fn a_table_is_its_properties() {
+    let place = Place::new();
+    let created = place.create(&["--key", "id", "--partition", "day", "--ordering", "ts", "--buckets", "8"]);
+    assert_eq!((created.code, created.err.as_str()), (0, ""));
+    assert!(created.out.contains("buckets    8 in each partition"), "{created:?}");
+    let files = [".hoodie/hoodie.properties", ".hoodie/timeline/.keep"];
+    assert_eq!(files_below(&place.path("events")), files);
+    let properties = fs::read_to_string(place.path("events/.hoodie/hoodie.properties")).unwrap();
+    for line in [
+        "hoodie.table.name=events",
+        "hoodie.table.type=MERGE_ON_READ",
+        "hoodie.table.version=9",
+        "hoodie.table.recordkey.fields=id",
+        "hoodie.table.partition.fields=day",
+        "hoodie.table.ordering.fields=ts",
+        "hoodie.record.merge.mode=EVENT_TIME_ORDERING",
+        "hoodie.bucket.index.num.buckets=8",
+        "hoodie.table.timeline.timezone=UTC",
+        "lakebed.readers=spark",
+    ] {
+        assert!(properties.lines().any(|l| l == line), "{line} is not in {properties}");
+    }
+}
+
+#[test]
+fn the_answer_for_scripts_has_everything() {
+    let place = Place::new();
+    let arguments =
+        ["--key", "id,day", "--type", "cow", "--name", "e2", "--hash-field", "id", "--format", "json"];
+    let mut answer = place.create(&arguments).json();
+    let uri = answer.as_object_mut().unwrap().remove("uri").unwrap();
+    assert!(uri.as_str().unwrap().ends_with("/events"), "{uri}");
+    let expected = json!({
+        "table": "e2", "existed": false, "table_type": "COPY_ON_WRITE", "columns": 8,
+        "record_key": ["id", "day"], "partition": [], "ordering": [], "buckets": 4,
+        "readers": ["spark"], "notes": [],
+    });
+    assert_eq!(answer, expected);
+}
+
+#[test]
+fn a_table_that_is_there_stays() {
+    let place = Place::new();
+    let arguments = ["--key", "id", "--buckets", "2"];
+    assert_eq!(place.create(&arguments).code, 0);
+    let before = fs::read(place.path("events/.hoodie/hoodie.properties")).unwrap();
+    place.create(&arguments).refused(4, "there is a table at");
+    let again = place.create(&[&arguments[..], &["--if-not-exists"]].concat());
+    assert!(again.code == 0 && again.out.contains("exists as asked for"), "{again:?}");
+    let other = place.create(&["--key", "id", "--buckets", "3", "--if-not-exists"]);
+    other.refused(4, "hoodie.bucket.index.num.buckets is \"2\", asked for \"3\"");
+    assert_eq!(fs::read(place.path("events/.hoodie/hoodie.properties")).unwrap(), before);
+}
+
+#[test]
+fn a_folder_in_use_is_not_made_a_table() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("events/photos")).unwrap();
+    place.create(&["--key", "id"]).refused(4, "is not empty: it has photos");
+    fs::remove_dir(place.path("events/photos")).unwrap();
+    // The properties of a table are being replaced, or were lost.
+    fs::create_dir_all(place.path("events/.hoodie/timeline")).unwrap();
+    let backup = place.path("events/.hoodie/hoodie.properties.backup");
+    fs::write(&backup, "hoodie.table.name=events\n").unwrap();
+    place.create(&["--key", "id"]).refused(4, "there is a table at");
+    fs::remove_file(&backup).unwrap();
+    let instant = place.path("events/.hoodie/timeline/20260101000000000.deltacommit.requested");
+    fs::write(&instant, "").unwrap();
+    place.create(&["--key", "id"]).refused(4, "20260101000000000.deltacommit.requested");
+    fs::remove_file(&instant).unwrap();
+    assert_eq!(place.create(&["--key", "id"]).code, 0, "folders that a crash left are no hindrance");
+}
+
+#[test]
+fn columns_must_exist() {
+    refused(&["--key", "idd"], 2, "key column \"idd\" is not in the schema; did you mean \"id\"?");
+    refused(&["--partition", "month"], 2, "it has id, day, seq, ts, at, on, price, tags");
+    refused(&["--key", "id", "--ordering", "tss"], 2, "ordering column \"tss\"");
+    refused(&["--key", "id,id"], 2, "key column \"id\" is named twice");
+    refused(
+        &["--key", "id,day", "--hash-field", "seq"],
+        2,
+        "hash column \"seq\" is not one of the record key",
+    );
+}
+
+#[test]
+fn columns_must_be_fit_for_their_role() {
+    refused(&["--key", "tags"], 4, "key column \"tags\" has type");
+    refused(&["--key", "id", "--ordering", "tags"], 4, "it cannot order rows");
+    refused(&["--partition", "at"], 4, "Spark reads a timestamp in a partition path as null");
+    refused(&["--partition", "price"], 4, "partition by a whole number or text");
+    refused(&["--partition", "tags"], 4, "it has no text");
+}
+
+#[test]
+fn settings_must_go_together() {
+    refused(&["--buckets", "4"], 2, "a bucket index needs a record key");
+    refused(&["--ordering", "ts"], 2, "an ordering column needs a record key");
+    refused(&["--partial-update", "ignore-defaults"], 2, "partial update needs a record key");
+    refused(&["--key", "id", "--buckets", "0"], 2, "0 buckets are not possible");
+    refused(&["--key", "id", "--buckets", "many"], 2, "expected a number or `none`");
+    refused(&["--key", "id", "--buckets", "none", "--hash-field", "id"], 2, "--hash-field needs buckets");
+    refused(&["--key", "id", "--merge-mode", "event-time"], 2, "needs an ordering column");
+    refused(
+        &["--key", "id", "--ordering", "ts", "--merge-mode", "commit-time"],
+        2,
+        "leave one of the two out",
+    );
+    refused(&["--key", "id", "--partial-update", "fill-unavailable"], 2, "fill-unavailable=TEXT");
+    refused(&["--key", "id", "--name", "a/b"], 2, "table name \"a/b\" is not usable");
+}
+
+#[test]
+fn readers_that_would_misread_are_refused() {
+    refused(&["--key", "id", "--readers", "flnk"], 2, "did you mean \"flink\"?");
+    let hudi_rs = |more: &[&str], text| {
+        refused(&[&["--key", "id", "--readers", "spark,hudi-rs"], more].concat(), 4, text);
+    };
+    hudi_rs(&[], "without an ordering column it shows every version of an updated row");
+    hudi_rs(&["--ordering", "ts"], "decodes the ordering values of deletes wrongly");
+    hudi_rs(&["--ordering", "seq,ts"], "by the first ordering column alone");
+    let partial = ["--ordering", "seq", "--partial-update", "ignore-defaults"];
+    hudi_rs(&partial, "it ignores hoodie.table.partial.update.mode");
+
+    let readable = Place::new();
+    let arguments = ["--key", "id", "--ordering", "seq", "--readers", "spark,hudi-rs,trino"];
+    let created = readable.create(&arguments);
+    assert_eq!(created.code, 0, "{created:?}");
+    assert!(created.out.contains("reader trino: not tested"), "{created:?}");
+    let rewritten = Place::new();
+    let arguments = ["--key", "id", "--type", "copy-on-write", "--readers", "hudi-rs"];
+    assert_eq!(rewritten.create(&arguments).code, 0);
+}
+
+#[test]
+fn what_the_owner_should_know_is_said() {
+    let place = Place::new();
+    let created = place.create(&["--key", "id", "--ordering", "on", "--buckets", "none"]);
+    assert!(created.out.contains("Lakebed only adds rows"), "{created:?}");
+    assert!(created.out.contains("ordering column \"on\" is a date"), "{created:?}");
+}
+
+#[test]
+fn schemas_come_from_avro_parquet_and_arrow() {
+    let fields = vec![
+        Field::new("id", DataType::Utf8View, false),
+        Field::new("n", DataType::Int16, true),
+        Field::new("at", DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), true),
+    ];
+    let schema = Arc::new(Schema::new(fields));
+    let mut parquet = Vec::new();
+    parquet::arrow::ArrowWriter::try_new(&mut parquet, schema.clone(), None).unwrap().close().unwrap();
+    let mut file = Vec::new();
+    arrow::ipc::writer::FileWriter::try_new(&mut file, &schema).unwrap().finish().unwrap();
+    let mut stream = Vec::new();
+    arrow::ipc::writer::StreamWriter::try_new(&mut stream, &schema).unwrap().finish().unwrap();
+    // The first bytes tell what a file is, not its name.
+    for (name, bytes) in [("a.parquet", parquet), ("b", file), ("c.avsc", stream)] {
+        let (created, files) = with_schema(name, &bytes, &["--key", "id"]);
+        assert_eq!((created.code, created.json()["columns"].as_u64()), (0, Some(3)), "{name}: {created:?}");
+        assert_eq!(files.len(), 2);
+    }
+}
+
+#[test]
+fn schemas_that_no_table_can_have_are_refused() {
+    let refuse = |bytes: &[u8], text: &str| {
+        let (refused, files) = with_schema("s", bytes, &[]);
+        refused.refused(2, text);
+        assert_eq!(files, Vec::<String>::new());
+    };
+    let one = |field: &str| format!(r#"{{"type":"record","name":"r","fields":[{field}]}}"#);
+    refuse(b"id,ts\n1,2\n", "expected an Avro schema (JSON), a Parquet file or an Arrow file");
+    refuse(b"\x00\xfe\xff", "expected an Avro schema");
+    refuse(b"PAR1", "schema ");
+    refuse(b"ARROW1", "schema ");
+    refuse(br#"{"type":"string"}"#, "expected a record");
+    refuse(one("").as_bytes(), "the schema has no columns");
+    refuse(
+        one(r#"{"name":"flight no","type":"string"}"#).as_bytes(),
+        "column name \\\"flight no\\\" is not allowed",
+    );
+    let nested = r#"{"name":"s","type":{"type":"record","name":"s","fields":[{"name":"a-b","type":"int"}]}}"#;
+    refuse(one(nested).as_bytes(), "column name \\\"a-b\\\" is not allowed");
+    refuse(one(r#"{"name":"a","type":"int"},{"name":"A","type":"int"}"#).as_bytes(), "there twice");
+    refuse(one(r#"{"name":"_hoodie_x","type":"int"}"#).as_bytes(), "a name that Hudi keeps for itself");
+    refuse(
+        one(r#"{"name":"t","type":{"type":"int","logicalType":"time-millis"}}"#).as_bytes(),
+        "Spark cannot read",
+    );
+    let missing = lakebed(&["table", "create", "/tmp/never", "--schema", "/nowhere.avsc"]);
+    missing.refused(2, "schema /nowhere.avsc: No such file");
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_named() {
+    let place = Place::new();
+    fs::write(place.path("file"), "").unwrap();
+    let (table, schema) = (place.path("file/events"), place.path("events.avsc"));
+    let run = lakebed(&[
+        "table",
+        "create",
+        &table.display().to_string(),
+        "--schema",
+        &schema.display().to_string(),
+    ]);
+    run.refused(1, "file/events");
+}

@@ -1,0 +1,166 @@
+//! `lakebed table show`, `timeline` and `files` on tables that the sink has written.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::{Place, Ran, lakebed};
+
+/// A table of two partitions and two commits: four rows, then one update and one delete.
+async fn written(place: &Place) {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+    use lakebed::commit::{Outcome, PipelineProgress};
+    use lakebed::environment::Environment;
+    use lakebed::sink::{Sink, SinkOptions};
+
+    let created = place.create(&["--key", "id", "--partition", "day", "--ordering", "ts", "--buckets", "1"]);
+    assert_eq!(created.code, 0, "{created:?}");
+    let environment = Environment::real();
+    let storage = lakebed::storage::open(&place.table().parse().unwrap(), &environment).await.unwrap();
+    let mut sink =
+        Sink::open(storage, &environment, "feed", Vec::new(), SinkOptions::default()).await.unwrap();
+    let rows = |rows: &[(&str, &str, i64)]| {
+        let id: ArrayRef = Arc::new(rows.iter().map(|r| Some(r.0)).collect::<StringArray>());
+        let day: ArrayRef = Arc::new(rows.iter().map(|r| Some(r.1)).collect::<StringArray>());
+        let ts: ArrayRef = Arc::new(rows.iter().map(|r| Some(r.2)).collect::<Int64Array>());
+        RecordBatch::try_from_iter_with_nullable([("id", id, false), ("day", day, true), ("ts", ts, true)])
+            .unwrap()
+    };
+    let first = rows(&[("a", "mon", 1), ("b", "mon", 1), ("c", "tue", 1), ("d", "tue", 1)]);
+    let second = rows(&[("a", "mon", 2), ("b", "mon", 2)]);
+    let deletes = BooleanArray::from(vec![false, true]);
+    for (checkpoint, batch, deletes) in [(1, first, None), (2, second, Some(&deletes))] {
+        assert!(sink.write(&batch, deletes).await.unwrap().is_empty());
+        let progress = PipelineProgress { checkpoint, ..PipelineProgress::default() };
+        let prepared = sink.prepare(progress).await.unwrap().unwrap();
+        assert!(matches!(sink.committer().commit(&prepared).await.unwrap(), Outcome::Committed { .. }));
+    }
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let ran: Ran = lakebed(&[&["--format", "json"], arguments].concat());
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
+    ran.json()
+}
+
+#[tokio::test]
+async fn the_timeline_tells_what_was_done() {
+    let place = Place::new();
+    written(&place).await;
+    let told = json(&["timeline", &place.table()]);
+    let instants = told["instants"].as_array().unwrap();
+    assert_eq!((instants.len(), &told["more"]), (2, &json!(0)));
+    let newest = &instants[0];
+    assert_eq!(
+        [&newest["action"], &newest["state"], &newest["operation"], &newest["archived"]],
+        [&json!("deltacommit"), &json!("completed"), &json!("UPSERT"), &json!(false)]
+    );
+    assert_eq!(newest["progress"]["feed"]["checkpoint"], 2);
+    assert_eq!([&newest["files"], &newest["rows_deleted"]], [&json!(1), &json!(1)]);
+    assert_eq!([&instants[1]["files"], &instants[1]["rows_written"]], [&json!(2), &json!(4)]);
+    assert!(newest["instant"].as_str() > instants[1]["instant"].as_str());
+    assert!(newest["completed"].as_str() > newest["instant"].as_str());
+
+    let page = lakebed(&["timeline", &place.table(), "--limit", "1"]).out;
+    let lines: Vec<&str> = page.lines().collect();
+    assert_eq!((lines.len(), lines[2]), (3, "… 1 older: --limit N or --all"), "{page}");
+    assert!(lines[1].contains("upsert") && lines[1].ends_with("feed #2"), "{page}");
+}
+
+#[tokio::test]
+async fn files_show_slices_and_what_reading_them_costs() {
+    let place = Place::new();
+    written(&place).await;
+    let told = json(&["files", &place.table()]);
+    let slices = told["slices"].as_array().unwrap();
+    let names: Vec<_> = slices
+        .iter()
+        .map(|s| (s["partition"].as_str().unwrap(), s["log_files"].as_array().unwrap().len()))
+        .collect();
+    assert_eq!(names, [("day=mon", 1), ("day=tue", 0)]);
+    let size = |slice: &Value| {
+        let names = slice["log_files"].as_array().unwrap().iter().chain([&slice["base_file"]]);
+        let folder = place.path("events").join(slice["partition"].as_str().unwrap());
+        names.map(|n| fs::metadata(folder.join(n.as_str().unwrap())).unwrap().len()).sum::<u64>()
+    };
+    for slice in slices {
+        assert_eq!(slice["base_bytes"].as_u64().unwrap() + slice["log_bytes"].as_u64().unwrap(), size(slice));
+    }
+    assert!(slices[0]["read_amplification"].as_f64() > Some(1.0), "{told}");
+    assert_eq!(slices[1]["read_amplification"], 1.0);
+    let summary = &told["summary"];
+    assert_eq!(
+        [&summary["partitions"], &summary["file_groups"], &summary["log_files"]],
+        [2, 2, 1].map(|n| json!(n)).each_ref()
+    );
+
+    let one = json(&["files", &place.table(), "--partition", "day=tue"]);
+    assert_eq!(one["summary"]["file_groups"], 1);
+    let page = lakebed(&["files", &place.table()]).out;
+    assert!(page.contains("2 partitions · 2 file groups · 2 base files"), "{page}");
+    let wrong = lakebed(&["files", &place.table(), "--partition", "day=mno"]);
+    wrong.refused(2, "the table has no partition \"day=mno\"; did you mean \"day=mon\"?");
+}
+
+#[tokio::test]
+async fn show_sums_a_table_up() {
+    let place = Place::new();
+    written(&place).await;
+    let told = json(&["table", "show", &place.table()]);
+    let content = &told["content"];
+    assert_eq!(content["timeline"]["completed"], json!({ "deltacommit": 2 }));
+    assert_eq!(content["timeline"]["pending"], json!([]));
+    assert_eq!([&content["files"]["file_groups"], &content["files"]["log_files"]], [&json!(2), &json!(1)]);
+    assert_eq!(content["columns"][4], json!({ "name": "at", "data_type": "timestamp", "nullable": true }));
+    assert_eq!([&told["write_refusal"], &told["read_refusal"]], [&Value::Null, &Value::Null]);
+    let option = |key: &str| {
+        let options = told["spark_options"].as_array().unwrap();
+        options.iter().find(|option| option["key"] == key).map(|option| option["value"].clone())
+    };
+    assert_eq!(option("hoodie.bucket.index.num.buckets"), Some(json!("1")));
+    assert_eq!(option("hoodie.clean.failed.writes.policy"), Some(json!("LAZY")));
+    let lock = "org.apache.hudi.client.transaction.lock.FileSystemBasedLockProvider";
+    assert_eq!(option("hoodie.write.lock.provider"), Some(json!(lock)));
+
+    let pending = place.path("events/.hoodie/timeline/20200101000000000.compaction.requested");
+    fs::write(pending, "").unwrap();
+    let page = lakebed(&["table", "show", &place.table()]).out;
+    assert!(page.contains("compaction 20200101000000000 for "), "{page}");
+}
+
+#[test]
+fn an_empty_table_can_be_looked_at() {
+    let place = Place::new();
+    assert_eq!(place.create(&["--key", "id"]).code, 0);
+    let table = place.table();
+    assert_eq!(lakebed(&["timeline", &table]).out, "events: nothing has been written yet\n");
+    assert_eq!(lakebed(&["files", &table]).out, "events: no files yet\n");
+    assert!(lakebed(&["table", "show", &table]).out.contains("timeline    empty"));
+}
+
+#[test]
+fn show_names_what_lakebed_does_not_support() {
+    let place = Place::new();
+    assert_eq!(place.create(&["--key", "id"]).code, 0);
+    let path = place.path("events/.hoodie/hoodie.properties");
+    let properties = fs::read_to_string(&path).unwrap();
+    let mut with = |line: &str| {
+        fs::write(&path, format!("{properties}{line}\n")).unwrap();
+        (json(&["table", "show", &place.table()]), lakebed(&["timeline", &place.table()]))
+    };
+    let (told, timeline) = with("hoodie.table.base.file.format=ORC");
+    assert!(told["read_refusal"].as_str().unwrap().contains("base files of format ORC"), "{told}");
+    assert_eq!(told["content"], Value::Null);
+    timeline.refused(4, "base files of format ORC");
+    let (told, _) = with("hoodie.table.cdc.enabled=true");
+    assert!(told["write_refusal"].as_str().unwrap().contains("hoodie.table.cdc.enabled=true"), "{told}");
+    let (told, _) = with("hoodie.table.metadata.partitions=files");
+    assert_eq!(told["metadata_table"], json!(["files"]));
+    assert!(told["write_conditions"][0].as_str().unwrap().contains("metadata table is dropped"), "{told}");
+    let (_, timeline) = with("hoodie.table.version=9");
+    assert_eq!(timeline.code, 0);
+    fs::write(&path, properties.replace("hoodie.table.version=9", "hoodie.table.version=10")).unwrap();
+    lakebed(&["table", "show", &place.table()]).refused(4, "table version 10 is not supported");
+}
