@@ -69,6 +69,78 @@ async fn the_timeline_tells_what_was_done() {
     assert!(lines[1].contains("upsert") && lines[1].ends_with("feed #2"), "{page}");
 }
 
+/// What Spark + Hudi wrote, see the catalogue beside it.
+fn golden(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("formats/hudi/golden/timeline").join(name)
+}
+
+#[test]
+fn instants_without_rows_say_what_they_did() {
+    let place = Place::new();
+    assert_eq!(place.create(&["--key", "id"]).code, 0);
+    let files = [
+        ("merge_on_read/rollback", "20260101000000003_20260101000000004.rollback"),
+        ("merge_on_read/savepoint", "20260101000000001_20260101000000005.savepoint"),
+        ("copy_on_write/by_commits.clean", "20260101000000006_20260101000000007.clean"),
+    ];
+    for (from, to) in files {
+        fs::copy(golden(from), place.path("events/.hoodie/timeline").join(to)).unwrap();
+    }
+    let told = json(&["timeline", &place.table()]);
+    let notes: Vec<_> =
+        told["instants"].as_array().unwrap().iter().map(|i| i["note"].as_str().unwrap()).collect();
+    assert!(notes[0].ends_with("removed"), "{notes:?}");
+    assert!(notes[1].starts_with("undid 2026") && notes[1].ends_with("removed"), "{notes:?}");
+    assert!(!notes[2].is_empty(), "{notes:?}");
+}
+
+#[test]
+fn archived_instants_are_shown_when_asked_for() {
+    let place = Place::new();
+    assert_eq!(place.create(&["--key", "id"]).code, 0);
+    let history = place.path("events/.hoodie/timeline/history");
+    fs::create_dir(&history).unwrap();
+    for file in fs::read_dir(golden("history")).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), history.join(file.file_name())).unwrap();
+    }
+    assert_eq!(json(&["timeline", &place.table()])["instants"], json!([]));
+    let told = json(&["timeline", &place.table(), "--all"]);
+    let instants = told["instants"].as_array().unwrap();
+    let times: Vec<&str> = instants.iter().map(|i| i["instant"].as_str().unwrap()).collect();
+    assert_eq!((times.first(), times.last()), (Some(&"20261123194357621"), Some(&"20261123194347750")));
+    assert!(times.is_sorted_by(|a, b| a >= b), "{times:?}");
+    assert!(instants.iter().all(|i| i["archived"] == true && i["duration_ms"].is_u64()), "{told}");
+    assert!(instants.iter().any(|i| i["rows_written"].as_u64() > Some(0)), "{told}");
+}
+
+#[tokio::test]
+async fn files_tell_of_planned_compactions() {
+    use lakebed_hudi::timeline_metadata::{CompactionOperation, CompactionPlan};
+
+    let place = Place::new();
+    written(&place).await;
+    let slice = json(&["files", &place.table()])["slices"][0].clone();
+    let operation = CompactionOperation {
+        base_instant_time: slice["base_instant"].as_str().unwrap().parse().unwrap(),
+        delta_file_paths: Vec::new(),
+        data_file_path: None,
+        file_id: slice["file_id"].as_str().unwrap().parse().unwrap(),
+        partition_path: "day=mon".into(),
+        metrics: [].into(),
+        bootstrap_file_path: None,
+    };
+    let plan = CompactionPlan { operations: vec![operation], version: 2, ..CompactionPlan::default() };
+    let file = "events/.hoodie/timeline/29990101000000000.compaction.requested";
+    fs::write(place.path(file), plan.to_avro().unwrap()).unwrap();
+    let told = json(&["files", &place.table()]);
+    assert_eq!(told["slices"][0]["pending_compaction"], "29990101000000000");
+    assert_eq!(
+        [&told["slices"][1]["pending_compaction"], &told["summary"]["pending_compactions"]],
+        [&Value::Null, &json!(1)]
+    );
+}
+
 #[tokio::test]
 async fn files_show_slices_and_what_reading_them_costs() {
     let place = Place::new();
@@ -146,7 +218,7 @@ fn show_names_what_lakebed_does_not_support() {
     assert_eq!(place.create(&["--key", "id"]).code, 0);
     let path = place.path("events/.hoodie/hoodie.properties");
     let properties = fs::read_to_string(&path).unwrap();
-    let mut with = |line: &str| {
+    let with = |line: &str| {
         fs::write(&path, format!("{properties}{line}\n")).unwrap();
         (json(&["table", "show", &place.table()]), lakebed(&["timeline", &place.table()]))
     };

@@ -57,11 +57,11 @@ impl Place {
 
 impl Ran {
     fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+        serde_json::from_str(&self.out).unwrap()
     }
 
     fn json_error(&self) -> Value {
-        serde_json::from_str(&self.err).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+        serde_json::from_str(&self.err).unwrap()
     }
 
     /// Asserts that the run was refused with that code and text, and said nothing else.
