@@ -28,6 +28,20 @@ pub fn deal(rows: impl Iterator<Item = RecordBatch>, files: usize) -> Vec<FileRo
     dealt
 }
 
+/// As [`deal`], row by row: each file gets its share of every batch, as buckets do.
+pub fn deal_rows(batches: &[RecordBatch], files: usize) -> Vec<FileRows> {
+    let mut dealt: Vec<FileRows> = vec![Vec::new(); files];
+    for batch in batches {
+        let share = batch.num_rows().div_ceil(files);
+        for (number, file) in dealt.iter_mut().enumerate() {
+            let from = (number * share).min(batch.num_rows());
+            let rows = batch.slice(from, share.min(batch.num_rows() - from));
+            file.extend(with_meta(&rows, number, file.iter().map(RecordBatch::num_rows).sum()));
+        }
+    }
+    dealt
+}
+
 fn with_meta(rows: &RecordBatch, file: usize, from: usize) -> Option<RecordBatch> {
     let count = rows.num_rows();
     let same = |text: String| -> ArrayRef {

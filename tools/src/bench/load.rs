@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use lakebed::commit::PipelineProgress;
+use arrow::array::{BooleanArray, RecordBatch};
+use lakebed::commit::{Outcome, PipelineProgress};
 use lakebed::environment::Environment;
 use lakebed::sink::{Sink, SinkOptions};
 use lakebed::storage::{self, Storage};
@@ -16,9 +16,10 @@ use super::measure::{measure, report};
 use super::{WorkloadArgs, limit};
 use crate::workload::{PARTITIONS, Workload};
 
-type Failure = Box<dyn std::error::Error>;
+pub type Failure = Box<dyn std::error::Error>;
 
-const BUCKETS: u32 = 2;
+/// Buckets of each partition.
+pub const BUCKETS: u32 = 2;
 
 pub fn run(args: WorkloadArgs) -> Result<(), Failure> {
     let workload = args.workload();
@@ -44,21 +45,39 @@ pub fn run(args: WorkloadArgs) -> Result<(), Failure> {
 fn load(path: &Path, workload: &Workload, rows: &[RecordBatch]) -> Result<u64, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let environment = Environment::real();
-        let storage = create(path, workload, &environment).await?;
-        let mut sink = Sink::open(storage, &environment, "bench", Vec::new(), SinkOptions::default()).await?;
-        for batch in rows {
-            sink.write(batch, None).await?;
-        }
-        let progress = PipelineProgress { checkpoint: 1, ..PipelineProgress::default() };
-        let prepared = sink.prepare(progress).await?.ok_or("nothing was written")?;
-        sink.committer().commit(&prepared).await?;
-        Ok(prepared.staged.files.iter().map(|file| file.size_bytes).sum())
+        let mut sink = open(path, workload).await?;
+        checkpoint(&mut sink, 1, rows, false).await
     })
 }
 
+/// A sink into a new table of a workload.
+pub async fn open(path: &Path, workload: &Workload) -> Result<Sink, Failure> {
+    let environment = Environment::real();
+    let storage = create(path, workload, &environment).await?;
+    Ok(Sink::open(storage, &environment, "bench", Vec::new(), SinkOptions::default()).await?)
+}
+
+/// Writes `rows`, or deletes their keys, and commits; returns the bytes of the files.
+pub async fn checkpoint(
+    sink: &mut Sink,
+    number: u64,
+    rows: &[RecordBatch],
+    delete: bool,
+) -> Result<u64, Failure> {
+    for batch in rows {
+        let deletes = delete.then(|| BooleanArray::from(vec![true; batch.num_rows()]));
+        sink.write(batch, deletes.as_ref()).await?;
+    }
+    let progress = PipelineProgress { checkpoint: number, ..PipelineProgress::default() };
+    let prepared = sink.prepare(progress).await?.ok_or("nothing was written")?;
+    match sink.committer().commit(&prepared).await? {
+        Outcome::Committed { .. } => Ok(prepared.staged.files.iter().map(|file| file.size_bytes).sum()),
+        other => Err(format!("the checkpoint was not committed: {other:?}").into()),
+    }
+}
+
 /// Creates the table of a workload.
-pub async fn create(
+async fn create(
     path: &Path,
     workload: &Workload,
     environment: &Environment,

@@ -3,6 +3,7 @@
 mod limit;
 mod load;
 mod measure;
+mod upserts;
 
 use clap::{Args, Subcommand};
 
@@ -13,6 +14,8 @@ use crate::workload::{Shape, Workload};
 pub enum Bench {
     /// Loads the base rows into an empty table.
     Load(WorkloadArgs),
+    /// Makes ten upserts and a delete on the loaded table, each a commit.
+    Upserts(WorkloadArgs),
 }
 
 /// The rows to use.
@@ -48,6 +51,7 @@ impl Bench {
     pub fn run(self) -> Result<(), Box<dyn std::error::Error>> {
         match self {
             Self::Load(args) => load::run(args),
+            Self::Upserts(args) => upserts::run(args),
         }
     }
 }
