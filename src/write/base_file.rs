@@ -15,6 +15,7 @@ use parquet::file::metadata::KeyValue;
 use super::WriteError;
 use super::column_ranges::column_ranges;
 use super::encoding::{EncodingSet, ROW_GROUP_ROWS};
+use super::parquet_schema::parquet_schema;
 use crate::table::ColumnRange;
 
 /// What all base files of one write share.
@@ -120,7 +121,10 @@ impl BaseFileEncoder {
             return Ok(());
         }
         let properties = self.format.encodings.properties(&self.format.schema, &self.sample)?.build();
-        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties)
+            .with_parquet_schema(parquet_schema(&self.format.schema)?)
+            .with_skip_arrow_metadata(true);
         let mut writer =
             ArrowWriter::try_new_with_options(Drain::default(), self.format.schema.clone(), options)?;
         if self.format.bloom_filter {

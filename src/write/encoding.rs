@@ -13,11 +13,12 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, Schema};
 use foldhash::fast::FixedState;
 use lakebed_hudi::base_file::{COMMIT_SEQNO, COMMIT_TIME, FILE_NAME, PARTITION_PATH, RECORD_KEY};
-use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
+
+use super::parquet_schema::parquet_schema;
 
 /// Rows of a row group: a compaction copies the row groups that no change touches.
 pub(super) const ROW_GROUP_ROWS: usize = 50_000;
@@ -62,7 +63,7 @@ impl EncodingSet {
         if rows.is_empty() {
             return Ok(builder);
         }
-        let parquet = ArrowSchemaConverter::new().convert(schema)?;
+        let parquet = parquet_schema(schema)?;
         let mut columns = parquet.columns().iter();
         for (field, name) in schema.fields().iter().enumerate() {
             let arrays: Vec<ArrayRef> = rows.iter().map(|batch| batch.column(field).clone()).collect();

@@ -8,6 +8,7 @@ mod group_writer;
 mod keyed_batch;
 mod meta_columns;
 mod options;
+mod parquet_schema;
 mod route;
 mod row_format;
 mod staging;

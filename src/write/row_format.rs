@@ -16,6 +16,7 @@ use super::base_file::BaseFileFormat;
 use super::column_ranges::column_ranges;
 use super::encoding::EncodingSet;
 use super::meta_columns::Place;
+use super::parquet_schema::parquet_schema;
 use crate::merge::{Combined, Deleted, LogRecords, MergeColumns, MergeRules, combine};
 use crate::table::ColumnRange;
 
@@ -99,7 +100,10 @@ impl RowFormat {
         let batches = combined.batches.iter().map(|batch| place.with_meta(batch, self.schema()));
         let batches = batches.collect::<Result<Vec<_>, _>>()?;
         let properties = self.base.encodings.properties(self.schema(), &batches)?.build();
-        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties)
+            .with_parquet_schema(parquet_schema(self.schema())?)
+            .with_skip_arrow_metadata(true);
         let mut writer = ArrowWriter::try_new_with_options(Vec::new(), self.schema().clone(), options)?;
         for batch in batches {
             writer.write(&batch)?;
