@@ -82,6 +82,8 @@ impl NewTable {
             set(key::BUCKET_ENGINE, "SIMPLE");
             set(key::BUCKETS, &index.buckets.to_string());
             set(key::BUCKET_HASH_FIELD, &index.hash_fields.join(","));
+            // Spark's procedures take the index from here and need the key fields beside it.
+            set("hoodie.datasource.write.recordkey.field", &self.record_key_fields.join(","));
         }
         set(key::CREATE_SCHEMA, &self.create_schema);
         set(key::READERS, &self.readers.join(","));
