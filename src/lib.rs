@@ -7,6 +7,7 @@ mod error;
 pub mod memory;
 pub mod merge;
 pub mod near_match;
+pub mod read;
 pub mod sink;
 pub mod storage;
 pub mod table;

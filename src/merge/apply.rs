@@ -1,9 +1,11 @@
 //! Step two: entries are put over base rows.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow::compute::{interleave, take_record_batch};
+use arrow::array::{Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::{interleave, take, take_record_batch};
 
 use super::fold::{Folded, FoldedEntry, has_no_value};
 use super::ordering::{EntryOrdering, RowOrdering};
@@ -12,7 +14,7 @@ use crate::table::conform;
 
 /// What happens to a base row that the logs name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+pub(super) enum Verdict {
     /// It goes.
     Delete,
     /// The entry's row takes its place.
@@ -21,10 +23,38 @@ enum Verdict {
     Fill(u32),
 }
 
+/// What happens to one base row of a batch.
 #[derive(Debug, Clone, Copy)]
-struct Patch {
-    base_row: usize,
-    verdict: Verdict,
+pub(super) struct Patch {
+    pub(super) base_row: usize,
+    /// Which of several [`PatchRows`] the entry's row is in.
+    pub(super) source: u32,
+    pub(super) verdict: Verdict,
+}
+
+/// Rows of entries.
+#[derive(Debug)]
+pub(super) struct PatchRows {
+    pub(super) rows: RecordBatch,
+    /// For each column the rows that leave it to the base row; `None` where none does.
+    pub(super) open: Vec<Option<BooleanBuffer>>,
+}
+
+impl PatchRows {
+    /// Some of the rows; null ones where a row is null.
+    pub(super) fn take(&self, rows: &UInt32Array) -> Result<Self, MergeError> {
+        let columns = self.rows.columns().iter().map(|column| take(column, rows, None));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let open = |mask: &Option<BooleanBuffer>| {
+            let mask = mask.as_ref()?;
+            let at = |row: Option<u32>| row.is_some_and(|row| mask.value(row as usize));
+            Some(rows.iter().map(at).collect())
+        };
+        Ok(Self {
+            rows: RecordBatch::try_new(self.rows.schema(), columns)?,
+            open: self.open.iter().map(open).collect(),
+        })
+    }
 }
 
 /// Puts folded entries over base rows, batch by batch.
@@ -47,23 +77,37 @@ impl Apply {
     pub(super) fn base(&mut self, batch: &RecordBatch) -> Result<RecordBatch, MergeError> {
         let base = conform(batch, self.columns.read_schema())?;
         let patches = self.patches(&base)?;
-        let merged = if patches.is_empty() { base } else { self.patched(&base, &patches)? };
+        if patches.is_empty() {
+            return self.columns.output(&base);
+        }
+        let merged = patched(&base, &patches, &[&self.folded.rows], &self.folded.base_fill)?;
         self.columns.output(&merged)
     }
 
     /// The rows of keys that no base row had, in order of arrival.
     pub(super) fn rest(&self) -> Result<RecordBatch, MergeError> {
-        let unmet = self.folded.entries.iter().zip(&self.met).filter(|(_, met)| !**met);
-        let rows: UInt32Array = unmet.filter_map(|(entry, _)| entry.row).map(Some).collect();
-        let all = rows.len() == self.folded.rows.num_rows();
-        let rest = if all { self.folded.rows.clone() } else { take_record_batch(&self.folded.rows, &rows)? };
-        self.columns.output(&rest)
+        let rows: UInt32Array = self.unmet().into_iter().map(|(_, row)| Some(row)).collect();
+        let folded = &self.folded.rows.rows;
+        if rows.len() == folded.num_rows() {
+            return self.columns.output(folded);
+        }
+        self.columns.output(&take_record_batch(folded, &rows)?)
     }
 
-    fn patches(&mut self, base: &RecordBatch) -> Result<Vec<Patch>, MergeError> {
-        if self.folded.keys.len() == 0 {
-            return Ok(Vec::new());
-        }
+    /// The entries that are no deletes and that no base row met, with their rows.
+    pub(super) fn unmet(&self) -> Vec<(usize, u32)> {
+        let entries = self.folded.entries.iter().zip(&self.met).enumerate();
+        let unmet = entries.filter(|(_, (_, met))| !**met);
+        unmet.filter_map(|(number, (entry, _))| Some((number, entry.row?))).collect()
+    }
+
+    /// The rows of the entries.
+    pub(super) fn entry_rows(&self) -> &PatchRows {
+        &self.folded.rows
+    }
+
+    /// What happens to the rows of `base`, which has the columns of a [`MergeColumns::read_schema`].
+    pub(super) fn patches(&mut self, base: &RecordBatch) -> Result<Vec<Patch>, MergeError> {
         let keys = self.columns.keys(base, "base file")?;
         let ordering = self.columns.ordering(base)?;
         let mut patches = Vec::new();
@@ -80,47 +124,89 @@ impl Apply {
                 MergeError::Ordering { record_key: keys.value(base_row).to_owned(), source }
             })?;
             let fills = self.folded.base_fill != Fill::Nothing;
-            patches.extend(
-                verdict
-                    .filter(|v| fills || !matches!(v, Verdict::Fill(_)))
-                    .map(|verdict| Patch { base_row, verdict }),
-            );
+            let verdict = verdict.filter(|v| fills || !matches!(v, Verdict::Fill(_)));
+            patches.extend(verdict.map(|verdict| Patch { base_row, source: 0, verdict }));
         }
         Ok(patches)
     }
+}
 
-    fn patched(&self, base: &RecordBatch, patches: &[Patch]) -> Result<RecordBatch, MergeError> {
-        let deletes = patches.iter().filter(|p| p.verdict == Verdict::Delete).count();
-        let rows = base.num_rows() - deletes;
-        let mut columns = Vec::with_capacity(base.num_columns());
-        for column in 0..base.num_columns() {
-            let (ours, theirs) = (base.column(column), self.folded.rows.column(column));
-            let base_open = has_no_value(ours, &self.folded.base_fill);
-            let entry_open = self.folded.open.get(column).and_then(Option::as_ref);
-            let mut indices = Vec::with_capacity(rows);
-            let mut next = 0;
-            for patch in patches {
-                indices.extend((next..patch.base_row).map(|row| (0, row)));
-                next = patch.base_row + 1;
-                let from_base = (0, patch.base_row);
-                match patch.verdict {
-                    Verdict::Delete => {}
-                    Verdict::Replace(row) => {
-                        let open = entry_open.is_some_and(|open| open.value(row as usize));
-                        indices.push(if open { from_base } else { (1, row as usize) });
-                    }
-                    Verdict::Fill(row) => {
-                        let open = base_open.as_ref().is_some_and(|open| open.value(patch.base_row));
-                        indices.push(if open { (1, row as usize) } else { from_base });
-                    }
-                }
-            }
-            indices.extend((next..base.num_rows()).map(|row| (0, row)));
-            columns.push(interleave(&[ours.as_ref(), theirs.as_ref()], &indices)?);
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(RecordBatch::try_new_with_options(base.schema(), columns, &options)?)
+/// The rows of `base` after `patches`, which are sorted by base row.
+pub(super) fn patched(
+    base: &RecordBatch,
+    patches: &[Patch],
+    sources: &[&PatchRows],
+    base_fill: &Fill,
+) -> Result<RecordBatch, MergeError> {
+    let deletes = patches.iter().filter(|p| p.verdict == Verdict::Delete).count();
+    let rows = base.num_rows() - deletes;
+    let whole = whole_rows(base.num_rows(), patches);
+    let mut columns = Vec::with_capacity(base.num_columns());
+    for column in 0..base.num_columns() {
+        let ours = base.column(column);
+        let mut arrays: Vec<&dyn Array> = vec![ours.as_ref()];
+        arrays.extend(sources.iter().map(|source| source.rows.column(column).as_ref()));
+        let base_open = has_no_value(ours, base_fill);
+        let is_open = |source: &&PatchRows| source.open.get(column).is_some_and(Option::is_some);
+        let indices = if base_open.is_none() && !sources.iter().any(is_open) {
+            Cow::Borrowed(&whole)
+        } else {
+            Cow::Owned(filled_rows(&whole, patches, column, sources, base_open.as_ref()))
+        };
+        columns.push(interleave(&arrays, &indices)?);
     }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(base.schema(), columns, &options)?)
+}
+
+/// Where each row comes from, as (array, row): array 0 is the base.
+fn whole_rows(base_rows: usize, patches: &[Patch]) -> Vec<(usize, usize)> {
+    let mut indices = Vec::with_capacity(base_rows);
+    let mut next = 0;
+    for patch in patches {
+        indices.extend((next..patch.base_row).map(|row| (0, row)));
+        next = patch.base_row + 1;
+        match patch.verdict {
+            Verdict::Delete => {}
+            Verdict::Replace(row) => indices.push((patch.source as usize + 1, row as usize)),
+            Verdict::Fill(_) => indices.push((0, patch.base_row)),
+        }
+    }
+    indices.extend((next..base_rows).map(|row| (0, row)));
+    indices
+}
+
+/// [`whole_rows`] for a column that some rows leave to the other side.
+fn filled_rows(
+    whole: &[(usize, usize)],
+    patches: &[Patch],
+    column: usize,
+    sources: &[&PatchRows],
+    base_open: Option<&BooleanBuffer>,
+) -> Vec<(usize, usize)> {
+    let mut indices = whole.to_vec();
+    let mut deleted = 0;
+    for patch in patches {
+        let source = patch.source as usize;
+        let filled = match patch.verdict {
+            Verdict::Delete => {
+                deleted += 1;
+                continue;
+            }
+            Verdict::Replace(row) => {
+                let open = sources.get(source).and_then(|s| s.open.get(column)).and_then(Option::as_ref);
+                open.is_some_and(|open| open.value(row as usize)).then_some((0, patch.base_row))
+            }
+            Verdict::Fill(row) => {
+                let open = base_open.is_some_and(|open| open.value(patch.base_row));
+                open.then_some((source + 1, row as usize))
+            }
+        };
+        if let (Some(filled), Some(index)) = (filled, indices.get_mut(patch.base_row - deleted)) {
+            *index = filled;
+        }
+    }
+    indices
 }
 
 /// What becomes of a base row; `None` where it stays as it is.

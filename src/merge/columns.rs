@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StringArray,
+};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use lakebed_hudi::base_file::{IS_DELETED, OPERATION, RECORD_KEY};
@@ -14,7 +16,10 @@ use super::{MergeError, MergeRules};
 /// The columns of one merge.
 #[derive(Debug, Clone)]
 pub struct MergeColumns {
+    /// Nullable throughout: rows of partial blocks lack columns that the table requires.
     read: SchemaRef,
+    /// As the table has them.
+    output: SchemaRef,
     outputs: usize,
     key: usize,
     ordering: Vec<usize>,
@@ -74,7 +79,10 @@ impl MergeColumns {
             let column = need(&marker.column);
             deletes.extend(column.map(|c| DeleteColumn::Marker(c, marker.value.clone())));
         }
-        Ok(Self { read: Arc::new(table.project(&read)?), outputs, key, ordering, deletes })
+        let output = Arc::new(table.project(read.get(..outputs).unwrap_or_default())?);
+        let nullable = |field: &Field| field.clone().with_nullable(true);
+        let read: Vec<Field> = read.iter().map(|column| nullable(table.field(*column))).collect();
+        Ok(Self { read: Arc::new(Schema::new(read)), output, outputs, key, ordering, deletes })
     }
 
     /// The columns for combining rows before they are written: the record key, then those of
@@ -126,16 +134,47 @@ impl MergeColumns {
 
     /// The columns that come out.
     pub fn output_schema(&self) -> SchemaRef {
-        let fields: Vec<_> = self.read.fields().iter().take(self.outputs).cloned().collect();
-        Arc::new(Schema::new(fields))
+        self.output.clone()
     }
 
     /// Drops the columns that only merging needed.
     pub(super) fn output(&self, batch: &RecordBatch) -> Result<RecordBatch, MergeError> {
-        if self.outputs == self.read.fields().len() {
-            return Ok(batch.clone());
+        let columns = batch.columns().iter().take(self.outputs).cloned().collect();
+        let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        Ok(RecordBatch::try_new_with_options(self.output.clone(), columns, &rows)?)
+    }
+
+    /// The record key and the ordering columns alone; nothing comes out.
+    pub(super) fn keys_and_ordering(&self) -> Self {
+        let columns = std::iter::once(&self.key).chain(&self.ordering);
+        let fields: Vec<_> = columns.map(|column| self.read.field(*column).clone()).collect();
+        let ordering = (1..fields.len()).collect();
+        let (read, output) = (Arc::new(Schema::new(fields)), Arc::new(Schema::empty()));
+        Self { read, output, outputs: 0, key: 0, ordering, deletes: Vec::new() }
+    }
+
+    /// The columns to read that the rows of a block have: those of `batch` if it is partial.
+    pub(super) fn read_schema_of(&self, batch: &RecordBatch, partial: bool) -> SchemaRef {
+        if !partial {
+            return self.read.clone();
         }
-        Ok(batch.project(&(0..self.outputs).collect::<Vec<_>>())?)
+        let has = |field: &&Arc<Field>| {
+            field.name() == RECORD_KEY || batch.column_by_name(field.name()).is_some()
+        };
+        Arc::new(Schema::new(self.read.fields().iter().filter(has).cloned().collect::<Vec<_>>()))
+    }
+
+    /// The record keys of rows in [`MergeColumns::read_schema_of`].
+    pub(super) fn keys_of_block(rows: &RecordBatch) -> Result<StringArray, MergeError> {
+        let keys = rows.column_by_name(RECORD_KEY).and_then(|keys| keys.as_string_opt::<i32>());
+        let keys = keys.ok_or(MergeError::MissingColumn {
+            column: RECORD_KEY.to_owned(),
+            place: "log block",
+        })?;
+        match (0..keys.len()).find(|row| keys.is_null(*row)) {
+            Some(row) => Err(MergeError::NullKey { row, place: "log block" }),
+            None => Ok(keys.clone()),
+        }
     }
 
     /// The record keys of rows in [`MergeColumns::read_schema`].

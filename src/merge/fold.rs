@@ -9,6 +9,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::{filter_record_batch, interleave};
 use arrow::datatypes::DataType;
 
+use super::apply::PatchRows;
 use super::key_table::KeyTable;
 use super::ordering::EntryOrdering;
 use super::{Deleted, Fill, LogRecords, MergeColumns, MergeError, MergeRules};
@@ -28,6 +29,11 @@ pub(super) struct Fold {
     links: Vec<Link>,
     /// A partial block has come: from now on columns are filled by presence.
     partial: bool,
+    /// Numbers of the records that named each key first, if records come with numbers.
+    arrivals: Vec<u64>,
+    /// Bytes and rows of `batches`.
+    batch_bytes: usize,
+    batch_rows: usize,
 }
 
 #[derive(Debug)]
@@ -84,9 +90,7 @@ pub(super) struct Folded {
     pub(super) keys: KeyTable,
     pub(super) entries: Vec<FoldedEntry>,
     /// The rows of the entries that are no deletes, in the order of their first arrival.
-    pub(super) rows: RecordBatch,
-    /// For each column the rows that leave it to the base row; `None` where none does.
-    pub(super) open: Vec<Option<BooleanBuffer>>,
+    pub(super) rows: PatchRows,
     /// How base rows that stay are filled: they have all columns, so not by presence.
     pub(super) base_fill: Fill,
 }
@@ -116,18 +120,47 @@ impl Fold {
             batches: Vec::new(),
             links: Vec::new(),
             partial: false,
+            arrivals: Vec::new(),
+            batch_bytes: 0,
+            batch_rows: 0,
         }
     }
 
     /// Takes the next piece of the logs.
     pub(super) fn push(&mut self, records: &LogRecords) -> Result<(), MergeError> {
+        self.push_numbered(records, &[])
+    }
+
+    /// Takes the next piece of the logs, whose records have the numbers `arrivals`.
+    pub(super) fn push_numbered(&mut self, records: &LogRecords, arrivals: &[u64]) -> Result<(), MergeError> {
         match records {
-            LogRecords::Rows { batch, partial } => self.push_rows(batch, *partial),
-            LogRecords::Deletes(deletes) => deletes.iter().try_for_each(|delete| self.push_delete(delete)),
+            LogRecords::Rows { batch, partial } => self.push_rows(batch, *partial, arrivals),
+            LogRecords::Deletes(deletes) => deletes
+                .iter()
+                .enumerate()
+                .try_for_each(|(record, delete)| self.push_delete(delete, arrivals.get(record))),
         }
     }
 
-    fn push_rows(&mut self, batch: &RecordBatch, partial: bool) -> Result<(), MergeError> {
+    /// How many keys have come.
+    pub(super) fn keys(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether the fold takes at most `budget_bytes`; lets rows go that lost, if that helps.
+    ///
+    /// Half of the budget is for the rows' way out, when they are brought into one batch.
+    pub(super) fn fits(&mut self, budget_bytes: usize) -> Result<bool, MergeError> {
+        if self.memory_bytes() <= budget_bytes / 2 {
+            return Ok(true);
+        }
+        if self.batch_rows >= 2 * self.entries.len() {
+            self.compact()?;
+        }
+        Ok(self.memory_bytes() <= budget_bytes / 2)
+    }
+
+    fn push_rows(&mut self, batch: &RecordBatch, partial: bool, arrivals: &[u64]) -> Result<(), MergeError> {
         if partial && !self.partial {
             // What was filled under the table's own mode must not be filled again by presence.
             self.compact()?;
@@ -146,7 +179,7 @@ impl Fold {
         let ordering = columns.ordering(&rows)?;
         let deleted = columns.deleted(&rows)?;
         let number = self.batches.len() as u32;
-        self.batches.push(LogBatch { rows: rows.clone(), present });
+        self.put_batch(LogBatch { rows: rows.clone(), present });
         for row in 0..rows.num_rows() {
             let incoming = Entry {
                 ordering: ordering.get(row),
@@ -157,11 +190,18 @@ impl Fold {
             let (entry, is_new) = self.keys.insert(keys.value(row));
             if is_new {
                 self.entries.push(incoming);
+                self.arrivals.extend(arrivals.get(row));
             } else {
                 self.merge(entry, incoming)?;
             }
         }
         Ok(())
+    }
+
+    fn put_batch(&mut self, batch: LogBatch) {
+        self.batch_bytes += batch.rows.get_array_memory_size();
+        self.batch_rows += batch.rows.num_rows();
+        self.batches.push(batch);
     }
 
     /// Puts a later row of a key over its entry.
@@ -189,7 +229,7 @@ impl Fold {
         Ok(())
     }
 
-    fn push_delete(&mut self, delete: &Deleted) -> Result<(), MergeError> {
+    fn push_delete(&mut self, delete: &Deleted, arrival: Option<&u64>) -> Result<(), MergeError> {
         let tombstone = Entry {
             ordering: delete.ordering.clone().into(),
             deleted: true,
@@ -199,6 +239,7 @@ impl Fold {
         let (number, is_new) = self.keys.insert(&delete.record_key);
         if is_new {
             self.entries.push(tombstone);
+            self.arrivals.extend(arrival);
             return Ok(());
         }
         let event_time = self.rules.event_time();
@@ -222,15 +263,20 @@ impl Fold {
     }
 
     /// Bytes of memory in use. Batches that share buffers count each.
-    pub(super) fn memory_bytes(&self) -> usize {
-        self.batches.iter().map(|b| b.rows.get_array_memory_size()).sum::<usize>()
+    fn memory_bytes(&self) -> usize {
+        self.batch_bytes
             + self.keys.memory_bytes()
             + self.entries.capacity() * size_of::<Entry>()
             + self.links.capacity() * size_of::<Link>()
     }
 
     /// Ends the fold.
-    pub(super) fn finish(mut self) -> Result<Folded, MergeError> {
+    pub(super) fn finish(self) -> Result<Folded, MergeError> {
+        self.finish_numbered().map(|(folded, _)| folded)
+    }
+
+    /// Ends the fold; with the numbers of the records that named each entry's key first.
+    pub(super) fn finish_numbered(mut self) -> Result<(Folded, Vec<u64>), MergeError> {
         self.compact()?;
         let open = (0..self.columns.read_schema().fields().len()).map(|c| self.open_rows(c)).collect();
         let rows = match self.batches.pop() {
@@ -242,7 +288,8 @@ impl Fold {
         let entries = entries
             .map(|e| FoldedEntry { ordering: e.ordering, row: (!e.deleted).then_some(e.row.row) })
             .collect();
-        Ok(Folded { keys: self.keys, entries, rows, open, base_fill })
+        let rows = PatchRows { rows, open };
+        Ok((Folded { keys: self.keys, entries, rows, base_fill }, self.arrivals))
     }
 
     /// Ends the fold: the rows that stay, where they are, and the keys that end deleted.
@@ -295,7 +342,9 @@ impl Fold {
             Some(batch) => batch,
             None => self.gather(&live)?,
         };
-        self.batches = vec![batch];
+        self.batches = Vec::new();
+        (self.batch_bytes, self.batch_rows) = (0, 0);
+        self.put_batch(batch);
         self.links = Vec::new();
         for (row, number) in live.into_iter().enumerate() {
             if let Some(entry) = self.entries.get_mut(number) {

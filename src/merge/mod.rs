@@ -28,18 +28,22 @@ mod combine;
 mod fold;
 mod key_table;
 mod ordering;
+mod partitioned;
 mod rules;
 mod slice;
+mod spill;
 #[cfg(test)]
 mod tests;
 
 pub use columns::MergeColumns;
 pub use combine::{Combined, combine};
 pub use rules::{Fill, MergeRules};
-pub use slice::{MergedRows, SliceSource};
+pub use slice::{Batches, MergeResources, MergedRows, SliceSource};
+pub use spill::SpillArea;
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
+use lakebed_hudi::log_file::DeleteBlockError;
 use lakebed_hudi::ordering_value::{OrderingError, OrderingValue};
 
 use crate::table::ConformError;
@@ -107,6 +111,17 @@ pub enum MergeError {
     /// Rows that do not fit the table's schema.
     #[error(transparent)]
     Conform(#[from] ConformError),
+    /// Log records could not be put aside.
+    #[error("log records could not be put aside in {}: {source}; free some space or name another folder", folder.display())]
+    Spill {
+        /// The folder.
+        folder: std::path::PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A delete could not be put aside.
+    #[error("a delete could not be put aside: {0}")]
+    SpilledDelete(DeleteBlockError),
     /// Arrow could not build the result.
     #[error("merged rows could not be built: {0}")]
     Arrow(#[from] ArrowError),

@@ -73,12 +73,17 @@ pub(super) enum RowOrdering {
     Ints(Int64Array),
     /// One column of 64-bit integers or timestamps.
     Longs(Int64Array),
-    /// Anything else, or no column.
+    /// Anything else.
     Values(OrderingColumns),
+    /// No column: arrival decides.
+    Arrival,
 }
 
 impl RowOrdering {
     pub(super) fn of(columns: &[ArrayRef]) -> Result<Self, OrderingError> {
+        if columns.is_empty() {
+            return Ok(Self::Arrival);
+        }
         if let [column] = columns {
             let longs = || {
                 Ok::<_, OrderingError>(cast(column, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
@@ -101,6 +106,7 @@ impl RowOrdering {
             Self::Ints(values) => EntryOrdering::Int(values.value(row) as i32),
             Self::Longs(values) => EntryOrdering::Long(values.value(row)),
             Self::Values(values) => values.value(row).into(),
+            Self::Arrival => EntryOrdering::Int(0),
         }
     }
 }

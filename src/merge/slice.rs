@@ -7,7 +7,9 @@ use arrow::datatypes::SchemaRef;
 
 use super::apply::Apply;
 use super::fold::Fold;
-use super::{LogRecords, MergeColumns, MergeError, MergeRules};
+use super::partitioned::PartitionedRows;
+use super::{LogRecords, MergeColumns, MergeError, MergeRules, SpillArea};
+use crate::table::conform;
 
 /// Batches of rows, pulled one by one.
 pub type Batches<'a> = Box<dyn Iterator<Item = Result<RecordBatch, MergeError>> + Send + 'a>;
@@ -32,14 +34,44 @@ pub trait SliceSource: Send + Sync {
     fn base(&self, columns: &SchemaRef) -> Result<Batches<'_>, MergeError>;
 }
 
+/// How much memory a merge may take, and where it puts what does not fit.
+#[derive(Debug, Clone)]
+pub struct MergeResources {
+    /// Bytes for log records and their keys. What is decoded at the moment, and the batch that
+    /// comes out, are on top.
+    pub budget_bytes: usize,
+    /// Where log records go that need more.
+    pub spill: SpillArea,
+}
+
+impl Default for MergeResources {
+    /// 256 MiB, then the system's temporary folder.
+    fn default() -> Self {
+        Self { budget_bytes: 256 << 20, spill: SpillArea::default() }
+    }
+}
+
+/// Rows of new keys per batch that comes out.
+const REST_ROWS: usize = 8192;
+
 /// The rows of a slice as they are now: base rows in their order, then new keys.
 ///
 /// Batches have the columns of [`MergeColumns::output_schema`] and as many rows as those of the
-/// source, less what was deleted; none is empty.
+/// source, less what was deleted; none is empty. The rows and their order do not depend on the
+/// budget.
 pub struct MergedRows<'a> {
-    base: Batches<'a>,
-    apply: Apply,
-    done: bool,
+    stage: Stage<'a>,
+}
+
+enum Stage<'a> {
+    /// There is nothing to merge.
+    Base { base: Batches<'a>, schema: SchemaRef },
+    /// All log records fit the budget.
+    InMemory { base: Batches<'a>, apply: Box<Apply> },
+    /// The rows of new keys, and how many of them are out.
+    Rest { rows: RecordBatch, at: usize },
+    /// They do not fit it.
+    Partitioned(Box<PartitionedRows<'a>>),
 }
 
 impl<'a> MergedRows<'a> {
@@ -51,27 +83,52 @@ impl<'a> MergedRows<'a> {
         source: &'a dyn SliceSource,
         columns: Arc<MergeColumns>,
         rules: Arc<MergeRules>,
+        resources: &MergeResources,
     ) -> Result<Self, MergeError> {
         let mut fold = Fold::new(columns.clone(), rules.clone());
         for records in source.logs(columns.read_schema())? {
             fold.push(&records?)?;
+            if !fold.fits(resources.budget_bytes)? {
+                drop(fold);
+                let rows = PartitionedRows::new(source, columns, &rules, resources)?;
+                return Ok(Self { stage: Stage::Partitioned(Box::new(rows)) });
+            }
+        }
+        if fold.keys() == 0 {
+            let schema = columns.output_schema();
+            return Ok(Self { stage: Stage::Base { base: source.base(&schema)?, schema } });
         }
         let base = source.base(columns.read_schema())?;
-        Ok(Self { base, apply: Apply::new(columns, rules, fold.finish()?), done: false })
+        let apply = Box::new(Apply::new(columns, rules, fold.finish()?));
+        Ok(Self { stage: Stage::InMemory { base, apply } })
     }
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>, MergeError> {
-        for batch in self.base.by_ref() {
-            let merged = self.apply.base(&batch?)?;
-            if merged.num_rows() > 0 {
-                return Ok(Some(merged));
+        loop {
+            match &mut self.stage {
+                Stage::Base { base, schema } => {
+                    let batch = base.next().transpose()?;
+                    return batch.map(|batch| Ok(conform(&batch, schema)?)).transpose();
+                }
+                Stage::InMemory { base, apply } => {
+                    let Some(batch) = base.next().transpose()? else {
+                        self.stage = Stage::Rest { rows: apply.rest()?, at: 0 };
+                        continue;
+                    };
+                    let merged = apply.base(&batch)?;
+                    if merged.num_rows() > 0 {
+                        return Ok(Some(merged));
+                    }
+                }
+                Stage::Rest { rows, at } => {
+                    let count = REST_ROWS.min(rows.num_rows() - *at);
+                    let batch = rows.slice(*at, count);
+                    *at += count;
+                    return Ok((count > 0).then_some(batch));
+                }
+                Stage::Partitioned(rows) => return rows.next_batch(),
             }
         }
-        if std::mem::replace(&mut self.done, true) {
-            return Ok(None);
-        }
-        let rest = self.apply.rest()?;
-        Ok((rest.num_rows() > 0).then_some(rest))
     }
 }
 

@@ -8,7 +8,6 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use lakebed_hudi::ordering_value::OrderingValue;
 use proptest::prelude::*;
 
-use super::slice::Batches;
 use super::*;
 
 /// A row: key, ordering value, two columns, delete flag. `None` in `present` for full rows.
@@ -95,8 +94,12 @@ fn rules(event_time: bool, fill: Fill) -> MergeRules {
 }
 
 fn merge(slice: &Slice, rules: &MergeRules) -> Vec<Row> {
+    merge_within(slice, rules, &MergeResources::default())
+}
+
+fn merge_within(slice: &Slice, rules: &MergeRules, resources: &MergeResources) -> Vec<Row> {
     let columns = MergeColumns::new(&schema(), None, rules).unwrap();
-    let merged = MergedRows::new(slice, Arc::new(columns), Arc::new(rules.clone())).unwrap();
+    let merged = MergedRows::new(slice, Arc::new(columns), Arc::new(rules.clone()), resources).unwrap();
     merged.flat_map(|batch| rows_of(&batch.unwrap())).collect()
 }
 
@@ -310,7 +313,7 @@ fn only_the_columns_asked_for_come_out() {
         logs: vec![Piece::Rows(vec![row("k", 2, None, Some(2)), row("n", 1, None, Some(3))])],
     };
     let got: Vec<_> =
-        MergedRows::new(&slice, columns, Arc::new(rules)).unwrap().map(Result::unwrap).collect();
+        MergedRows::new(&slice, columns, Arc::new(rules), &MergeResources::default()).unwrap().map(Result::unwrap).collect();
     let got: Vec<i64> =
         got.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
     assert_eq!(got, [2, 3]);
@@ -365,5 +368,43 @@ proptest! {
     #[test]
     fn partial_blocks_are_those_of_the_model(slice in any_slice(true), event_time: bool) {
         check(&slice, &rules(event_time, Fill::Nothing));
+    }
+}
+
+/// As [`check`], with `bytes` for the log records: the fewer, the more partitions.
+fn check_spilled(slice: &Slice, rules: &MergeRules, bytes: usize) {
+    let want = Model { rules, partial: false }.run(slice);
+    let resources = MergeResources { budget_bytes: bytes, spill: SpillArea::default() };
+    assert_eq!(merge_within(slice, rules, &resources), want, "{bytes} bytes, {rules:?}, {slice:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn the_budget_does_not_change_the_rows(
+        slice in any_slice(false), event_time: bool, fill in 0..3u8, bytes in 0..8_000usize,
+    ) {
+        let fill = [Fill::Nothing, Fill::Nulls, Fill::Marker("?".into())][fill as usize].clone();
+        check_spilled(&slice, &rules(event_time, fill), bytes);
+    }
+
+    #[test]
+    fn nor_does_it_with_partial_blocks(slice in any_slice(true), event_time: bool, bytes in 0..8_000usize) {
+        check_spilled(&slice, &rules(event_time, Fill::Nothing), bytes);
+    }
+}
+
+#[test]
+fn a_spilled_slice_keeps_base_order_and_arrival_over_many_partitions() {
+    let base = (0..5_000).map(|n| row(&format!("k{}", n * 7 % 5_000), 1, Some("base"), Some(n))).collect();
+    let updates = |round: i64| {
+        let rows = (0..3_000).map(|n| row(&format!("k{}", (n * 13 + round * 999) % 9_000), round, None, Some(n)));
+        Piece::Rows(rows.collect())
+    };
+    let deletes = Piece::Deletes((0..700).map(|n| (format!("k{}", n * 11), None)).collect());
+    let slice = Slice { base, logs: vec![updates(1), updates(2), deletes, updates(3)] };
+    for bytes in [0, 50_000, 400_000] {
+        check_spilled(&slice, &rules(true, Fill::Nulls), bytes);
     }
 }

@@ -3,8 +3,10 @@
 mod column_range;
 mod conform;
 mod create;
+mod data_file;
 mod features;
 mod file_group;
+mod file_schema;
 pub mod properties;
 mod sharing;
 mod snapshot;
@@ -23,6 +25,8 @@ use crate::timeline::{TimelineError, TimelineStore};
 pub use column_range::{ColumnBound, ColumnRange};
 pub use conform::{ConformError, conform};
 pub use create::{NewTableError, Reader, check_new, differences};
+pub use data_file::DataFileError;
+pub(crate) use data_file::{ByteSource, load_footer, scan_log};
 pub use features::{Refusal, check_readable, check_writable};
 pub use file_group::{BaseFile, FileGroup, FileGroupId, FileSlice, LogFile, SliceRules, file_groups};
 pub use sharing::{Engine, writer_options};
@@ -46,12 +50,16 @@ pub enum TableError {
     /// A path in its metadata leads out of it.
     #[error(transparent)]
     Path(#[from] TablePathError),
+    /// A data file that was asked for the schema cannot be read.
+    #[error(transparent)]
+    File(#[from] DataFileError),
     /// Its schema cannot be understood.
     #[error(transparent)]
     Schema(#[from] SchemaError),
     /// Nothing in it says which columns it has.
     #[error(
-        "table {uri} has no schema: no commit has one, nor have its properties (hoodie.table.create.schema)"
+        "table {uri} has no schema: no commit has one, nor has a data file, nor have its properties \
+         (hoodie.table.create.schema)"
     )]
     NoSchema {
         /// The table.

@@ -19,6 +19,7 @@
 //! | [`bucket`] | the bucket of a record key | `BucketIdentifier` |
 //! | [`schema`] | Avro JSON, Arrow and how schemas grow | `TableSchemaResolver` |
 //! | [`base_file`], [`bloom`] | a base file's footer | `HoodieAvroWriteSupport` |
+//! | [`parquet_guard`] | what a Parquet file claims, checked before it is read | - |
 //! | [`log_file`] | log blocks: found, planned, decoded, encoded | `HoodieLogFileReader`, `HoodieLogFormatWriter` |
 //! | [`ordering_value`] | what decides between two versions of a record | `OrderingValues` |
 //!
@@ -39,6 +40,7 @@ pub mod history;
 pub mod instant;
 pub mod log_file;
 pub mod ordering_value;
+pub mod parquet_guard;
 pub mod partition_path;
 pub mod properties;
 pub mod record_key;

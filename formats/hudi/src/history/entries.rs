@@ -14,8 +14,9 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use parquet::file::properties::WriterProperties;
 
-use super::{HistoryError, guard};
+use super::HistoryError;
 use crate::instant::InstantTime;
+use crate::parquet_guard::{check_footer, check_pages};
 use crate::timeline_file::Action;
 use crate::timeline_metadata::evidence;
 
@@ -90,7 +91,7 @@ impl HistoryColumns {
 /// [`HistoryError::Parquet`] for a broken file or one that claims more than its bytes can
 /// hold, [`HistoryError::Column`] and [`HistoryError::Row`] for one of other content.
 pub fn read_entries(file: &Bytes, columns: HistoryColumns) -> Result<Vec<HistoryEntry>, HistoryError> {
-    guard::check_footer(file).map_err(HistoryError::parquet)?;
+    check_footer(file).map_err(HistoryError::parquet)?;
     let (reader, unpacked_bytes) = guarded(|| open(file, columns))?;
     let mut values_left = unpacked_bytes.saturating_mul(VALUE_RATIO_MAX);
     let mut entries = Vec::new();
@@ -128,7 +129,7 @@ fn check_claims(file: &[u8], metadata: &ParquetMetaData, columns: &[&str]) -> Re
                 usize::try_from(column.compressed_size()).map_err(|_| "a column has a negative size")?;
             let chunk = start.checked_add(len).and_then(|end| file.get(start..end));
             let chunk = chunk.ok_or("a column ends after the file")?;
-            unpacked_bytes = unpacked_bytes.saturating_add(guard::check_pages(chunk)?);
+            unpacked_bytes = unpacked_bytes.saturating_add(check_pages(chunk)?);
         }
     }
     Ok(unpacked_bytes)

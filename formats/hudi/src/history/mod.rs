@@ -19,7 +19,6 @@ use crate::timeline_metadata::evidence;
 
 mod entries;
 mod file_name;
-mod guard;
 mod manifest;
 #[cfg(test)]
 mod tests;

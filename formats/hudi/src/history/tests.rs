@@ -235,9 +235,9 @@ fn a_footer_that_nests_without_end_is_refused() {
 fn a_page_that_declares_gigabytes_is_refused_unread() {
     // Fields 1 to 3: data page, unpacked 2^31 - 1, packed 1.
     let page = [0x15, 0x00, 0x15, 0xfe, 0xff, 0xff, 0xff, 0x0f, 0x15, 0x02, 0x00, 0x00];
-    assert!(guard::check_pages(&page).is_err());
+    assert!(crate::parquet_guard::check_pages(&page).is_err());
     let sane = [0x15, 0x00, 0x15, 0x08, 0x15, 0x02, 0x00, 0x00];
-    assert_eq!(guard::check_pages(&sane), Ok(4));
+    assert_eq!(crate::parquet_guard::check_pages(&sane), Ok(4));
 }
 
 #[test]

@@ -14,10 +14,16 @@ const MAGIC: &[u8] = b"PAR1";
 const FOOTER_TAIL_BYTES: usize = 8;
 const DEPTH_MAX: u8 = 32;
 
-type Checked<T> = Result<T, &'static str>;
+/// Something that holds, or what is wrong with it.
+pub type Checked<T> = Result<T, &'static str>;
 
 /// Checks that no list of the footer claims more items than the footer has bytes.
-pub(super) fn check_footer(file: &[u8]) -> Checked<()> {
+///
+/// `file` is a whole file, or its end from before the footer on.
+///
+/// # Errors
+/// What is wrong with the footer.
+pub fn check_footer(file: &[u8]) -> Checked<()> {
     let (rest, tail) = file
         .len()
         .checked_sub(FOOTER_TAIL_BYTES)
@@ -32,8 +38,21 @@ pub(super) fn check_footer(file: &[u8]) -> Checked<()> {
     Thrift { rest: footer }.skip_struct(0)
 }
 
-/// Checks the page headers of one column chunk, and adds up what its pages hold unpacked.
-pub(super) fn check_pages(chunk: &[u8]) -> Checked<usize> {
+/// Checks that no list of the struct at the start of `bytes`, an entry of a page index, claims
+/// more items than there are bytes.
+///
+/// # Errors
+/// What is wrong with the struct.
+pub fn check_struct(bytes: &[u8]) -> Checked<()> {
+    Thrift { rest: bytes }.skip_struct(0)
+}
+
+/// Checks the page headers of one column chunk, or of some whole pages of it, and adds up what
+/// the pages hold unpacked.
+///
+/// # Errors
+/// What is wrong with a page.
+pub fn check_pages(chunk: &[u8]) -> Checked<usize> {
     let mut thrift = Thrift { rest: chunk };
     let mut unpacked_bytes = 0_usize;
     while !thrift.rest.is_empty() {

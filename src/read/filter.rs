@@ -1,0 +1,347 @@
+//! Filters: a column, a comparison, a value.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Datum, Scalar, StringArray, UInt64Array};
+use arrow::compute::kernels::cmp;
+use arrow::compute::{CastOptions, and_kleene, cast_with_options, is_not_null, is_null, or_kleene};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema};
+use arrow::error::ArrowError;
+
+/// Why a filter cannot be applied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FilterError {
+    /// A text that is no filter.
+    #[error(
+        "{found:?} is no filter: expected `column op value` with one of = != < <= > >=, \
+         `column in (a, b)`, `column is null` or `column is not null`"
+    )]
+    Syntax {
+        /// The text.
+        found: String,
+    },
+    /// A column that the table does not have.
+    #[error("the table has no column {column:?}; it has {known}")]
+    Column {
+        /// The column asked for.
+        column: String,
+        /// Those there are.
+        known: String,
+    },
+    /// A value that is none of the column's type.
+    #[error("{value:?} is no value of column {column:?}, which is {data_type}: {reason}")]
+    Value {
+        /// The column.
+        column: String,
+        /// The value.
+        value: String,
+        /// The column's type.
+        data_type: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// How values are compared. A null compares with nothing, so its row does not pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// `=`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+}
+
+/// What a filter asks of a column; values are texts of the column's type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FilterTest {
+    /// The column's value compares so with this one.
+    Compare(Comparison, String),
+    /// It is one of these.
+    In(Vec<String>),
+    /// It is null.
+    IsNull,
+    /// It is not null.
+    IsNotNull,
+}
+
+/// Rows that pass have a column that passes the test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    /// A top-level column.
+    pub column: String,
+    /// What it is asked.
+    pub test: FilterTest,
+}
+
+const OPERATORS: [(&str, Comparison); 8] = [
+    ("!=", Comparison::NotEqual),
+    ("<>", Comparison::NotEqual),
+    ("<=", Comparison::LessOrEqual),
+    (">=", Comparison::GreaterOrEqual),
+    ("==", Comparison::Equal),
+    ("=", Comparison::Equal),
+    ("<", Comparison::Less),
+    (">", Comparison::Greater),
+];
+
+impl FromStr for Filter {
+    type Err = FilterError;
+
+    /// Reads `n >= 5`, `name = 'é'`, `day in (2026-01-02, 2026-01-03)`, `x is not null`.
+    fn from_str(text: &str) -> Result<Self, FilterError> {
+        let syntax = || FilterError::Syntax { found: text.chars().take(200).collect() };
+        let text = text.trim();
+        let end = text.find(|c: char| !(c == '_' || c.is_alphanumeric())).ok_or_else(syntax)?;
+        let (column, rest) = text.split_at(end);
+        let rest = rest.trim();
+        let filter = |test| Ok(Self { column: column.to_owned(), test });
+        if column.is_empty() {
+            return Err(syntax());
+        }
+        if let Some((operator, comparison)) = OPERATORS.iter().find(|(op, _)| rest.starts_with(op)) {
+            let value = rest.get(operator.len()..).unwrap_or_default();
+            return filter(FilterTest::Compare(*comparison, unquoted(value)));
+        }
+        let words: Vec<String> = rest.split_whitespace().map(str::to_lowercase).collect();
+        match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["is", "null"] => return filter(FilterTest::IsNull),
+            ["is", "not", "null"] => return filter(FilterTest::IsNotNull),
+            _ => {}
+        }
+        let is_in = rest.get(..2).is_some_and(|word| word.eq_ignore_ascii_case("in"));
+        let list = rest.get(2..).filter(|_| is_in).map(str::trim).ok_or_else(syntax)?;
+        let list = list.strip_prefix('(').and_then(|l| l.strip_suffix(')')).ok_or_else(syntax)?;
+        filter(FilterTest::In(list.split(',').map(unquoted).collect()))
+    }
+}
+
+fn unquoted(text: &str) -> String {
+    let text = text.trim();
+    let inner = text.strip_prefix('\'').and_then(|t| t.strip_suffix('\''));
+    inner.unwrap_or(text).to_owned()
+}
+
+/// A filter with values of its column's type.
+#[derive(Debug, Clone)]
+pub(super) struct BoundFilter {
+    pub(super) column: String,
+    pub(super) data_type: DataType,
+    pub(super) test: BoundTest,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum BoundTest {
+    Compare(Comparison, Scalar<ArrayRef>),
+    In(Vec<Scalar<ArrayRef>>),
+    IsNull,
+    IsNotNull,
+}
+
+impl Filter {
+    /// The filter over rows of `schema`.
+    pub(super) fn bind(&self, schema: &Schema) -> Result<BoundFilter, FilterError> {
+        let field = schema.field_with_name(&self.column).map_err(|_| unknown_column(&self.column, schema))?;
+        let scalar = |value: &String| self.scalar(value, field.data_type());
+        let test = match &self.test {
+            FilterTest::Compare(comparison, value) => BoundTest::Compare(*comparison, scalar(value)?),
+            FilterTest::In(values) => BoundTest::In(values.iter().map(scalar).collect::<Result<_, _>>()?),
+            FilterTest::IsNull => BoundTest::IsNull,
+            FilterTest::IsNotNull => BoundTest::IsNotNull,
+        };
+        Ok(BoundFilter { column: self.column.clone(), data_type: field.data_type().clone(), test })
+    }
+
+    fn scalar(&self, value: &str, data_type: &DataType) -> Result<Scalar<ArrayRef>, FilterError> {
+        let text: ArrayRef = Arc::new(StringArray::from(vec![value]));
+        let failed = |reason: String| FilterError::Value {
+            column: self.column.clone(),
+            value: value.chars().take(100).collect(),
+            data_type: data_type.to_string(),
+            reason,
+        };
+        if data_type.is_nested() {
+            return Err(failed("columns with parts are not compared".into()));
+        }
+        let options = CastOptions { safe: false, ..Default::default() };
+        let typed =
+            cast_with_options(&text, data_type, &options).map_err(|error| failed(error.to_string()))?;
+        Ok(Scalar::new(signless_zeros(&typed)))
+    }
+}
+
+pub(super) fn unknown_column(column: &str, schema: &Schema) -> FilterError {
+    let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    FilterError::Column { column: column.to_owned(), known: known.join(", ") }
+}
+
+/// Zeros without their sign: Arrow's order tells them apart, Spark's does not.
+fn signless_zeros(array: &ArrayRef) -> ArrayRef {
+    match array.data_type() {
+        DataType::Float32 => Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(|v| v + 0.0)),
+        DataType::Float64 => Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(|v| v + 0.0)),
+        _ => array.clone(),
+    }
+}
+
+/// The least and greatest values of some runs of rows, as far as they are known, and their nulls.
+pub(super) struct Ranges {
+    pub(super) min: ArrayRef,
+    pub(super) max: ArrayRef,
+    pub(super) nulls: UInt64Array,
+    pub(super) rows: Vec<u64>,
+}
+
+impl BoundFilter {
+    /// Which rows pass; null counts as no.
+    pub(super) fn passes(&self, column: &ArrayRef) -> Result<BooleanArray, ArrowError> {
+        let column = signless_zeros(column);
+        match &self.test {
+            BoundTest::IsNull => is_null(&column),
+            BoundTest::IsNotNull => is_not_null(&column),
+            BoundTest::Compare(comparison, value) => comparison.compare(&column, value),
+            BoundTest::In(values) => {
+                let none = BooleanArray::from(vec![false; column.len()]);
+                values.iter().try_fold(none, |any, value| or_kleene(&any, &cmp::eq(&column, value)?))
+            }
+        }
+    }
+
+    /// Which runs of rows may hold one that passes.
+    pub(super) fn may_pass(&self, ranges: &Ranges) -> Result<Vec<bool>, ArrowError> {
+        // A NaN is greater than every bound and not within it.
+        let bounded = !matches!(self.data_type, DataType::Float16 | DataType::Float32 | DataType::Float64);
+        let within = |value: &dyn Datum| {
+            and_kleene(&cmp::lt_eq(&ranges.min, value)?, &cmp::gt_eq(&ranges.max, value)?)
+        };
+        let nulls = |at: usize| ranges.nulls.is_valid(at).then(|| ranges.nulls.value(at));
+        let runs = ranges.rows.iter().enumerate();
+        let may = match &self.test {
+            BoundTest::IsNull => return Ok(runs.map(|(at, _)| nulls(at) != Some(0)).collect()),
+            BoundTest::IsNotNull => return Ok(runs.map(|(at, rows)| nulls(at) != Some(*rows)).collect()),
+            _ if !bounded => return Ok(vec![true; ranges.rows.len()]),
+            BoundTest::Compare(Comparison::NotEqual, _) => return Ok(vec![true; ranges.rows.len()]),
+            BoundTest::Compare(Comparison::Equal, value) => within(value)?,
+            BoundTest::Compare(less @ (Comparison::Less | Comparison::LessOrEqual), value) => {
+                less.compare(&ranges.min, value)?
+            }
+            BoundTest::Compare(greater, value) => greater.compare(&ranges.max, value)?,
+            BoundTest::In(values) => {
+                let none = BooleanArray::from(vec![false; ranges.rows.len()]);
+                values.iter().try_fold(none, |any, value| or_kleene(&any, &within(value)?))?
+            }
+        };
+        // Bounds that are not known may hold anything.
+        Ok(may.iter().map(|passes| passes != Some(false)).collect())
+    }
+
+    /// Whether it asks only for null or not.
+    pub(super) fn is_null_test(&self) -> bool {
+        matches!(self.test, BoundTest::IsNull | BoundTest::IsNotNull)
+    }
+
+    /// The values that the column must have one of, if the test says so.
+    pub(super) fn equal_to(&self) -> Option<Vec<ArrayRef>> {
+        let array = |scalar: &Scalar<ArrayRef>| scalar.clone().into_inner();
+        match &self.test {
+            BoundTest::Compare(Comparison::Equal, value) => Some(vec![array(value)]),
+            BoundTest::In(values) => Some(values.iter().map(array).collect()),
+            _ => None,
+        }
+    }
+}
+
+impl Comparison {
+    fn compare(self, left: &dyn Datum, right: &dyn Datum) -> Result<BooleanArray, ArrowError> {
+        match self {
+            Self::Equal => cmp::eq(left, right),
+            Self::NotEqual => cmp::neq(left, right),
+            Self::Less => cmp::lt(left, right),
+            Self::LessOrEqual => cmp::lt_eq(left, right),
+            Self::Greater => cmp::gt(left, right),
+            Self::GreaterOrEqual => cmp::gt_eq(left, right),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Float64Array, Int64Array};
+    use arrow::datatypes::Field;
+
+    use super::*;
+
+    fn schema() -> Schema {
+        Schema::new(vec![
+            Field::new("n", DataType::Int64, true),
+            Field::new("x", DataType::Float64, true),
+            Field::new("day", DataType::Date32, true),
+        ])
+    }
+
+    fn bound(text: &str) -> BoundFilter {
+        text.parse::<Filter>().unwrap().bind(&schema()).unwrap()
+    }
+
+    #[test]
+    fn filters_are_read_from_text() {
+        let filter = |text: &str| text.parse::<Filter>().unwrap();
+        let compare = |c, v: &str| FilterTest::Compare(c, v.into());
+        assert_eq!(filter("n>=5").test, compare(Comparison::GreaterOrEqual, "5"));
+        assert_eq!(filter(" p = 'a = b' ").test, compare(Comparison::Equal, "a = b"));
+        assert_eq!(filter("p in (a, 'b c')").test, FilterTest::In(vec!["a".into(), "b c".into()]));
+        assert_eq!(filter("p IS NOT NULL").test, FilterTest::IsNotNull);
+        for wrong in ["", "n", "n ~ 5", "= 5", "n in 5"] {
+            assert!(wrong.parse::<Filter>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_named() {
+        let filter: Filter = "day = tomorrow".parse().unwrap();
+        let error = filter.bind(&schema()).unwrap_err();
+        assert!(matches!(&error, FilterError::Value { column, .. } if column == "day"), "{error}");
+        let filter: Filter = "nope = 1".parse().unwrap();
+        assert!(matches!(filter.bind(&schema()), Err(FilterError::Column { .. })));
+    }
+
+    #[test]
+    fn nulls_pass_no_comparison_and_zeros_have_no_sign() {
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, Some(3)]));
+        let passes = |text: &str, column: &ArrayRef| {
+            bound(text).passes(column).unwrap().iter().map(|p| p == Some(true)).collect::<Vec<_>>()
+        };
+        assert_eq!(passes("n != 1", &column), [false, false, true]);
+        assert_eq!(passes("n in (1, 2)", &column), [true, false, false]);
+        assert_eq!(passes("n is null", &column), [false, true, false]);
+        let zeros: ArrayRef = Arc::new(Float64Array::from(vec![0.0, -0.0, f64::NAN]));
+        assert_eq!(passes("x = -0.0", &zeros), [true, true, false]);
+        assert_eq!(passes("x > 1", &zeros), [false, false, true]);
+    }
+
+    #[test]
+    fn only_runs_that_cannot_hold_a_match_are_left_out() {
+        let ranges = Ranges {
+            min: Arc::new(Int64Array::from(vec![Some(0), Some(10), None])),
+            max: Arc::new(Int64Array::from(vec![Some(9), Some(19), None])),
+            nulls: UInt64Array::from(vec![Some(0), Some(5), None]),
+            rows: vec![5, 5, 5],
+        };
+        let may = |text: &str| bound(text).may_pass(&ranges).unwrap();
+        assert_eq!(may("n = 9"), [true, false, true]);
+        assert_eq!(may("n < 10"), [true, false, true]);
+        assert_eq!(may("n > 9"), [false, true, true]);
+        assert_eq!(may("n in (50, 12)"), [false, true, true]);
+        assert_eq!(may("n != 3"), [true, true, true]);
+        assert_eq!(may("n is null"), [false, true, true]);
+        assert_eq!(may("n is not null"), [true, false, true]);
+    }
+}
