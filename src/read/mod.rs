@@ -24,6 +24,8 @@ mod partition_columns;
 mod prune;
 mod scan;
 mod slice;
+#[cfg(test)]
+mod tests;
 mod which_bucket;
 
 use arrow::error::ArrowError;

@@ -91,3 +91,44 @@ fn typed(text: Option<&str>, data_type: &DataType) -> ArrayRef {
     let text: ArrayRef = Arc::new(StringArray::from(vec![text]));
     cast(&text, data_type).unwrap_or_else(|_| new_null_array(data_type, 1))
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Array;
+    use arrow::util::display::array_value_to_string;
+    use lakebed_hudi::properties::Properties;
+
+    use super::*;
+
+    fn shown(properties: &str, columns: &[(&str, DataType)], path: &str) -> Vec<String> {
+        let text = format!("hoodie.table.name=t\nhoodie.table.version=9\nhoodie.table.type=MERGE_ON_READ\n{properties}");
+        let config = TableConfig::from_properties(Properties::parse(text.as_bytes()).unwrap()).unwrap();
+        let fields: Vec<_> = columns.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true)).collect();
+        let values = PartitionColumns::of(&config).values(&Schema::new(fields), path);
+        let text = |(name, value): (&String, &ArrayRef)| match value.is_null(0) {
+            true => format!("{name}: null"),
+            false => format!("{name}: {}", array_value_to_string(value, 0).unwrap()),
+        };
+        values.iter().map(text).collect()
+    }
+
+    #[test]
+    fn values_come_from_the_path() {
+        let simple = "hoodie.table.partition.fields=p\nhoodie.table.keygenerator.type=SIMPLE\nhoodie.datasource.write.hive_style_partitioning=true";
+        let utf8 = [("p", DataType::Utf8)];
+        assert_eq!(shown(simple, &utf8, "p=a%2Fb"), ["p: a/b"]);
+        assert_eq!(shown(simple, &utf8, "p=__HIVE_DEFAULT_PARTITION__"), ["p: null"]);
+        assert_eq!(shown(simple, &[("p", DataType::Date32)], "p=2024-01-02"), ["p: 2024-01-02"]);
+        assert_eq!(shown(simple, &[("p", DataType::Int32)], "p=-7"), ["p: -7"]);
+        let time = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into()));
+        assert_eq!(shown(simple, &[("p", time)], "p=1704164645678901"), ["p: null"]);
+        let complex = "hoodie.table.partition.fields=y,m\nhoodie.table.keygenerator.type=COMPLEX";
+        assert_eq!(shown(complex, &[("y", DataType::Int32), ("m", DataType::Utf8)], "2024/01"), ["m: 01", "y: 2024"]);
+    }
+
+    #[test]
+    fn custom_and_timestamp_keys_show_what_the_file_has() {
+        let custom = "hoodie.table.partition.fields=p:SIMPLE\nhoodie.table.keygenerator.type=CUSTOM";
+        assert_eq!(shown(custom, &[("p", DataType::Utf8)], "a"), [""; 0]);
+    }
+}

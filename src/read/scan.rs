@@ -19,7 +19,7 @@ use super::slice::SliceReader;
 use super::which_bucket::bucket_of;
 use crate::memory::default_budget_bytes;
 use crate::merge::{MergeColumns, MergeResources, MergeRules, MergedRows, SpillArea};
-use crate::table::{FileGroupId, FileSlice, TableSnapshot};
+use crate::table::{FileGroup, FileGroupId, FileSlice, TableSnapshot};
 
 /// What to read of a table, and with how much memory.
 #[derive(Debug, Clone)]
@@ -32,6 +32,8 @@ pub struct ScanOptions {
     pub limit: Option<u64>,
     /// Whether all columns means Hudi's five, first, as well.
     pub with_meta: bool,
+    /// Whether log files are left out: the rows as of the last compaction of each file group.
+    pub base_files_only: bool,
     /// Rows per batch at most.
     pub batch_rows: usize,
     /// Memory for merging and for batches that wait, over all slices that are read at a time.
@@ -51,6 +53,7 @@ impl Default for ScanOptions {
             filters: Vec::new(),
             limit: None,
             with_meta: false,
+            base_files_only: false,
             batch_rows: 8192,
             memory_budget_bytes: usize::try_from(default_budget_bytes()).unwrap_or(usize::MAX),
             spill: SpillArea::default(),
@@ -118,7 +121,8 @@ impl Scan {
                 let other_bucket = bucket
                     .as_ref()
                     .is_some_and(|buckets| group.id.file_id.bucket().is_some_and(|b| !buckets.contains(&b)));
-                let Some(slice) = group.latest().filter(|_| !other_bucket).cloned() else { continue };
+                let slice = if options.base_files_only { last_base(&group) } else { group.latest().cloned() };
+                let Some(slice) = slice.filter(|_| !other_bucket) else { continue };
                 slices.push(PlannedSlice { group: group.id, slice, shown: values.clone() });
             }
         }
@@ -181,6 +185,12 @@ fn output_schema(shown: &SchemaRef, options: &ScanOptions) -> Result<SchemaRef, 
         fields.push(field.clone());
     }
     Ok(Arc::new(Schema::new(fields)))
+}
+
+/// The last slice with a base file, without its log files.
+fn last_base(group: &FileGroup) -> Option<FileSlice> {
+    let slice = group.slices.iter().rev().find(|slice| slice.base.is_some())?;
+    Some(FileSlice { logs: Vec::new(), ..slice.clone() })
 }
 
 /// Whether rows of a partition may pass, by the values that its path decides.

@@ -121,7 +121,8 @@ fn converts(from: &DataType, to: &DataType) -> bool {
             true
         }
         (Int8 | Int16 | Int32 | Int64, Float32 | Float64) => true,
-        (Utf8View | LargeUtf8, Utf8) => true,
+        // Text without the annotation that makes it text, as enums have it.
+        (Utf8View | LargeUtf8 | Binary, Utf8) => true,
         (BinaryView | LargeBinary | FixedSizeBinary(_), Binary) => true,
         (Date64, Date32) => true,
         (Timestamp(from, zone), Timestamp(to, to_zone)) => from <= to && zone.is_some() == to_zone.is_some(),

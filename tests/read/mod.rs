@@ -1,0 +1,3 @@
+//! Reading tables.
+
+mod written;
