@@ -28,7 +28,7 @@ enum Source {
 
 impl PartitionColumns {
     pub(super) fn of(config: &TableConfig) -> Self {
-        let is_time = |kind: &PartitionKind| matches!(kind, PartitionKind::Timestamp(_));
+        let is_time = |kind: &PartitionKind| !matches!(kind, PartitionKind::Simple);
         let source = if config.partition_path.parts.is_empty() || is_custom(config) {
             Source::File
         } else if config.partition_path.parts.iter().any(|part| is_time(&part.kind)) {

@@ -38,6 +38,15 @@ pub enum PartitionPathError {
     /// Arrow could not hold the paths.
     #[error("partition paths could not be built: {0}")]
     Arrow(ArrowError),
+    /// The value is a time and the table does not say how it is spelled.
+    #[error(
+        "partition column {column:?} is a time and hoodie.properties has no hoodie.keygen.timebased.timestamp.type \
+         and output.dateformat: rows can be read, and written only after these settings were added"
+    )]
+    Undeclared {
+        /// The partition column.
+        column: String,
+    },
 }
 
 /// How partition paths are made from columns.
@@ -72,6 +81,9 @@ pub enum PartitionKind {
     Simple,
     /// The value is a time, spelled by a pattern.
     Timestamp(Box<TimestampRule>),
+    /// The value is a time, spelled by a pattern that the table does not keep: Hudi 1.2.0 leaves
+    /// the settings of CUSTOM key generators to every writer.
+    Undeclared,
 }
 
 /// The paths of a batch, numbered as they come.
@@ -167,6 +179,9 @@ impl PartitionPathRule {
         }
         let text = match &part.kind {
             PartitionKind::Simple => value.unwrap_or_default().to_owned(),
+            PartitionKind::Undeclared => {
+                return Err(PartitionPathError::Undeclared { column: part.column.clone() });
+            }
             PartitionKind::Timestamp(rule) => rule.spell(value).ok_or_else(|| PartitionPathError::Time {
                 row,
                 column: part.column.clone(),
@@ -179,7 +194,7 @@ impl PartitionPathRule {
             text if self.url_encode => escape_into(path, text),
             text => path.push_str(text),
         }
-        let is_time = matches!(part.kind, PartitionKind::Timestamp(_));
+        let is_time = !matches!(part.kind, PartitionKind::Simple);
         if self.slash_separated_dates && self.parts.len() == 1 && !is_time {
             let slashed = path.get(start..).unwrap_or_default().replace('-', "/");
             path.truncate(start);

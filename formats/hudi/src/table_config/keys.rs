@@ -1,7 +1,7 @@
 //! From key generator settings to the rules that make keys and paths.
 
 use super::{TableConfigError, TableVersion, bad_value, key, list};
-use crate::partition_path::{PartitionKind, PartitionPart, PartitionPathRule, TimestampRule};
+use crate::partition_path::{PartitionKind, PartitionPart, PartitionPathRule, TimestampRule, TimestampRuleError};
 use crate::properties::Properties;
 use crate::record_key::RecordKeyRule;
 
@@ -110,7 +110,11 @@ fn part(
             let get = |prefix: &str| properties.get(&format!("{prefix}{name}"));
             get("hoodie.keygen.timebased.").or_else(|| get("hoodie.deltastreamer.keygen.timebased."))
         };
-        PartitionKind::Timestamp(Box::new(TimestampRule::from_settings(get)?))
+        match TimestampRule::from_settings(get) {
+            Ok(rule) => PartitionKind::Timestamp(Box::new(rule)),
+            Err(TimestampRuleError::Missing { .. }) => PartitionKind::Undeclared,
+            Err(error) => return Err(error.into()),
+        }
     } else {
         PartitionKind::Simple
     };
