@@ -8,7 +8,11 @@
 //! the ratio to the plain reader on the same files and threads, and a sum over the rows read, so
 //! that two runs that should read the same can be seen to.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark stops where it fails, and reports")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark stops where it fails, and reports"
+)]
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -42,10 +46,21 @@ fn rows(keys: &[u64], round: i64) -> RecordBatch {
     let mut columns: Vec<(String, ArrayRef)> = vec![
         ("id".into(), text(&|k| format!("{:016x}", mix(k, 0)))),
         ("p".into(), text(&|k| format!("day-{}", k % 8))),
-        ("ts".into(), Arc::new(keys.iter().map(|k| Some((*k % 1000) as i64 + round * 1000)).collect::<Int64Array>())),
+        (
+            "ts".into(),
+            Arc::new(keys.iter().map(|k| Some((*k % 1000) as i64 + round * 1000)).collect::<Int64Array>()),
+        ),
         ("customer".into(), text(&|k| format!("customer-{:06}", mix(k, 1) % 300_000))),
-        ("quantity".into(), Arc::new(keys.iter().map(|k| Some((mix(*k, 2) % 100) as i32)).collect::<Int32Array>())),
-        ("price".into(), Arc::new(keys.iter().map(|k| Some((mix(*k, 3) % 100_000) as f64 / 100.0)).collect::<Float64Array>())),
+        (
+            "quantity".into(),
+            Arc::new(keys.iter().map(|k| Some((mix(*k, 2) % 100) as i32)).collect::<Int32Array>()),
+        ),
+        (
+            "price".into(),
+            Arc::new(
+                keys.iter().map(|k| Some((mix(*k, 3) % 100_000) as f64 / 100.0)).collect::<Float64Array>(),
+            ),
+        ),
     ];
     for n in 0..9 {
         columns.push((format!("text_{n}"), text(&|k| format!("{:x}-{}", mix(k, 10 + n) % 5_000_000, round))));
@@ -157,7 +172,9 @@ fn main() {
     for round in 1..=upserts {
         // A twentieth of the rows each: four updates to one new row, old rows less often.
         let share = base_rows / 20;
-        let key = |n: u64| if n % 5 == 0 { base_rows + round * share + n } else { n.wrapping_mul(7919 + round) % base_rows };
+        let key = |n: u64| {
+            if n % 5 == 0 { base_rows + round * share + n } else { n.wrapping_mul(7919 + round) % base_rows }
+        };
         let mut keys: Vec<u64> = (0..share).map(key).collect();
         keys.sort_unstable();
         keys.dedup();

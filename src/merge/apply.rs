@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::{interleave, take, take_record_batch};
+use arrow::compute::{interleave, take};
 
 use super::fold::{Folded, FoldedEntry, has_no_value};
 use super::ordering::{EntryOrdering, RowOrdering};
@@ -50,8 +50,9 @@ impl PatchRows {
             let at = |row: Option<u32>| row.is_some_and(|row| mask.value(row as usize));
             Some(rows.iter().map(at).collect())
         };
+        let count = RecordBatchOptions::new().with_row_count(Some(rows.len()));
         Ok(Self {
-            rows: RecordBatch::try_new(self.rows.schema(), columns)?,
+            rows: RecordBatch::try_new_with_options(self.rows.schema(), columns, &count)?,
             open: self.open.iter().map(open).collect(),
         })
     }
@@ -77,6 +78,7 @@ impl Apply {
     pub(super) fn base(&mut self, batch: &RecordBatch) -> Result<RecordBatch, MergeError> {
         let base = conform(batch, self.columns.read_schema())?;
         let patches = self.patches(&base)?;
+        let base = self.columns.kept(&base)?;
         if patches.is_empty() {
             return self.columns.output(&base);
         }
@@ -91,7 +93,7 @@ impl Apply {
         if rows.len() == folded.num_rows() {
             return self.columns.output(folded);
         }
-        self.columns.output(&take_record_batch(folded, &rows)?)
+        self.columns.output(&self.folded.rows.take(&rows)?.rows)
     }
 
     /// The entries that are no deletes and that no base row met, with their rows.

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StringArray,
-};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use lakebed_hudi::base_file::{IS_DELETED, OPERATION, RECORD_KEY};
@@ -18,6 +16,7 @@ use super::{MergeError, MergeRules};
 pub struct MergeColumns {
     /// Nullable throughout: rows of partial blocks lack columns that the table requires.
     read: SchemaRef,
+    kept: SchemaRef,
     /// As the table has them.
     output: SchemaRef,
     outputs: usize,
@@ -82,7 +81,8 @@ impl MergeColumns {
         let output = Arc::new(table.project(read.get(..outputs).unwrap_or_default())?);
         let nullable = |field: &Field| field.clone().with_nullable(true);
         let read: Vec<Field> = read.iter().map(|column| nullable(table.field(*column))).collect();
-        Ok(Self { read: Arc::new(Schema::new(read)), output, outputs, key, ordering, deletes })
+        let kept = Arc::new(Schema::new(read.get(..outputs).unwrap_or_default().to_vec()));
+        Ok(Self { read: Arc::new(Schema::new(read)), kept, output, outputs, key, ordering, deletes })
     }
 
     /// The columns for combining rows before they are written: the record key, then those of
@@ -137,7 +137,21 @@ impl MergeColumns {
         self.output.clone()
     }
 
-    /// Drops the columns that only merging needed.
+    /// The columns that come out, nullable as those that are read: what is kept of a row once its
+    /// key, ordering and deletion are known.
+    pub(super) fn kept_schema(&self) -> &SchemaRef {
+        &self.kept
+    }
+
+    /// The columns of [`MergeColumns::kept_schema`].
+    pub(super) fn kept(&self, batch: &RecordBatch) -> Result<RecordBatch, MergeError> {
+        if self.outputs == batch.num_columns() {
+            return Ok(batch.clone());
+        }
+        Ok(batch.project(&(0..self.outputs).collect::<Vec<_>>())?)
+    }
+
+    /// Rows of [`MergeColumns::kept_schema`] as they come out.
     pub(super) fn output(&self, batch: &RecordBatch) -> Result<RecordBatch, MergeError> {
         let columns = batch.columns().iter().take(self.outputs).cloned().collect();
         let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
@@ -149,8 +163,8 @@ impl MergeColumns {
         let columns = std::iter::once(&self.key).chain(&self.ordering);
         let fields: Vec<_> = columns.map(|column| self.read.field(*column).clone()).collect();
         let ordering = (1..fields.len()).collect();
-        let (read, output) = (Arc::new(Schema::new(fields)), Arc::new(Schema::empty()));
-        Self { read, output, outputs: 0, key: 0, ordering, deletes: Vec::new() }
+        let (read, none) = (Arc::new(Schema::new(fields)), Arc::new(Schema::empty()));
+        Self { read, kept: none.clone(), output: none, outputs: 0, key: 0, ordering, deletes: Vec::new() }
     }
 
     /// The columns to read that the rows of a block have: those of `batch` if it is partial.
@@ -158,19 +172,16 @@ impl MergeColumns {
         if !partial {
             return self.read.clone();
         }
-        let has = |field: &&Arc<Field>| {
-            field.name() == RECORD_KEY || batch.column_by_name(field.name()).is_some()
-        };
+        let has =
+            |field: &&Arc<Field>| field.name() == RECORD_KEY || batch.column_by_name(field.name()).is_some();
         Arc::new(Schema::new(self.read.fields().iter().filter(has).cloned().collect::<Vec<_>>()))
     }
 
     /// The record keys of rows in [`MergeColumns::read_schema_of`].
     pub(super) fn keys_of_block(rows: &RecordBatch) -> Result<StringArray, MergeError> {
         let keys = rows.column_by_name(RECORD_KEY).and_then(|keys| keys.as_string_opt::<i32>());
-        let keys = keys.ok_or(MergeError::MissingColumn {
-            column: RECORD_KEY.to_owned(),
-            place: "log block",
-        })?;
+        let keys =
+            keys.ok_or(MergeError::MissingColumn { column: RECORD_KEY.to_owned(), place: "log block" })?;
         match (0..keys.len()).find(|row| keys.is_null(*row)) {
             Some(row) => Err(MergeError::NullKey { row, place: "log block" }),
             None => Ok(keys.clone()),

@@ -169,7 +169,7 @@ impl Fold {
         let schema = self.columns.read_schema().clone();
         let present = if partial {
             let has = |field: &Arc<arrow::datatypes::Field>| batch.column_by_name(field.name()).is_some();
-            Presence::Columns(schema.fields().iter().map(has).collect())
+            Presence::Columns(self.columns.kept_schema().fields().iter().map(has).collect())
         } else {
             Presence::All
         };
@@ -179,7 +179,8 @@ impl Fold {
         let ordering = columns.ordering(&rows)?;
         let deleted = columns.deleted(&rows)?;
         let number = self.batches.len() as u32;
-        self.put_batch(LogBatch { rows: rows.clone(), present });
+        self.put_batch(LogBatch { rows: columns.kept(&rows)?, present });
+        self.keys.reserve(rows.num_rows().saturating_sub(self.entries.len()));
         for row in 0..rows.num_rows() {
             let incoming = Entry {
                 ordering: ordering.get(row),
@@ -278,10 +279,10 @@ impl Fold {
     /// Ends the fold; with the numbers of the records that named each entry's key first.
     pub(super) fn finish_numbered(mut self) -> Result<(Folded, Vec<u64>), MergeError> {
         self.compact()?;
-        let open = (0..self.columns.read_schema().fields().len()).map(|c| self.open_rows(c)).collect();
+        let open = (0..self.columns.kept_schema().fields().len()).map(|c| self.open_rows(c)).collect();
         let rows = match self.batches.pop() {
             Some(batch) => batch.rows,
-            None => RecordBatch::new_empty(self.columns.read_schema().clone()),
+            None => RecordBatch::new_empty(self.columns.kept_schema().clone()),
         };
         let base_fill = if self.partial { Fill::Nothing } else { self.rules.fill.clone() };
         let entries = self.entries.into_iter();
@@ -367,7 +368,7 @@ impl Fold {
     }
 
     fn gather(&self, live: &[usize]) -> Result<LogBatch, MergeError> {
-        let schema = self.columns.read_schema();
+        let schema = self.columns.kept_schema();
         let mut columns = Vec::with_capacity(schema.fields().len());
         let mut masks = Vec::with_capacity(schema.fields().len());
         for (column, field) in schema.fields().iter().enumerate() {

@@ -27,6 +27,12 @@ impl KeyTable {
         self.ends.len()
     }
 
+    /// Makes room for `keys` more.
+    pub(super) fn reserve(&mut self, keys: usize) {
+        let (bytes, ends, hasher) = (&self.bytes, &self.ends, &self.hasher);
+        self.numbers.reserve(keys, |n| hasher.hash_one(slice(bytes, ends, *n)));
+    }
+
     /// The number of `key`, and whether it is new.
     pub(super) fn insert(&mut self, key: &str) -> (u32, bool) {
         let hash = self.hasher.hash_one(key.as_bytes());

@@ -11,13 +11,14 @@
 //! leaves its patches, sorted by base row, and its new rows, sorted by first arrival; then the
 //! base is read once more and both are merged into its stream.
 
-use std::collections::{BinaryHeap, VecDeque};
 use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, RecordBatch, UInt8Array, UInt32Array, UInt64Array,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt8Array,
+    UInt32Array, UInt64Array,
 };
 use arrow::compute::{interleave, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, UInt8Type, UInt64Type};
@@ -114,7 +115,7 @@ impl<'a> PartitionedRows<'a> {
             work.fold(&partition, 0)?;
         }
         let base_fill = if work.partial { Fill::Nothing } else { rules.fill.clone() };
-        let base = source.base(columns.read_schema())?;
+        let base = source.base(columns.kept_schema())?;
         let (file, leaves) = (work.file, work.leaves);
         Ok(Self { columns, base_fill, file, leaves, base, base_rows: 0, base_done: false })
     }
@@ -126,7 +127,7 @@ impl<'a> PartitionedRows<'a> {
                 self.leaves.iter_mut().for_each(|leaf| leaf.open = None);
                 break;
             };
-            let merged = self.patch(&conform(&batch, self.columns.read_schema())?)?;
+            let merged = self.patch(&conform(&batch, self.columns.kept_schema())?)?;
             if merged.num_rows() > 0 {
                 return Ok(Some(self.columns.output(&merged)?));
             }
@@ -199,14 +200,15 @@ impl<'a> PartitionedRows<'a> {
         if indices.is_empty() {
             return Ok(None);
         }
-        let schema = self.columns.read_schema().clone();
+        let schema = self.columns.kept_schema().clone();
         let columns = (0..schema.fields().len()).map(|column| {
             let arrays: Vec<&dyn Array> =
                 sources.iter().map(|source| source.rows.rows.column(column).as_ref()).collect();
             interleave(&arrays, &indices)
         });
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        Ok(Some(RecordBatch::try_new(schema, columns)?))
+        let count = RecordBatchOptions::new().with_row_count(Some(indices.len()));
+        Ok(Some(RecordBatch::try_new_with_options(schema, columns, &count)?))
     }
 }
 
@@ -431,7 +433,8 @@ impl OpenFrame {
             fields.push(Arc::new(Field::new("verdict", DataType::UInt8, false)));
             columns.push(Arc::new(verdicts.clone()));
         }
-        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
+        let count = RecordBatchOptions::new().with_row_count(Some(self.numbers.len()));
+        let batch = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &count)?;
         numbered(&batch, BASE_ROW, self.numbers.clone())
     }
 

@@ -312,11 +312,31 @@ fn only_the_columns_asked_for_come_out() {
         base: vec![row("k", 1, Some("x"), Some(1))],
         logs: vec![Piece::Rows(vec![row("k", 2, None, Some(2)), row("n", 1, None, Some(3))])],
     };
-    let got: Vec<_> =
-        MergedRows::new(&slice, columns, Arc::new(rules), &MergeResources::default()).unwrap().map(Result::unwrap).collect();
+    let got: Vec<_> = MergedRows::new(&slice, columns, Arc::new(rules), &MergeResources::default())
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
     let got: Vec<i64> =
         got.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
     assert_eq!(got, [2, 3]);
+}
+
+#[test]
+fn rows_can_be_counted_without_a_column() {
+    let rules = Arc::new(rules(true, Fill::Nulls));
+    let columns = Arc::new(MergeColumns::new(&schema(), Some(&[]), &rules).unwrap());
+    let slice = Slice {
+        base: vec![row("k", 1, None, None), row("l", 1, None, None)],
+        logs: vec![
+            Piece::Rows(vec![row("k", 2, None, None), row("n", 1, None, None), row("m", 1, None, None)]),
+            Piece::Deletes(vec![("l".into(), None)]),
+        ],
+    };
+    for budget_bytes in [1 << 20, 0] {
+        let resources = MergeResources { budget_bytes, spill: SpillArea::default() };
+        let merged = MergedRows::new(&slice, columns.clone(), rules.clone(), &resources).unwrap();
+        assert_eq!(merged.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 3);
+    }
 }
 
 #[test]
@@ -399,7 +419,8 @@ proptest! {
 fn a_spilled_slice_keeps_base_order_and_arrival_over_many_partitions() {
     let base = (0..5_000).map(|n| row(&format!("k{}", n * 7 % 5_000), 1, Some("base"), Some(n))).collect();
     let updates = |round: i64| {
-        let rows = (0..3_000).map(|n| row(&format!("k{}", (n * 13 + round * 999) % 9_000), round, None, Some(n)));
+        let rows =
+            (0..3_000).map(|n| row(&format!("k{}", (n * 13 + round * 999) % 9_000), round, None, Some(n)));
         Piece::Rows(rows.collect())
     };
     let deletes = Piece::Deletes((0..700).map(|n| (format!("k{}", n * 11), None)).collect());

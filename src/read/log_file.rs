@@ -160,12 +160,7 @@ enum OpenBlock {
 }
 
 impl LogRows {
-    pub(super) fn new(
-        blocks: &[LogBlock],
-        columns: &SchemaRef,
-        batch_rows: usize,
-        bridge: &Bridge,
-    ) -> Self {
+    pub(super) fn new(blocks: &[LogBlock], columns: &SchemaRef, batch_rows: usize, bridge: &Bridge) -> Self {
         let blocks = blocks.iter().cloned().collect();
         let (columns, bridge) = (columns.clone(), bridge.clone());
         let mut rows = Self { columns, batch_rows, bridge, blocks, ahead: None, open: None, failed: false };
@@ -213,8 +208,7 @@ impl LogRows {
             }
             Content::Bytes(bytes) if block.body == BlockBody::Delete => {
                 let records = DeleteRecords::try_new(&bytes);
-                let records =
-                    records.map_err(|source| ReadError::DeleteBlock { path, offset, source })?;
+                let records = records.map_err(|source| ReadError::DeleteBlock { path, offset, source })?;
                 OpenBlock::Deletes { records, content: block.content }
             }
             Content::Bytes(bytes) => {
@@ -222,8 +216,7 @@ impl LogRows {
                     return Err(ReadError::NoBlockSchema { path, offset });
                 };
                 let columns: Vec<&str> = self.columns.fields().iter().map(|f| f.name().as_str()).collect();
-                let options =
-                    AvroReadOptions { columns: Some(&columns), batch_rows: self.batch_rows.max(1) };
+                let options = AvroReadOptions { columns: Some(&columns), batch_rows: self.batch_rows.max(1) };
                 let rows = AvroBlockReader::try_new(bytes, schema, options)
                     .map_err(|source| ReadError::AvroBlock { path, offset, source })?;
                 OpenBlock::Avro { rows: Box::new(rows), partial: block.partial, content: block.content }
@@ -268,9 +261,7 @@ impl OpenBlock {
                 let deletes = records
                     .by_ref()
                     .take(DELETES)
-                    .map(|record| {
-                        record.map(|r| Deleted { record_key: r.record_key, ordering: r.ordering })
-                    })
+                    .map(|record| record.map(|r| Deleted { record_key: r.record_key, ordering: r.ordering }))
                     .collect::<Result<Vec<_>, _>>()
                     .map_err(|source| ReadError::DeleteBlock {
                         path: content.path.clone(),

@@ -29,9 +29,7 @@ mod tests;
 mod which_bucket;
 
 use arrow::error::ArrowError;
-use lakebed_hudi::log_file::{
-    AvroBlockError, DeleteBlockError, ScanPlanError, UnsupportedBlock,
-};
+use lakebed_hudi::log_file::{AvroBlockError, DeleteBlockError, ScanPlanError, UnsupportedBlock};
 
 use crate::merge::MergeError;
 use crate::storage::{StorageError, TablePath};
@@ -94,7 +92,9 @@ pub enum ReadError {
         source: DeleteBlockError,
     },
     /// A block larger than is held in memory.
-    #[error("{path}: the block at byte {offset} has {bytes} bytes, more than the {max_bytes} that are read at once")]
+    #[error(
+        "{path}: the block at byte {offset} has {bytes} bytes, more than the {max_bytes} that are read at once"
+    )]
     BlockTooLarge {
         /// The log file.
         path: TablePath,

@@ -101,9 +101,12 @@ mod tests {
     use super::*;
 
     fn shown(properties: &str, columns: &[(&str, DataType)], path: &str) -> Vec<String> {
-        let text = format!("hoodie.table.name=t\nhoodie.table.version=9\nhoodie.table.type=MERGE_ON_READ\n{properties}");
+        let text = format!(
+            "hoodie.table.name=t\nhoodie.table.version=9\nhoodie.table.type=MERGE_ON_READ\n{properties}"
+        );
         let config = TableConfig::from_properties(Properties::parse(text.as_bytes()).unwrap()).unwrap();
-        let fields: Vec<_> = columns.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true)).collect();
+        let fields: Vec<_> =
+            columns.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true)).collect();
         let values = PartitionColumns::of(&config).values(&Schema::new(fields), path);
         let text = |(name, value): (&String, &ArrayRef)| match value.is_null(0) {
             true => format!("{name}: null"),
@@ -123,7 +126,10 @@ mod tests {
         let time = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into()));
         assert_eq!(shown(simple, &[("p", time)], "p=1704164645678901"), ["p: null"]);
         let complex = "hoodie.table.partition.fields=y,m\nhoodie.table.keygenerator.type=COMPLEX";
-        assert_eq!(shown(complex, &[("y", DataType::Int32), ("m", DataType::Utf8)], "2024/01"), ["m: 01", "y: 2024"]);
+        assert_eq!(
+            shown(complex, &[("y", DataType::Int32), ("m", DataType::Utf8)], "2024/01"),
+            ["m: 01", "y: 2024"]
+        );
     }
 
     #[test]

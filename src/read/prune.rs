@@ -21,7 +21,9 @@ pub(super) fn row_groups(file: &ParquetFile, filters: &[BoundFilter]) -> Result<
     for filter in filters {
         let metadata = file.metadata.metadata();
         let schema = (file.metadata.schema(), file.metadata.parquet_schema());
-        let Ok(converter) = StatisticsConverter::try_new(&filter.column, schema.0, schema.1) else { continue };
+        let Ok(converter) = StatisticsConverter::try_new(&filter.column, schema.0, schema.1) else {
+            continue;
+        };
         let Some(leaf) = converter.parquet_column_index() else { continue };
         let mut kept = Vec::with_capacity(groups.len());
         for group in groups {
@@ -72,7 +74,8 @@ fn pages(
     }
     let ranges = file.source.guarded(|| {
         let groups = [group];
-        let Some(rows) = converter.data_page_row_counts(offsets, metadata.row_groups(), groups.iter())? else {
+        let Some(rows) = converter.data_page_row_counts(offsets, metadata.row_groups(), groups.iter())?
+        else {
             return Ok(None);
         };
         Ok(Some(Ranges {

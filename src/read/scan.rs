@@ -236,7 +236,13 @@ impl Running {
                 && let Some(slice) = self.todo.pop_front()
             {
                 let (rows, receiver) = mpsc::unbounded_channel();
-                tokio::spawn(read_slice(self.snapshot.clone(), self.shape.clone(), self.options.clone(), slice, rows));
+                tokio::spawn(read_slice(
+                    self.snapshot.clone(),
+                    self.shape.clone(),
+                    self.options.clone(),
+                    slice,
+                    rows,
+                ));
                 self.open.push_back(receiver);
             }
             let Some(waiting) = self.open.front_mut()?.recv().await else {
@@ -244,7 +250,8 @@ impl Running {
                 continue;
             };
             return Some(waiting.batch.map(|batch| {
-                let rows = usize::try_from(self.left).map_or(batch.num_rows(), |left| batch.num_rows().min(left));
+                let rows =
+                    usize::try_from(self.left).map_or(batch.num_rows(), |left| batch.num_rows().min(left));
                 self.left -= rows as u64;
                 batch.slice(0, rows)
             }));
@@ -273,7 +280,8 @@ async fn read_slice(
     };
     let runtime = tokio::runtime::Handle::current();
     let outlet = Outlet::new(&options, rows, runtime);
-    let merging = tokio::task::spawn_blocking(move || merge_slice(&reader, &shape, &options, &planned, &outlet));
+    let merging =
+        tokio::task::spawn_blocking(move || merge_slice(&reader, &shape, &options, &planned, &outlet));
     match merging.await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => send_error(error),
@@ -291,12 +299,16 @@ fn pushed_down(snapshot: &TableSnapshot, shape: &Shape, planned: &PlannedSlice) 
             && !planned.shown.contains_key(&filter.column)
     };
     let of_key = |filter: &&BoundFilter| {
-        let is_key = key_columns.contains(&filter.column)
-            || filter.column == lakebed_hudi::base_file::RECORD_KEY;
+        let is_key =
+            key_columns.contains(&filter.column) || filter.column == lakebed_hudi::base_file::RECORD_KEY;
         is_key && !filter.is_null_test()
     };
     let filters = shape.filters.iter().filter(stored);
-    if planned.slice.logs.is_empty() { filters.cloned().collect() } else { filters.filter(of_key).cloned().collect() }
+    if planned.slice.logs.is_empty() {
+        filters.cloned().collect()
+    } else {
+        filters.filter(of_key).cloned().collect()
+    }
 }
 
 fn merge_slice(
@@ -308,7 +320,8 @@ fn merge_slice(
 ) -> Result<(), ReadError> {
     let shown = &planned.shown;
     // What the path decides is not read, nor filtered by: the partition has passed.
-    let filters: Vec<&BoundFilter> = shape.filters.iter().filter(|f| !shown.contains_key(&f.column)).collect();
+    let filters: Vec<&BoundFilter> =
+        shape.filters.iter().filter(|f| !shown.contains_key(&f.column)).collect();
     let mut names: Vec<String> = Vec::new();
     let wanted = shape.output.fields().iter().map(|field| field.name());
     for name in wanted.chain(filters.iter().map(|filter| &filter.column)) {

@@ -21,7 +21,8 @@ use crate::table::{ByteSource, load_footer};
 fn sample() -> Bytes {
     let n: ArrayRef = Arc::new((0..1000).map(Some).collect::<Int64Array>());
     let small: ArrayRef = Arc::new((0..1000).map(|i| Some(i % 7)).collect::<Int32Array>());
-    let s: ArrayRef = Arc::new((0..1000).map(|i| (i % 3 > 0).then(|| format!("s{}", i % 5))).collect::<StringArray>());
+    let s: ArrayRef =
+        Arc::new((0..1000).map(|i| (i % 3 > 0).then(|| format!("s{}", i % 5))).collect::<StringArray>());
     let batch = RecordBatch::try_from_iter([("n", n), ("small", small), ("s", s)]).unwrap();
     let properties = WriterProperties::builder()
         .set_max_row_group_row_count(Some(250))
@@ -57,7 +58,9 @@ async fn read(
 }
 
 fn numbers(batches: &[RecordBatch]) -> Vec<i64> {
-    let column = |batch: &RecordBatch| batch.column_by_name("n").unwrap().as_primitive::<Int64Type>().values().to_vec();
+    let column = |batch: &RecordBatch| {
+        batch.column_by_name("n").unwrap().as_primitive::<Int64Type>().values().to_vec()
+    };
     batches.iter().flat_map(column).collect()
 }
 

@@ -47,7 +47,9 @@ pub(super) fn bucket_of(
         let values = equal_to(column).filter(|values| rows.len() * values.len() <= KEYS_MAX)?;
         let with = |row: &Vec<ArrayRef>| {
             let row = row.clone();
-            values.iter().map(move |value| row.iter().cloned().chain([value.clone()]).collect())
+            values
+                .iter()
+                .map(move |value| row.iter().cloned().chain([value.clone()]).collect())
                 .collect::<Vec<_>>()
         };
         rows = rows.iter().flat_map(with).collect();

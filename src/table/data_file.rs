@@ -178,8 +178,8 @@ pub(crate) async fn load_footer(
     parquet_guard::check_footer(&tail).map_err(|reason| source.parquet_error(reason))?;
     let tail_range = source.bytes - tail.len() as u64..source.bytes;
     let metadata = source.guarded(|| {
-        let mut decoder = ParquetMetaDataPushDecoder::try_new(source.bytes)?
-            .with_page_index_policy(PageIndexPolicy::Skip);
+        let mut decoder =
+            ParquetMetaDataPushDecoder::try_new(source.bytes)?.with_page_index_policy(PageIndexPolicy::Skip);
         decoder.push_ranges(vec![tail_range], vec![tail])?;
         decoded(decoder)
     })?;

@@ -192,9 +192,7 @@ impl TableSnapshot {
         let folder = TablePath::literal(".hoodie/.schema");
         let files = self.table.storage.list(&folder).await?.files;
         match files.iter().find(|file| file.path.file_name().ends_with(SCHEMA_COMMIT)) {
-            Some(file) => {
-                Err(features::schema_history(&self.table.config, file.path.as_str()).into())
-            }
+            Some(file) => Err(features::schema_history(&self.table.config, file.path.as_str()).into()),
             None => Ok(()),
         }
     }

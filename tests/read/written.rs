@@ -53,8 +53,14 @@ impl Lake {
         };
         Table::create(storage.clone(), &environment, &new).await.unwrap();
         let lake = Self { _folder: folder, storage, environment };
-        lake.commit(1, &[("a", "x", 5, Some("a1")), ("b", "x", 5, Some("b1")), ("c", "y", 5, None)], &[]).await;
-        lake.commit(2, &[("a", "x", 3, Some("late")), ("b", "x", 6, Some("b2")), ("d", "y", 1, Some("d1"))], &[]).await;
+        lake.commit(1, &[("a", "x", 5, Some("a1")), ("b", "x", 5, Some("b1")), ("c", "y", 5, None)], &[])
+            .await;
+        lake.commit(
+            2,
+            &[("a", "x", 3, Some("late")), ("b", "x", 6, Some("b2")), ("d", "y", 1, Some("d1"))],
+            &[],
+        )
+        .await;
         lake.commit(3, &[("c", "y", 9, None)], &[true]).await;
         lake
     }
@@ -93,7 +99,10 @@ fn texts(batches: &[RecordBatch]) -> Vec<String> {
             if array.is_valid(row) { array.value(row).to_owned() } else { "-".to_owned() }
         };
         let ts = batch.column_by_name("ts").unwrap().as_primitive::<Int64Type>();
-        rows.extend((0..batch.num_rows()).map(|r| format!("{} {} {} {}", text("id", r), text("p", r), ts.value(r), text("v", r))));
+        rows.extend(
+            (0..batch.num_rows())
+                .map(|r| format!("{} {} {} {}", text("id", r), text("p", r), ts.value(r), text("v", r))),
+        );
     }
     rows.sort();
     rows

@@ -1,7 +1,9 @@
 //! From key generator settings to the rules that make keys and paths.
 
 use super::{TableConfigError, TableVersion, bad_value, key, list};
-use crate::partition_path::{PartitionKind, PartitionPart, PartitionPathRule, TimestampRule, TimestampRuleError};
+use crate::partition_path::{
+    PartitionKind, PartitionPart, PartitionPathRule, TimestampRule, TimestampRuleError,
+};
 use crate::properties::Properties;
 use crate::record_key::RecordKeyRule;
 
