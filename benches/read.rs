@@ -173,7 +173,11 @@ fn main() {
         // A twentieth of the rows each: four updates to one new row, old rows less often.
         let share = base_rows / 20;
         let key = |n: u64| {
-            if n % 5 == 0 { base_rows + round * share + n } else { n.wrapping_mul(7919 + round) % base_rows }
+            if n.is_multiple_of(5) {
+                base_rows + round * share + n
+            } else {
+                n.wrapping_mul(7919 + round) % base_rows
+            }
         };
         let mut keys: Vec<u64> = (0..share).map(key).collect();
         keys.sort_unstable();

@@ -54,11 +54,11 @@ async fn of_base_file(table: &Table, source: &ByteSource) -> Result<TableSchema,
 async fn of_log_file(table: &Table, source: &ByteSource) -> Result<Option<TableSchema>, TableError> {
     let check = BlockCheck::of_scheme(table.storage.uri().scheme().as_str());
     let blocks = scan_log(source, check).await?;
-    let schemas = blocks.iter().filter_map(|found| match found {
+    let mut schemas = blocks.iter().filter_map(|found| match found {
         ScannedBlock::Block(block) if block.kind.is_data() && !block.header.is_partial => {
             block.header.schema.as_deref()
         }
         _ => None,
     });
-    Ok(schemas.last().map(TableSchema::from_avro).transpose()?)
+    Ok(schemas.next_back().map(TableSchema::from_avro).transpose()?)
 }
