@@ -4,11 +4,12 @@ use std::fmt;
 
 use crate::commit::CommitError;
 use crate::merge::MergeError;
+use crate::read::{AsOfError, FilterError, ReadError};
 use crate::sink::SinkError;
 use crate::storage::lock::{LockError, LockOptionsError};
 use crate::storage::{StorageError, TablePathError, TableUriError};
 use crate::table::properties::PropertiesFileError;
-use crate::table::{ConformError, NewTableError, TableError};
+use crate::table::{ConformError, DataFileError, NewTableError, TableError};
 use crate::timeline::TimelineError;
 use crate::write::WriteError;
 
@@ -105,13 +106,17 @@ macro_rules! from_module_errors {
 }
 
 from_module_errors!(
+    AsOfError,
     CommitError,
     ConformError,
+    DataFileError,
+    FilterError,
     LockError,
     LockOptionsError,
     MergeError,
     NewTableError,
     PropertiesFileError,
+    ReadError,
     SinkError,
     StorageError,
     TableError,
@@ -189,8 +194,43 @@ impl Meaning for TableError {
             Self::Storage(error) => error.kind(),
             Self::Refused(_) | Self::Exists { .. } | Self::NotEmpty { .. } => ErrorKind::Refused,
             Self::New(error) => error.kind(),
+            Self::File(error) => error.kind(),
             Self::Path(_) | Self::Schema(_) | Self::NoSchema { .. } => ErrorKind::Failed,
         }
+    }
+}
+
+impl Meaning for DataFileError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Storage(error) => error.kind(),
+            Self::Parquet { .. } | Self::Log { .. } => ErrorKind::Failed,
+        }
+    }
+}
+
+impl Meaning for ReadError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Table(error) => error.kind(),
+            Self::File(error) => error.kind(),
+            Self::Filter(error) => error.kind(),
+            // Rows that do not fit are the table's own here, and not the caller's.
+            Self::UnsupportedBlock { .. } | Self::Merge(MergeError::Custom { .. }) => ErrorKind::Refused,
+            _ => ErrorKind::Failed,
+        }
+    }
+}
+
+impl Meaning for FilterError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::FixInput
+    }
+}
+
+impl Meaning for AsOfError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::FixInput
     }
 }
 
