@@ -1,3 +1,4 @@
 //! Reading tables.
 
+mod conformance;
 mod written;
