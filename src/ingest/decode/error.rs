@@ -1,0 +1,152 @@
+//! Why an input cannot be read.
+
+use arrow::datatypes::DataType;
+
+use super::record::near_match_note;
+
+/// An input that cannot be read on. Single bad records are no error, see
+/// [`BadRecord`](super::BadRecord).
+#[derive(Debug, thiserror::Error)]
+#[error("{input}{}: {problem}", place(.line, .record))]
+pub struct DecodeError {
+    /// The file, or `standard input`.
+    pub input: String,
+    /// The line, from 1, where the input has lines.
+    pub line: Option<u64>,
+    /// The record, from 0, before which reading stopped.
+    pub record: Option<u64>,
+    /// What is wrong.
+    pub problem: DecodeProblem,
+}
+
+fn place(line: &Option<u64>, record: &Option<u64>) -> String {
+    match (line, record) {
+        (Some(line), _) => format!(":{line}"),
+        (None, Some(record)) => format!(" at record {record}"),
+        (None, None) => String::new(),
+    }
+}
+
+/// What is wrong with an input.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeProblem {
+    /// Nothing says what the input is.
+    #[error("its name does not tell the format: set format.type to csv, jsonl, parquet, avro or arrow")]
+    UnknownFormat,
+    /// Reading failed.
+    #[error("it cannot be read: {0}")]
+    Io(#[source] std::io::Error),
+    /// Compressed bytes that are not what the name or the job says.
+    #[error("it should be compressed with {expected}, but its first bytes are {found:02x?}")]
+    NotPacked {
+        /// The compression stated or told by the name.
+        expected: &'static str,
+        /// The first bytes.
+        found: Vec<u8>,
+    },
+    /// Bytes that do not decompress.
+    #[error("its {packing} compression is broken or cut off: {source}; have it delivered again")]
+    Unpack {
+        /// The compression.
+        packing: &'static str,
+        /// What the decompressor says.
+        source: std::io::Error,
+    },
+    /// Compression around a format that has its own.
+    #[error("{packing} around {kind} cannot be read: unpack the file, {kind} compresses by itself")]
+    PackedBinary {
+        /// The compression.
+        packing: &'static str,
+        /// The format.
+        kind: &'static str,
+    },
+    /// A format that needs more than a stream.
+    #[error("{kind} is read from its end and cannot come from a stream: save it to a file")]
+    NotStreamable {
+        /// The format.
+        kind: &'static str,
+    },
+    /// A record without end.
+    #[error("a record is longer than {limit} bytes{}; raise format.record_bytes if that is right", hint(.quoted))]
+    RecordTooLong {
+        /// The limit.
+        limit: usize,
+        /// Whether it ended within quotes.
+        quoted: bool,
+    },
+    /// No columns.
+    #[error("it has no header: {found}")]
+    Header {
+        /// What is wrong.
+        found: String,
+    },
+    /// A column that the table does not have.
+    #[error("column {column:?} is not in the table{}; map it, or set mapping.unknown_columns to ignore", near_match_note(.column, .known))]
+    UnknownColumn {
+        /// The column.
+        column: String,
+        /// The columns that there are.
+        known: Vec<String>,
+    },
+    /// A column that is not there.
+    #[error("column {column:?} is missing{}; map it, or set mapping.missing_columns to null", near_match_note(.column, .found))]
+    MissingColumn {
+        /// The column.
+        column: String,
+        /// The columns that there are.
+        found: Vec<String>,
+    },
+    /// Text that cannot be had as a type.
+    #[error("column {column:?} has type {data_type}, which {kind} cannot hold")]
+    Unsupported {
+        /// The column.
+        column: String,
+        /// Its type.
+        data_type: DataType,
+        /// The format.
+        kind: &'static str,
+    },
+    /// A file whose claims about itself do not hold.
+    #[error("it is no sound {kind} file: {found}")]
+    Unsound {
+        /// The format.
+        kind: &'static str,
+        /// What was found.
+        found: String,
+    },
+    /// An input that ends before where the last run had come to.
+    #[error("it has only {found} records, but {expected} were read before: it was cut or replaced")]
+    Shorter {
+        /// Records that were read before.
+        expected: u64,
+        /// Records that it has.
+        found: u64,
+    },
+    /// An input that was named and has nothing to tell columns by.
+    #[error("it has no records to tell a schema by")]
+    NoSample,
+    /// A library panicked on the input.
+    #[error("decoding it as {kind} panicked: {message}; this is a bug, please report it with the file")]
+    Panicked {
+        /// The format.
+        kind: &'static str,
+        /// What the panic said.
+        message: String,
+    },
+}
+
+fn hint(quoted: &bool) -> &'static str {
+    if *quoted { " and ends within quotes" } else { "" }
+}
+
+impl DecodeProblem {
+    /// The problem at an input as a whole.
+    pub fn of(self, input: &str) -> DecodeError {
+        DecodeError { input: input.to_owned(), line: None, record: None, problem: self }
+    }
+
+    /// The problem before a record of an input.
+    pub fn at(self, input: &str, line: Option<u64>, record: u64) -> DecodeError {
+        DecodeError { input: input.to_owned(), line, record: Some(record), problem: self }
+    }
+}

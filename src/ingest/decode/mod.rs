@@ -1,0 +1,44 @@
+//! From the bytes of an input to record batches, each record with its place.
+//!
+//! ```text
+//! Read -> unpack -> TextReader -> TextBlock -> RecordDecoder (parallel) -> Decoded     csv, jsonl
+//! file                         -> BatchReader                           -> Decoded     parquet, avro, arrow
+//! ```
+//!
+//! Text is cut into blocks of whole records first, without looking at values: so that every record
+//! has its line and byte, blocks decode side by side, and reading goes on at any record. A record
+//! that does not decode is found by halving its block; the others are kept.
+//!
+//! # Invariants
+//! * Records are counted from 0 within an input, good and bad ones alike; lines and bytes (of the
+//!   unpacked text) likewise from 1 and 0.
+//! * Nothing in an input makes this panic: a panic of a library is caught and named. A record or
+//!   block takes bounded memory ([`Limits`]).
+
+mod avro;
+mod batch_reader;
+mod csv;
+mod error;
+mod format;
+mod guard;
+mod infer;
+mod ipc;
+mod json;
+mod json_numbers;
+mod parquet;
+mod reader;
+mod record;
+mod text_block;
+mod text_reader;
+mod unpack;
+
+#[cfg(test)]
+mod tests;
+
+pub use batch_reader::BatchReader;
+pub use error::{DecodeError, DecodeProblem};
+pub use format::{CsvOptions, Format, FormatKind, Limits, Packing};
+pub use infer::{Inferred, infer_schema};
+pub use reader::{Chunk, ChunkBody, InputReader, PlainInput};
+pub use record::{BadRecord, Decoded, Place, Wanted, WantedColumn};
+pub use text_block::TextBlock;

@@ -1,0 +1,329 @@
+//! One input of any format, read in chunks.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+
+use super::batch_reader::BatchReader;
+use super::csv::{CsvDecoder, header_names};
+use super::json::JsonDecoder;
+use super::text_block::RecordDecoder;
+use super::text_reader::{Framing, TextReader};
+use super::unpack::{buffered, unpack};
+use super::{
+    CsvOptions, DecodeError, DecodeProblem, Decoded, Format, FormatKind, Place, TextBlock, Wanted, avro, ipc,
+    parquet,
+};
+
+/// Where an input's bytes come from.
+pub enum PlainInput {
+    /// A file.
+    File(File),
+    /// Bytes that come once, in order.
+    Stream(Box<dyn Read + Send>),
+}
+
+/// Reads one input.
+#[derive(Debug)]
+pub struct InputReader {
+    input: Arc<str>,
+    read: Inner,
+    /// The place of the next record.
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Text { read: TextReader, header: Vec<u8>, decoder: Arc<dyn RecordDecoder> },
+    Batches(Box<dyn BatchReader>),
+}
+
+/// Records that follow each other in one input, not decoded yet where they are text.
+#[derive(Debug, Clone)]
+pub struct Chunk {
+    /// The input.
+    pub input: Arc<str>,
+    /// The place of its first record.
+    pub first: Place,
+    /// The records.
+    pub body: ChunkBody,
+}
+
+/// The records of a [`Chunk`].
+#[derive(Debug, Clone)]
+pub enum ChunkBody {
+    /// Text, with what decodes it.
+    Text(TextBlock, Arc<dyn RecordDecoder>),
+    /// Rows.
+    Batch(RecordBatch),
+}
+
+impl InputReader {
+    /// Opens the input called `name`.
+    ///
+    /// # Errors
+    /// An input that is not what `format` or its name says, or lacks columns.
+    pub fn open(
+        name: &Arc<str>,
+        input: PlainInput,
+        format: &Format,
+        wanted: &Wanted,
+    ) -> Result<Self, DecodeError> {
+        let opened = match format.kind_of(name) {
+            Ok(kind) if kind.is_text() => open_text(name, input, kind, format, wanted),
+            Ok(kind) => open_batches(name, input, kind, format, wanted),
+            Err(problem) => Err(problem),
+        };
+        match opened {
+            Ok(read) => Ok(Self { input: name.clone(), read, place: Place::default() }),
+            Err(problem) => Err(problem.of(name)),
+        }
+    }
+
+    /// The text before the first record; nothing in formats that are no text.
+    pub fn header(&self) -> &[u8] {
+        match &self.read {
+            Inner::Text { header, .. } => header,
+            Inner::Batches(_) => &[],
+        }
+    }
+
+    /// Goes on to `place`, where an earlier run stopped. Text that lies between is handed to
+    /// `seen`. Call it at most once, before the first chunk.
+    ///
+    /// # Errors
+    /// An input that is not that long.
+    pub fn skip_to(&mut self, place: Place, seen: impl FnMut(&[u8])) -> Result<(), DecodeError> {
+        let problem = match &mut self.read {
+            Inner::Text { read, .. } => match read.skip_to(place, seen) {
+                Ok(true) => None,
+                Ok(false) => {
+                    let found = read.place().byte;
+                    let found = format!("it has {found} bytes of text, but {} were read before", place.byte);
+                    Some(DecodeProblem::Unsound {
+                        kind: "text",
+                        found: format!("{found}: it was cut or replaced"),
+                    })
+                }
+                Err(problem) => Some(problem),
+            },
+            Inner::Batches(read) => match read.skip(place.record) {
+                Ok(found) if found < place.record => {
+                    Some(DecodeProblem::Shorter { expected: place.record, found })
+                }
+                Ok(_) => None,
+                Err(problem) => Some(problem),
+            },
+        };
+        match problem {
+            Some(problem) => Err(problem.of(&self.input)),
+            None => {
+                self.place = place;
+                Ok(())
+            }
+        }
+    }
+
+    /// The next records; `None` at the end.
+    ///
+    /// # Errors
+    /// An input that cannot be read on.
+    pub fn next(&mut self) -> Result<Option<Chunk>, DecodeError> {
+        let first = self.place;
+        let body = match &mut self.read {
+            Inner::Text { read, decoder, .. } => {
+                let block = read
+                    .next()
+                    .map_err(|problem| problem.at(&self.input, Some(first.line + 1), first.record))?;
+                block.map(|block| {
+                    self.place = block.end;
+                    ChunkBody::Text(block, decoder.clone())
+                })
+            }
+            Inner::Batches(read) => {
+                let batch = read.next().map_err(|problem| problem.at(&self.input, None, first.record))?;
+                batch.map(|batch| {
+                    self.place.record += batch.num_rows() as u64;
+                    ChunkBody::Batch(batch)
+                })
+            }
+        };
+        Ok(body.map(|body| Chunk { input: self.input.clone(), first, body }))
+    }
+}
+
+impl Chunk {
+    /// How many records there are.
+    pub fn records(&self) -> usize {
+        match &self.body {
+            ChunkBody::Text(block, _) => block.records(),
+            ChunkBody::Batch(batch) => batch.num_rows(),
+        }
+    }
+
+    /// Bytes of memory that it takes; in text, also the bytes of input.
+    pub fn bytes(&self) -> usize {
+        match &self.body {
+            ChunkBody::Text(block, _) => block.bytes.len(),
+            ChunkBody::Batch(batch) => batch.get_array_memory_size(),
+        }
+    }
+
+    /// The place of the record `index`, or of the end.
+    pub fn place(&self, index: usize) -> Place {
+        match &self.body {
+            ChunkBody::Text(block, _) => block.place(index),
+            ChunkBody::Batch(_) => Place { record: self.first.record + index as u64, ..self.first },
+        }
+    }
+
+    /// The text before the record `index`, counted within the chunk.
+    pub fn text_before(&self, index: usize) -> &[u8] {
+        match &self.body {
+            ChunkBody::Text(block, _) => block.text_before(index),
+            ChunkBody::Batch(_) => &[],
+        }
+    }
+
+    /// Decodes the records. Works on the caller's thread: meant for rayon.
+    ///
+    /// # Errors
+    /// Only failures that are no record's fault.
+    pub fn decode(&self) -> Result<Decoded, DecodeError> {
+        match &self.body {
+            ChunkBody::Text(block, decoder) => block
+                .decode(&self.input, decoder.as_ref())
+                .map_err(|problem| problem.at(&self.input, Some(self.first.line + 1), self.first.record)),
+            ChunkBody::Batch(batch) => Ok(Decoded { rows: batch.clone(), records: None, bad: Vec::new() }),
+        }
+    }
+}
+
+fn open_text(
+    name: &str,
+    input: PlainInput,
+    kind: FormatKind,
+    format: &Format,
+    wanted: &Wanted,
+) -> Result<Inner, DecodeProblem> {
+    let mut read = text_reader(name, input, kind, format)?;
+    if kind == FormatKind::Jsonl {
+        return Ok(Inner::Text { read, header: Vec::new(), decoder: Arc::new(JsonDecoder::new(wanted)) });
+    }
+    let (header, names) = csv_header(&mut read, &format.csv)?;
+    let decoder = Arc::new(CsvDecoder::new(&names, &format.csv, wanted)?);
+    Ok(Inner::Text { read, header, decoder })
+}
+
+fn text_reader(
+    name: &str,
+    input: PlainInput,
+    kind: FormatKind,
+    format: &Format,
+) -> Result<TextReader, DecodeProblem> {
+    let (read, eager): (Box<dyn Read + Send>, bool) = match input {
+        PlainInput::File(file) => (Box::new(file), false),
+        PlainInput::Stream(stream) => (stream, true),
+    };
+    let CsvOptions { delimiter, quote, escape, .. } = format.csv;
+    let framing = match kind {
+        FormatKind::Csv => Framing::Csv { delimiter, quote, escape },
+        _ => Framing::Lines,
+    };
+    TextReader::new(unpack(read, format.packing_of(name))?, framing, format.limits, eager)
+}
+
+/// The header's text and the names of the columns, which may be stated instead.
+fn csv_header(read: &mut TextReader, csv: &CsvOptions) -> Result<(Vec<u8>, Vec<String>), DecodeProblem> {
+    if !csv.header {
+        return Ok((Vec::new(), csv.columns.clone()));
+    }
+    let header = read.header()?.ok_or_else(|| DecodeProblem::Header { found: "it is empty".to_owned() })?;
+    let names = header_names(&header, csv)?;
+    Ok((header.to_vec(), names))
+}
+
+/// A text file and the names of its columns, as far as anything but the records tells them.
+pub(super) fn open_sample(
+    name: &str,
+    file: File,
+    kind: FormatKind,
+    format: &Format,
+) -> Result<(TextReader, Option<Vec<String>>), DecodeProblem> {
+    let mut read = text_reader(name, PlainInput::File(file), kind, format)?;
+    if kind == FormatKind::Jsonl {
+        return Ok((read, None));
+    }
+    let (_, names) = csv_header(&mut read, &format.csv)?;
+    Ok((read, (!names.is_empty()).then_some(names)))
+}
+
+fn open_batches(
+    name: &str,
+    input: PlainInput,
+    kind: FormatKind,
+    format: &Format,
+    wanted: &Wanted,
+) -> Result<Inner, DecodeProblem> {
+    let read = match (kind, input) {
+        (FormatKind::Parquet, PlainInput::Stream(_)) => {
+            return Err(DecodeProblem::NotStreamable { kind: kind.as_str() });
+        }
+        (_, PlainInput::File(file)) => open_file(name, file, kind, format)?,
+        (_, PlainInput::Stream(stream)) => open_stream(name, stream, kind, format)?,
+    };
+    let names: Vec<String> = read.schema().fields().iter().map(|field| field.name().clone()).collect();
+    wanted.check(&names)?;
+    Ok(Inner::Batches(read))
+}
+
+/// A file whose records are no text.
+pub(super) fn open_file(
+    name: &str,
+    mut file: File,
+    kind: FormatKind,
+    format: &Format,
+) -> Result<Box<dyn BatchReader>, DecodeProblem> {
+    let mut head = Vec::new();
+    file.by_ref().take(ipc::FILE_MAGIC.len() as u64).read_to_end(&mut head).map_err(DecodeProblem::Io)?;
+    file.seek(SeekFrom::Start(0)).map_err(DecodeProblem::Io)?;
+    match kind {
+        FormatKind::Parquet => {
+            let packed = unpack(Box::new(std::io::Cursor::new(head)), format.packing_of(name))?;
+            match packed.packing() {
+                Some(packing) => Err(DecodeProblem::PackedBinary { packing, kind: kind.as_str() }),
+                None => parquet::open(file, &format.limits),
+            }
+        }
+        FormatKind::Arrow if head == ipc::FILE_MAGIC => ipc::open_file(BufReader::new(file)),
+        _ => open_stream(name, Box::new(file), kind, format),
+    }
+}
+
+fn open_stream(
+    name: &str,
+    stream: Box<dyn Read + Send>,
+    kind: FormatKind,
+    format: &Format,
+) -> Result<Box<dyn BatchReader>, DecodeProblem> {
+    let mut read = buffered(unpack(stream, format.packing_of(name))?);
+    if kind == FormatKind::Avro {
+        return avro::open(read, &format.limits);
+    }
+    let head = std::io::BufRead::fill_buf(&mut read).map_err(DecodeProblem::Io)?;
+    if head.starts_with(ipc::FILE_MAGIC) {
+        return Err(DecodeProblem::NotStreamable { kind: "an arrow file" });
+    }
+    ipc::open_stream(read)
+}
+
+impl std::fmt::Debug for PlainInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::File(_) => "File",
+            Self::Stream(_) => "Stream",
+        })
+    }
+}

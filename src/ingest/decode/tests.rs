@@ -1,0 +1,421 @@
+use std::io::{Cursor, Write as _};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray as _, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit};
+use arrow::util::display::array_value_to_string;
+use proptest::prelude::*;
+
+use super::*;
+
+fn wanted(columns: &[(&str, DataType)]) -> Wanted {
+    let columns = columns
+        .iter()
+        .map(|(name, data_type)| WantedColumn {
+            name: (*name).to_owned(),
+            data_type: data_type.clone(),
+            required: true,
+        })
+        .collect();
+    Wanted { columns, unknown_allowed: false }
+}
+
+fn id_and_text() -> Wanted {
+    wanted(&[("id", DataType::Int64), ("v", DataType::Utf8)])
+}
+
+fn small_blocks() -> Format {
+    Format { limits: Limits { block_bytes: 16, batch_rows: 3, record_bytes: 256 }, ..Format::default() }
+}
+
+fn open(name: &str, bytes: &[u8], format: &Format, wanted: &Wanted) -> Result<InputReader, DecodeError> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    std::io::Seek::rewind(&mut file).unwrap();
+    InputReader::open(&name.into(), PlainInput::File(file), format, wanted)
+}
+
+/// The good rows as `id=v`, each with its record number, and the bad ones as text.
+fn read_on(mut reader: InputReader) -> Result<(Vec<(u64, String)>, Vec<String>), DecodeError> {
+    let (mut rows, mut bad) = (Vec::new(), Vec::new());
+    while let Some(chunk) = reader.next()? {
+        let decoded = chunk.decode()?;
+        for row in 0..decoded.rows.num_rows() {
+            let record = chunk.first.record + u64::from(decoded.record_of(row));
+            let cell = |c: &ArrayRef| {
+                if c.is_null(row) { "-".into() } else { array_value_to_string(c, row).unwrap() }
+            };
+            rows.push((record, decoded.rows.columns().iter().map(cell).collect::<Vec<_>>().join("=")));
+        }
+        bad.extend(decoded.bad.iter().map(|(_, bad)| bad.to_string()));
+    }
+    Ok((rows, bad))
+}
+
+fn read(name: &str, bytes: &[u8], wanted: &Wanted) -> (Vec<(u64, String)>, Vec<String>) {
+    read_on(open(name, bytes, &small_blocks(), wanted).unwrap()).unwrap()
+}
+
+fn failure(name: &str, bytes: &[u8], wanted: &Wanted) -> String {
+    match open(name, bytes, &small_blocks(), wanted) {
+        Ok(reader) => read_on(reader).unwrap_err().to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn texts(rows: &[(u64, String)]) -> Vec<&str> {
+    rows.iter().map(|(_, text)| text.as_str()).collect()
+}
+
+fn batch() -> RecordBatch {
+    let id: ArrayRef = Arc::new(Int64Array::from_iter_values(0..10));
+    let v: ArrayRef = Arc::new(StringArray::from_iter_values((0..10).map(|i| format!("v{i}"))));
+    RecordBatch::try_from_iter_with_nullable([("id", id, true), ("v", v, true)]).unwrap()
+}
+
+fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// The ten rows of [`batch`] in every format.
+fn every_format() -> Vec<(&'static str, Vec<u8>)> {
+    let batch = batch();
+    let csv = (0..10).fold("id,v\n".to_owned(), |text, i| format!("{text}{i},v{i}\n"));
+    let jsonl = (0..10).fold(String::new(), |text, i| format!("{text}{{\"id\":{i},\"v\":\"v{i}\"}}\n"));
+    let mut parquet = Vec::new();
+    let properties = parquet_properties();
+    let mut writer =
+        ::parquet::arrow::ArrowWriter::try_new(&mut parquet, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let mut avro = arrow_avro::writer::AvroWriter::new(Vec::new(), batch.schema().as_ref().clone()).unwrap();
+    for start in [0, 4] {
+        avro.write(&batch.slice(start, if start == 0 { 4 } else { 6 })).unwrap();
+    }
+    avro.finish().unwrap();
+    let mut file = arrow::ipc::writer::FileWriter::try_new(Vec::new(), &batch.schema()).unwrap();
+    let mut stream = arrow::ipc::writer::StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
+    for slice in [batch.slice(0, 7), batch.slice(7, 3)] {
+        file.write(&slice).unwrap();
+        stream.write(&slice).unwrap();
+    }
+    vec![
+        ("t.csv.gz", gz(csv.as_bytes())),
+        ("t.csv.zst", zstd::encode_all(csv.as_bytes(), 1).unwrap()),
+        ("t.csv", csv.into_bytes()),
+        ("t.jsonl.gz", gz(jsonl.as_bytes())),
+        ("t.jsonl", jsonl.into_bytes()),
+        ("t.parquet", parquet),
+        ("t.avro", avro.into_inner()),
+        ("t.arrow", file.into_inner().unwrap()),
+        ("t.arrows", stream.into_inner().unwrap()),
+    ]
+}
+
+fn parquet_properties() -> ::parquet::file::properties::WriterProperties {
+    ::parquet::file::properties::WriterProperties::builder().set_max_row_group_row_count(Some(4)).build()
+}
+
+#[test]
+fn every_format_reads_all_records_and_goes_on_at_each() {
+    let expected: Vec<String> = (0..10).map(|i| format!("{i}=v{i}")).collect();
+    for (name, bytes) in every_format() {
+        let (rows, bad) = read(name, &bytes, &id_and_text());
+        assert_eq!(texts(&rows), expected, "{name}");
+        assert!(bad.is_empty());
+        let mut reader = open(name, &bytes, &small_blocks(), &id_and_text()).unwrap();
+        let mut places = Vec::new();
+        while let Some(chunk) = reader.next().unwrap() {
+            places.extend((0..=chunk.records()).map(|index| chunk.place(index)));
+        }
+        assert!(places.len() >= 11, "{name}");
+        for place in places {
+            let mut reader = open(name, &bytes, &small_blocks(), &id_and_text()).unwrap();
+            reader.skip_to(place, |_| {}).unwrap();
+            let (rows, _) = read_on(reader).unwrap();
+            assert_eq!(texts(&rows), expected[place.record as usize..], "{name} from {place:?}");
+            assert!(rows.iter().zip(place.record..).all(|((record, _), expected)| *record == expected));
+        }
+        let mut reader = open(name, &bytes, &small_blocks(), &id_and_text()).unwrap();
+        let beyond = Place { record: 11, line: 12, byte: 1 << 20 };
+        let error = reader.skip_to(beyond, |_| {}).unwrap_err().to_string();
+        assert!(error.contains("it was cut or replaced"), "{error}");
+    }
+}
+
+#[test]
+fn every_format_but_files_read_from_the_end_can_be_streamed() {
+    for (name, bytes) in every_format() {
+        let input = PlainInput::Stream(Box::new(Cursor::new(bytes)));
+        let opened = InputReader::open(&name.into(), input, &small_blocks(), &id_and_text());
+        match name {
+            "t.parquet" | "t.arrow" => {
+                let error = opened.unwrap_err().to_string();
+                assert!(error.contains("cannot come from a stream: save it to a file"), "{error}");
+            }
+            _ => assert_eq!(read_on(opened.unwrap()).unwrap().0.len(), 10),
+        }
+    }
+}
+
+#[test]
+fn cut_inputs_are_errors_and_never_panic() {
+    for (name, bytes) in every_format() {
+        for length in 0..bytes.len() {
+            let cut = &bytes[..length];
+            let result = open(name, cut, &small_blocks(), &id_and_text()).and_then(read_on);
+            if let Err(error) = &result {
+                assert!(!error.to_string().contains("panicked"), "{name} cut at {length}: {error}");
+            }
+            let may_end_early = matches!(name, "t.csv" | "t.jsonl" | "t.arrows" | "t.avro") || length == 0;
+            let whole = matches!(&result, Ok((rows, _)) if rows.len() == 10);
+            assert!(result.is_err() || may_end_early || whole, "{name} cut at {length}: {result:?}");
+        }
+    }
+}
+
+#[test]
+fn flipped_bits_never_panic_out_of_the_reader() {
+    for (name, bytes) in every_format() {
+        for at in (0..bytes.len()).step_by(7) {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << (at % 8);
+            let _ = open(name, &flipped, &small_blocks(), &id_and_text()).and_then(read_on);
+        }
+    }
+}
+
+#[test]
+fn bad_csv_records_are_named_and_the_others_kept() {
+    let text = "id,v\n1,a\nx,b\n\n3,\"multi\nline\"\n4\n5,e,f\n6,\n7,\"q\"\"q\"\n99999999999999999999,z\n8,h";
+    let (rows, bad) = read("t.csv", text.as_bytes(), &id_and_text());
+    assert_eq!(
+        rows,
+        [(0, "1=a"), (2, "3=multi\nline"), (5, "6=-"), (6, "7=q\"q"), (8, "8=h")]
+            .map(|(r, t)| (r, t.to_owned()))
+    );
+    assert_eq!(
+        bad,
+        [
+            "t.csv:3, column \"id\", value \"x\": it is no Int64",
+            "t.csv:7: it has 1 fields, expected 2",
+            "t.csv:8: it has 3 fields, expected 2",
+            "t.csv:11, column \"id\", value \"99999999999999999999\": it is no Int64",
+        ]
+    );
+    let mut invalid = b"id,v\n1,a\n2,\xff\n3,c\n".to_vec();
+    let (rows, bad) = read("t.csv", &invalid, &id_and_text());
+    assert_eq!(
+        (texts(&rows), bad.as_slice()),
+        (vec!["1=a", "3=c"], &["t.csv:3: it is not UTF-8".to_owned()][..])
+    );
+    invalid.truncate(5);
+    assert_eq!(read("t.csv", &invalid, &id_and_text()).0, []);
+}
+
+#[test]
+fn records_behind_a_block_of_blank_lines_are_read() {
+    let text = format!("id,v\n{}1,a\n{}", "\n".repeat(100), "\r\n".repeat(40));
+    assert_eq!(read("t.csv", text.as_bytes(), &id_and_text()).0, [(0, "1=a".to_owned())]);
+}
+
+#[test]
+fn csv_dialects_are_read() {
+    let csv = CsvOptions {
+        header: false,
+        columns: vec!["id".into(), "v".into()],
+        delimiter: b';',
+        quote: b'\'',
+        escape: Some(b'\\'),
+        nulls: vec!["NA".into(), "\\N".into()],
+    };
+    let format = Format { csv, ..small_blocks() };
+    let text = "1;'a;b'\r\n2;NA\r\n3;'it\\'s'\r\n4;\r\n5;\"x\"";
+    let reader = open("t.csv", text.as_bytes(), &format, &id_and_text()).unwrap();
+    let (rows, bad) = read_on(reader).unwrap();
+    assert_eq!(texts(&rows), ["1=a;b", "2=-", "3=it's", "4=", "5=\"x\""], "{bad:?}");
+    let marked = "\u{feff}id,v\n1,a\n";
+    assert_eq!(texts(&read("t.csv", marked.as_bytes(), &id_and_text()).0), ["1=a"]);
+}
+
+#[test]
+fn bad_json_records_are_named_and_the_others_kept() {
+    let lines = [
+        r#"{"id": 1, "v": "a"}"#,
+        r#"{"id": "x", "v": "b"}"#,
+        "",
+        r#"{"v": "no id"}"#,
+        r#"{"id": 4, "v": "d""#,
+        r#"[5]"#,
+        r#"{"id": 6} {"id": 7}"#,
+        r#"{"id": 1.5}"#,
+        r#"{"ID": 8}"#,
+        "\u{1}",
+        r#"{"id": 9, "v": {"deep": 1}}"#,
+        r#"{"id": 10, "v": "j"}"#,
+    ];
+    let (rows, bad) = read("t.jsonl", lines.join("\n").as_bytes(), &id_and_text());
+    assert_eq!(texts(&rows), ["1=a", "-=no id", "10=j"]);
+    assert_eq!(
+        bad,
+        [
+            "t.jsonl:2, column \"id\", value \"x\": it is no Int64",
+            "t.jsonl:5: the object does not end on its line",
+            "t.jsonl:6: it is no JSON object",
+            "t.jsonl:7: it is no JSON: trailing characters at line 1 column 11",
+            "t.jsonl:8, column \"id\", value \"1.5\": it is no whole number",
+            "t.jsonl:9, column \"ID\", value \"8\": the table has no such column (did you mean \"id\"?)",
+            "t.jsonl:10: it is no JSON: expected value at line 1 column 1",
+            "t.jsonl:11, column \"v\", value \"{\\\"deep\\\":1}\": it is no Utf8",
+        ]
+    );
+}
+
+#[test]
+fn inputs_that_cannot_be_read_say_why() {
+    let wanted = id_and_text();
+    let jsonl = "{\"id\": 1}\n";
+    for (name, bytes, expected) in [
+        ("t.csv", b"".to_vec(), "t.csv: it has no header: it is empty"),
+        ("t.csv", b"id,v,id\n".to_vec(), "t.csv: it has no header: column \"id\" is there twice"),
+        (
+            "t.csv",
+            b"id\n1\n".to_vec(),
+            "t.csv: column \"v\" is missing; map it, or set mapping.missing_columns to null",
+        ),
+        (
+            "t.csv",
+            b"id,v,idd\n".to_vec(),
+            "t.csv: column \"idd\" is not in the table (did you mean \"id\"?); map it, or set \
+             mapping.unknown_columns to ignore",
+        ),
+        (
+            "t.csv.gz",
+            b"id,v\n".to_vec(),
+            "t.csv.gz: it should be compressed with gzip, but its first bytes are [69, 64, 2c, 76]",
+        ),
+        (
+            "t.dat",
+            b"id,v\n".to_vec(),
+            "t.dat: its name does not tell the format: set format.type to csv, jsonl, parquet, avro or arrow",
+        ),
+        (
+            "t.parquet.gz",
+            gz(b"PAR1"),
+            "t.parquet.gz: gzip around parquet cannot be read: unpack the file, parquet compresses by itself",
+        ),
+        (
+            "t.jsonl.gz",
+            gz(jsonl.as_bytes())[..20].to_vec(),
+            "t.jsonl.gz:1: its gzip compression is broken or cut off",
+        ),
+        ("t.parquet", b"PAR1PAR1".to_vec(), "t.parquet: it is no sound parquet file: "),
+        ("t.avro", b"Obj\x01".to_vec(), "t.avro: it is no sound avro file: "),
+        ("t.arrow", b"ARROW1\0\0".to_vec(), "t.arrow: it is no sound arrow file: "),
+    ] {
+        let found = failure(name, &bytes, &wanted);
+        assert!(found.starts_with(expected), "{found}");
+    }
+    let long = format!("id,v\n1,\"{}", "x".repeat(600_000));
+    assert_eq!(
+        failure("t.csv", long.as_bytes(), &wanted),
+        "t.csv:2: a record is longer than 256 bytes and ends within quotes; raise format.record_bytes if that is right"
+    );
+}
+
+#[test]
+fn a_packed_bomb_takes_no_more_than_a_block() {
+    let bomb = zstd::encode_all(std::io::repeat(b'x').take(1 << 30), 1).unwrap();
+    assert!(bomb.len() < 1 << 18);
+    let found = failure("t.jsonl.zst", &bomb, &id_and_text());
+    assert_eq!(
+        found,
+        "t.jsonl.zst:1: a record is longer than 256 bytes; raise format.record_bytes if that is right"
+    );
+}
+
+use std::io::Read as _;
+
+#[test]
+fn schemas_are_told_from_a_sample_or_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("t.csv");
+    std::fs::write(&csv, "a,b,c,d,e\n1,x,1.5,2024-01-01,2024-01-01T00:00:00\nNA,y,2,NA,NA\n").unwrap();
+    let nulls = CsvOptions { nulls: vec!["NA".into()], ..CsvOptions::default() };
+    let format = Format { csv: nulls, ..Format::default() };
+    let inferred = infer_schema(&csv, &format, 100).unwrap();
+    let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let types = [
+        ("a", DataType::Int64),
+        ("b", DataType::Utf8),
+        ("c", DataType::Float64),
+        ("d", DataType::Date32),
+        ("e", micros),
+    ];
+    let fields: Vec<Field> = types.into_iter().map(|(name, t)| Field::new(name, t, true)).collect();
+    assert_eq!(inferred, Inferred { schema: Arc::new(Schema::new(fields)), records: 2 });
+    for (name, bytes) in every_format() {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let inferred = infer_schema(&path, &Format::default(), 3).unwrap();
+        let types: Vec<_> =
+            inferred.schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect();
+        assert_eq!(types, [("id".to_owned(), DataType::Int64), ("v".to_owned(), DataType::Utf8)], "{name}");
+    }
+    std::fs::write(&csv, "a,b\n").unwrap();
+    let error = infer_schema(&csv, &Format::default(), 3).unwrap_err().to_string();
+    assert!(error.ends_with("t.csv: it has no records to tell a schema by"), "{error}");
+    let error = infer_schema(&folder.path().join("none.csv"), &Format::default(), 3).unwrap_err().to_string();
+    assert!(error.contains("none.csv: it cannot be read: No such file"), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn csv_records_are_cut_where_the_csv_library_cuts_them(
+        text in proptest::string::string_regex("([a,\"\n\r ]|\r\n){0,60}").unwrap(),
+    ) {
+        let mut reader = ::csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
+        let expected: Vec<u64> =
+            reader.byte_records().map(|r| r.unwrap().len() as u64).collect();
+        let columns = vec!["c0".to_owned(), "c1".into(), "c2".into()];
+        let csv = CsvOptions { header: false, columns, nulls: vec![], ..CsvOptions::default() };
+        let format = Format { csv, ..small_blocks() };
+        let wanted = Wanted { unknown_allowed: true, ..Wanted::default() };
+        let mut reader = open("t.csv", text.as_bytes(), &format, &wanted).unwrap();
+        let mut found = 0;
+        while let Some(chunk) = reader.next().unwrap() {
+            for index in 0..chunk.records() {
+                let (from, to) = (chunk.text_before(index).len(), chunk.text_before(index + 1).len());
+                let record = &chunk.text_before(index + 1)[from..to];
+                let mut alone = ::csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(record);
+                let fields: Vec<u64> = alone.byte_records().map(|r| r.unwrap().len() as u64).collect();
+                prop_assert_eq!(&fields, &expected[found..=found]);
+                found += 1;
+            }
+        }
+        prop_assert_eq!(found, expected.len());
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        for name in ["t.csv", "t.jsonl", "t.parquet", "t.avro", "t.arrow", "t.csv.gz", "t.jsonl.zst"] {
+            if let Err(error) = open(name, &bytes, &small_blocks(), &id_and_text()).and_then(read_on) {
+                prop_assert!(!error.to_string().contains("panicked"), "{}", error);
+            }
+        }
+    }
+}
+
+#[test]
+fn unknown_columns_are_skipped_when_allowed() {
+    let wanted = Wanted { unknown_allowed: true, ..wanted(&[("id", DataType::Int64)]) };
+    let csv = read("t.csv", b"x,id,y\n?,1,?\n?,2,?\n", &wanted);
+    let json = read("t.jsonl", b"{\"id\":1,\"z\":[1]}\n{\"id\":2}\n", &wanted);
+    assert_eq!((texts(&csv.0), texts(&json.0)), (vec!["1", "2"], vec!["1", "2"]));
+    let (name, bytes) = every_format().into_iter().find(|(name, _)| *name == "t.avro").unwrap();
+    let mut reader = open(name, &bytes, &small_blocks(), &wanted).unwrap();
+    let chunk = reader.next().unwrap().unwrap();
+    assert_eq!(chunk.decode().unwrap().rows.column(0).as_primitive::<Int64Type>().value(0), 0);
+}

@@ -1,0 +1,3 @@
+//! From files and streams to a table, and on from where the table says the last run came to.
+
+pub mod decode;
