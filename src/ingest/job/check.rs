@@ -1,0 +1,174 @@
+//! Settings that contradict each other.
+
+use lakebed_hudi::date_pattern::DatePattern;
+
+use super::{BadRecordPolicy, Job, JobError, Operation};
+use crate::ingest::decode::FormatKind;
+use crate::storage::TableUri;
+
+/// The longest record that can be asked for.
+const RECORD_BYTES_MAX: u64 = 1 << 30;
+
+/// Checks a job before anything is opened.
+pub(super) fn check(job: &Job) -> Result<(), JobError> {
+    if job.pipeline.is_empty() {
+        return Err(JobError::of("pipeline", "it is empty; name the pipeline"));
+    }
+    address("table.uri", &job.table.uri)?;
+    check_source(job)?;
+    check_format(job)?;
+    check_mapping(job)?;
+    check_bad_records(job)?;
+    if job.commit.rows == Some(0) {
+        return Err(JobError::of("commit.rows", "it must be at least 1"));
+    }
+    let overwrites = matches!(job.operation, Operation::InsertOverwrite | Operation::InsertOverwriteTable);
+    let limited = job.commit.rows.is_some() || job.commit.bytes.is_some() || job.commit.interval.is_some();
+    if overwrites && (limited || job.source.follow) {
+        let with = if limited { "commit" } else { "source.follow" };
+        return Err(contradiction("operation", with, "an overwrite is one commit of all records"));
+    }
+    Ok(())
+}
+
+fn contradiction(one: &str, other: &str, why: &str) -> JobError {
+    JobError::of(one, format!("it contradicts {other}: {why}"))
+}
+
+fn address(setting: &str, text: &str) -> Result<(), JobError> {
+    text.parse::<TableUri>().map(|_| ()).map_err(|error| JobError::of(setting, error.to_string()))
+}
+
+fn check_source(job: &Job) -> Result<(), JobError> {
+    let source = &job.source;
+    if source.stdin && !source.files.is_empty() {
+        return Err(contradiction("source.stdin", "source.files", "a job has one source"));
+    }
+    if !source.stdin && source.files.is_empty() {
+        return Err(JobError::of("source", "set files or stdin"));
+    }
+    for (set, name) in [(source.follow, "source.follow"), (source.poll.is_some(), "source.poll")] {
+        if set && source.stdin {
+            return Err(contradiction(name, "source.stdin", "it is for files"));
+        }
+    }
+    if source.poll.is_some() && !source.follow {
+        return Err(contradiction("source.poll", "source.follow", "files are looked for once unless followed"));
+    }
+    if source.stdin && job.format.kind.is_none() {
+        return Err(JobError::of("format.type", "it is needed, since standard input has no name to tell it by"));
+    }
+    if source.stdin && job.format.kind == Some(FormatKind::Parquet) {
+        let why = "parquet is read from its end and cannot come from a stream; save it to a file";
+        return Err(contradiction("source.stdin", "format.type", why));
+    }
+    for pattern in &source.files {
+        glob::Pattern::new(pattern)
+            .map_err(|error| JobError::of("source.files", format!("{pattern:?} is no pattern: {error}")))?;
+    }
+    Ok(())
+}
+
+fn check_format(job: &Job) -> Result<(), JobError> {
+    let format = &job.format;
+    let for_csv = [
+        ("format.header", format.header.is_some()),
+        ("format.columns", format.columns.is_some()),
+        ("format.delimiter", format.delimiter.is_some()),
+        ("format.quote", format.quote.is_some()),
+        ("format.escape", format.escape.is_some()),
+        ("format.nulls", format.nulls.is_some()),
+    ];
+    if let Some(kind) = format.kind.filter(|kind| *kind != FormatKind::Csv)
+        && let Some((name, _)) = for_csv.iter().find(|(_, set)| *set)
+    {
+        let why = format!("it is for csv, and the type is {}", kind.as_str());
+        return Err(contradiction(name, "format.type", &why));
+    }
+    match (format.header, &format.columns) {
+        (Some(false), None) => {
+            return Err(contradiction("format.header", "format.columns", "without a header, name the columns"));
+        }
+        (None | Some(true), Some(_)) => {
+            return Err(contradiction("format.columns", "format.header", "the header names them; set it to false"));
+        }
+        _ => {}
+    }
+    let characters =
+        [("format.delimiter", format.delimiter), ("format.quote", format.quote), ("format.escape", format.escape)];
+    for (name, character) in characters {
+        if character.is_some_and(|c| !c.is_ascii() || c == '\n' || c == '\r') {
+            return Err(JobError::of(name, "it must be one ASCII character and no line end"));
+        }
+    }
+    if format.delimiter.unwrap_or(',') == format.quote.unwrap_or('"') {
+        return Err(contradiction("format.delimiter", "format.quote", "they are the same character"));
+    }
+    if format.record_bytes.is_some_and(|size| size.0 > RECORD_BYTES_MAX) {
+        return Err(JobError::of("format.record_bytes", "it must be at most 1 GiB"));
+    }
+    Ok(())
+}
+
+fn check_mapping(job: &Job) -> Result<(), JobError> {
+    let mapping = &job.mapping;
+    let mut targets: Vec<&String> = mapping.rename.values().collect();
+    targets.sort();
+    if let Some([twice, _]) = targets.array_windows().find(|[a, b]| a == b) {
+        return Err(JobError::of("mapping.rename", format!("two columns become {twice:?}")));
+    }
+    for (column, cast) in &mapping.cast {
+        let path = format!("mapping.cast.{column}");
+        if cast.pattern.is_some() && cast.unit.is_some() {
+            return Err(contradiction(&format!("{path}.unit"), &format!("{path}.pattern"), "set one of them"));
+        }
+        if let Some(pattern) = &cast.pattern {
+            date_pattern(&format!("{path}.pattern"), pattern)?;
+        }
+    }
+    if let Some(partition) = &mapping.partition {
+        date_pattern("mapping.partition.pattern", &partition.pattern)?;
+        if partition.column == partition.from {
+            return Err(JobError::of("mapping.partition.column", "it cannot be made of itself"));
+        }
+        if targets.contains(&&partition.column) || mapping.cast.contains_key(&partition.column) {
+            let with = if targets.contains(&&partition.column) { "mapping.rename" } else { "mapping.cast" };
+            return Err(contradiction("mapping.partition.column", with, "the column is made, not read"));
+        }
+    }
+    if let Some(operation) = &mapping.operation {
+        if job.operation != Operation::Upsert {
+            let why = "only upserts can be mixed with deletes";
+            return Err(contradiction("mapping.operation", "operation", why));
+        }
+        if mapping.rename.contains_key(&operation.column) {
+            return Err(contradiction("mapping.operation.column", "mapping.rename", "it is no column of the table"));
+        }
+        let (upsert, delete) = (operation.upserts(), operation.deletes());
+        if let Some(both) = upsert.iter().find(|value| delete.contains(value)) {
+            return Err(JobError::of("mapping.operation", format!("{both:?} means both upsert and delete")));
+        }
+    }
+    Ok(())
+}
+
+fn date_pattern(setting: &str, pattern: &str) -> Result<(), JobError> {
+    DatePattern::parse(pattern).map(|_| ()).map_err(|error| JobError::of(setting, error.to_string()))
+}
+
+fn check_bad_records(job: &Job) -> Result<(), JobError> {
+    let settings = &job.bad_records;
+    match (settings.policy, &settings.path) {
+        (BadRecordPolicy::DeadLetter, None) => {
+            Err(JobError::of("bad_records.path", "it is needed for dead letters: the folder of their files"))
+        }
+        (BadRecordPolicy::DeadLetter, Some(path)) => address("bad_records.path", path),
+        (BadRecordPolicy::Fail, Some(_)) => {
+            Err(contradiction("bad_records.path", "bad_records.policy", "the policy is to fail"))
+        }
+        (BadRecordPolicy::Fail, None) if settings.limit.is_some() => {
+            Err(contradiction("bad_records.limit", "bad_records.policy", "the policy is to fail"))
+        }
+        (BadRecordPolicy::Fail, None) => Ok(()),
+    }
+}

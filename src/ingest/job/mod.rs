@@ -1,0 +1,82 @@
+//! What an ingestion is to do: the job file.
+//!
+//! YAML, read strictly: an unknown setting is an error that names it and the one that was probably
+//! meant, and settings that contradict each other are named both, before anything is opened.
+//! [`json_schema`] describes the file to editors.
+
+mod check;
+mod reader;
+mod settings;
+mod units;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+pub use settings::{
+    BadRecordPolicy, BadRecordSettings, Cast, CastUnit, ColumnPolicy, CommitSettings, FormatSettings, Job,
+    LateNames, MappingSettings, MissingColumns, Operation, OperationColumn, PartitionExpression,
+    SourceSettings, TableSettings,
+};
+pub use units::{Size, TimeSpan};
+
+/// A place in a job file, from 1; 0 where it is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Mark {
+    /// The line.
+    pub line: u64,
+    /// The column.
+    pub column: u64,
+}
+
+/// Why a job file cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}{}{problem}", place(.mark), setting(.path))]
+pub struct JobError {
+    /// Where.
+    pub mark: Mark,
+    /// The setting, keys joined by `.`.
+    pub path: String,
+    /// What is wrong.
+    pub problem: String,
+}
+
+impl JobError {
+    fn at(mark: Mark, path: &str, problem: impl Into<String>) -> Self {
+        Self { mark, path: path.to_owned(), problem: problem.into() }
+    }
+
+    fn of(path: &str, problem: impl Into<String>) -> Self {
+        Self::at(Mark::default(), path, problem)
+    }
+
+    /// The same error at a place, if it has none yet.
+    fn or_at(self, mark: Mark, path: &str) -> Self {
+        if self.mark == Mark::default() { Self { mark, path: path.to_owned(), ..self } } else { self }
+    }
+}
+
+fn place(mark: &Mark) -> String {
+    if mark.line == 0 { String::new() } else { format!("line {}, column {}: ", mark.line, mark.column) }
+}
+
+fn setting(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!("{path}: ") }
+}
+
+impl Job {
+    /// Reads a job file and checks it.
+    ///
+    /// # Errors
+    /// Text that is no YAML, settings that do not exist, have a wrong type or contradict each other.
+    pub fn from_yaml(text: &str) -> Result<Self, JobError> {
+        let job: Self = reader::read(yaml::parse(text)?)?;
+        check::check(&job)?;
+        Ok(job)
+    }
+}
+
+/// The JSON Schema of job files.
+pub fn json_schema() -> serde_json::Value {
+    schemars::schema_for!(Job).to_value()
+}

@@ -1,0 +1,96 @@
+use super::*;
+
+const MINIMAL: &str = "pipeline: p\ntable: {uri: /lake/t}\nsource: {files: [\"/in/*.csv\"]}\n";
+
+fn error(text: &str) -> String {
+    Job::from_yaml(text).unwrap_err().to_string()
+}
+
+#[test]
+fn a_minimal_job_has_the_documented_defaults() {
+    let job = Job::from_yaml(MINIMAL).unwrap();
+    assert_eq!((job.pipeline.as_str(), job.operation), ("p", Operation::Upsert));
+    assert_eq!(job.format(), crate::ingest::decode::Format::default());
+    assert_eq!(job.bad_records.policy, BadRecordPolicy::Fail);
+}
+
+#[test]
+fn the_annotated_example_is_read() {
+    let job = Job::from_yaml(include_str!("example.yaml")).unwrap();
+    assert_eq!(job.commit.interval, Some(TimeSpan(std::time::Duration::from_secs(60))));
+    assert_eq!((job.commit.rows, job.commit.bytes), (Some(1_000_000), Some(Size(512 << 20))));
+    assert_eq!(job.format().csv.nulls, ["", "NA"]);
+}
+
+#[test]
+fn mistakes_are_named_with_their_place() {
+    for (text, expected) in [
+        (
+            format!("{MINIMAL}comit: {{rows: 1}}\n"),
+            "line 4, column 1: unknown setting \"comit\"; did you mean \"commit\"?",
+        ),
+        (
+            format!("{MINIMAL}commit:\n  intervall: 5s\n"),
+            "line 5, column 3: commit: unknown setting \"intervall\"; did you mean \"interval\"?",
+        ),
+        (
+            format!("{MINIMAL}commit:\n  interval: 5 parsecs\n"),
+            "line 5, column 13: commit.interval: \"5 parsecs\" is no time; write for example 30s, 5m or 1h",
+        ),
+        (
+            format!("{MINIMAL}memory: lots\n"),
+            "line 4, column 9: memory: \"lots\" is no size; write for example 64 MiB or 1 GB",
+        ),
+        (
+            format!("{MINIMAL}commit: {{rows: many}}\n"),
+            "line 4, column 16: commit.rows: invalid type: string \"many\", expected u64",
+        ),
+        (
+            format!("{MINIMAL}operation: upsrt\n"),
+            "line 4, column 12: operation: unknown value \"upsrt\"; did you mean \"upsert\"?",
+        ),
+        ("pipeline: p\nsource: {stdin: true}\n".to_owned(), "line 1, column 1: setting \"table\" is missing"),
+        (
+            "pipeline: p\ntable: {uri: /t}\nsource: {stdin: true, files: [a]}\n".to_owned(),
+            "source.stdin: it contradicts source.files: a job has one source",
+        ),
+        (
+            format!("{MINIMAL}format: {{type: jsonl, delimiter: ;}}\n"),
+            "format.delimiter: it contradicts format.type: it is for csv, and the type is jsonl",
+        ),
+        (
+            format!("{MINIMAL}bad_records: {{limit: 3}}\n"),
+            "bad_records.limit: it contradicts bad_records.policy: the policy is to fail",
+        ),
+        (
+            format!("{MINIMAL}bad_records: {{policy: dead_letter}}\n"),
+            "bad_records.path: it is needed for dead letters: the folder of their files",
+        ),
+        (
+            format!("{MINIMAL}operation: insert_overwrite\ncommit: {{rows: 5}}\n"),
+            "operation: it contradicts commit: an overwrite is one commit of all records",
+        ),
+        (
+            "pipeline: p\ntable: {uri: gs://b/t}\nsource: {files: [a]}\n".to_owned(),
+            "table.uri: \"gs://b/t\" is no table address: ",
+        ),
+        ("pipeline: [p\n".to_owned(), "line "),
+    ] {
+        let found = error(&text);
+        assert!(found.starts_with(expected), "{found}\nexpected\n{expected}");
+    }
+    assert!(error(&format!("{MINIMAL}pipeline: q\n")).contains("line 4"), "a setting that is there twice");
+}
+
+#[test]
+fn the_published_schema_is_the_generated_one() {
+    let generated = format!("{:#}\n", json_schema());
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/ingest-job.schema.json");
+    if std::env::var_os("LAKEBED_WRITE_SCHEMA").is_some() {
+        std::fs::write(path, &generated).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), generated, "run again with LAKEBED_WRITE_SCHEMA=1");
+    let schema = json_schema();
+    assert_eq!(schema["required"], serde_json::json!(["pipeline", "table", "source"]));
+    assert_eq!(schema["additionalProperties"], false);
+}
