@@ -1,10 +1,12 @@
 //! Arrow IPC, as a file or a stream.
+//!
+//! A file is a stream between two marks with an index behind it, so both are read as streams. The
+//! library reserves whatever a message declares; here each message is read and checked first.
 
-use std::io::{BufRead, Read, Seek};
+use std::io::{self, Cursor, Read};
 
-use arrow::array::RecordBatch;
-use arrow::error::ArrowError;
-use arrow::ipc::reader::{FileReader, StreamReader};
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::{MessageHeader, root_as_message};
 
 use super::batch_reader::Skipping;
 use super::guard::guarded;
@@ -12,38 +14,164 @@ use super::{BatchReader, DecodeProblem};
 
 const KIND: &str = "arrow";
 
-/// What an Arrow IPC file starts with; a stream does not.
-pub(super) const FILE_MAGIC: &[u8] = b"ARROW1";
+/// What an Arrow IPC file starts with, padded to eight bytes; a stream does not.
+const FILE_MAGIC: &[u8] = b"ARROW1\0\0";
 
-/// Opens an Arrow IPC file.
-pub(super) fn open_file(
-    read: impl Read + Seek + Send + 'static,
-) -> Result<Box<dyn BatchReader>, DecodeProblem> {
-    let reader = guarded(KIND, || FileReader::try_new(read, None))?;
+/// The largest description of a message, and the largest message.
+const METADATA_BYTES_MAX: u64 = 16 << 20;
+const BODY_BYTES_MAX: u64 = 1 << 30;
+
+/// The widest alignment that a file's first mark is padded to.
+const PADDING_BYTES_MAX: usize = 128;
+
+const CONTINUATION: u32 = u32::MAX;
+
+/// Opens an Arrow IPC file or stream.
+pub(super) fn open(read: impl Read + Send + 'static) -> Result<Box<dyn BatchReader>, DecodeProblem> {
+    let messages =
+        Messages { read, message: Cursor::default(), started: false, is_file: false, ended: false };
+    let reader = guarded(KIND, || StreamReader::try_new(messages, None))?;
     let schema = reader.schema();
     Ok(Box::new(Skipping::new(Opaque(reader), KIND, schema)))
 }
 
-/// Opens an Arrow IPC stream.
-pub(super) fn open_stream(
-    read: impl BufRead + Send + 'static,
-) -> Result<Box<dyn BatchReader>, DecodeProblem> {
-    let reader = guarded(KIND, || StreamReader::try_new(read, None))?;
-    let schema = reader.schema();
-    Ok(Box::new(Skipping::new(Opaque(reader), KIND, schema)))
+/// The bytes of a stream, handed on message by message, each checked before.
+struct Messages<R> {
+    read: R,
+    message: Cursor<Vec<u8>>,
+    started: bool,
+    is_file: bool,
+    ended: bool,
+}
+
+impl<R: Read> Messages<R> {
+    /// Reads the next message; nothing at the end.
+    fn next(&mut self) -> io::Result<Vec<u8>> {
+        let mut message = Vec::new();
+        if self.ended {
+            return Ok(message);
+        }
+        match self.take(&mut message, 4)? {
+            4 => {}
+            0 if !self.is_file => return Ok(message),
+            _ => return Err(broken("it ends before its last message")),
+        }
+        if !self.started {
+            self.started = true;
+            if FILE_MAGIC.starts_with(&message) {
+                self.take(&mut message, 4)?;
+                self.is_file = message == FILE_MAGIC;
+                if !self.is_file {
+                    return Err(broken("it starts like no arrow file"));
+                }
+                self.skip_padding(&mut message)?;
+            }
+        }
+        // Before version 0.15 there was no mark before the length.
+        if word(&message, 0) == CONTINUATION {
+            self.take(&mut message, 4)?;
+        }
+        let metadata_at = message.len();
+        let length = u64::from(word(&message, metadata_at - 4));
+        self.ended = length == 0;
+        if self.ended {
+            return Ok(message);
+        }
+        if length > METADATA_BYTES_MAX || self.take(&mut message, length)? < length {
+            return Err(broken("a message's description does not end"));
+        }
+        let body_bytes = check_metadata(message.get(metadata_at..).unwrap_or_default())?;
+        let body_at = message.len();
+        if self.take(&mut message, body_bytes)? < body_bytes {
+            return Err(broken("it ends within a message"));
+        }
+        let (metadata, body) = message.split_at(body_at);
+        check_body(metadata.get(metadata_at..).unwrap_or_default(), body)?;
+        Ok(message)
+    }
+
+    /// Replaces `message` by the first four bytes behind the mark that are not zero: writers pad it
+    /// to an alignment of their choice.
+    fn skip_padding(&mut self, message: &mut Vec<u8>) -> io::Result<()> {
+        for _ in 0..PADDING_BYTES_MAX / 4 {
+            message.clear();
+            if self.take(message, 4)? < 4 {
+                return Err(broken("it ends before its last message"));
+            }
+            if word(message, 0) != 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends at most `count` bytes; memory grows with what is there and not with what is asked.
+    fn take(&mut self, message: &mut Vec<u8>, count: u64) -> io::Result<u64> {
+        (&mut self.read).take(count).read_to_end(message).map(|read| read as u64)
+    }
+}
+
+impl<R: Read> Read for Messages<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.message.position() >= self.message.get_ref().len() as u64 {
+            self.message = Cursor::new(self.next()?);
+        }
+        self.message.read(buffer)
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u32::from_le_bytes(*word))
+}
+
+fn broken(found: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, found)
+}
+
+/// The bytes of the body that follows a message's description.
+fn check_metadata(metadata: &[u8]) -> io::Result<u64> {
+    let message = root_as_message(metadata).map_err(|error| broken(&error.to_string()))?;
+    match u64::try_from(message.bodyLength()) {
+        Ok(length) if length <= BODY_BYTES_MAX => Ok(length),
+        _ => Err(broken(&format!("a message claims {} bytes", message.bodyLength()))),
+    }
+}
+
+/// Checks that a message's buffers lie within it, and do not claim to unpack to too much.
+fn check_body(metadata: &[u8], body: &[u8]) -> io::Result<()> {
+    let message = root_as_message(metadata).map_err(|error| broken(&error.to_string()))?;
+    let batch = match message.header_type() {
+        MessageHeader::RecordBatch => message.header_as_record_batch(),
+        MessageHeader::DictionaryBatch => message.header_as_dictionary_batch().and_then(|d| d.data()),
+        _ => None,
+    };
+    let Some(batch) = batch else { return Ok(()) };
+    let mut unpacked: u64 = 0;
+    for buffer in batch.buffers().into_iter().flatten() {
+        let range = usize::try_from(buffer.offset()).ok().zip(usize::try_from(buffer.length()).ok());
+        let bytes = range.and_then(|(at, length)| body.get(at..at.checked_add(length)?));
+        let bytes = bytes.ok_or_else(|| broken("a buffer lies outside of its message"))?;
+        if let Some(length) = bytes.first_chunk().filter(|_| batch.compression().is_some()) {
+            unpacked = unpacked.saturating_add(u64::try_from(i64::from_le_bytes(*length)).unwrap_or(0));
+        }
+    }
+    if unpacked > BODY_BYTES_MAX {
+        return Err(broken(&format!("a message claims to unpack to {unpacked} bytes")));
+    }
+    Ok(())
 }
 
 /// A reader without a debug form of its own.
-struct Opaque<I>(I);
+struct Opaque<R: Read>(StreamReader<R>);
 
-impl<I> std::fmt::Debug for Opaque<I> {
+impl<R: Read> std::fmt::Debug for Opaque<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("IpcReader")
     }
 }
 
-impl<I: Iterator<Item = Result<RecordBatch, ArrowError>>> Iterator for Opaque<I> {
-    type Item = Result<RecordBatch, ArrowError>;
+impl<R: Read> Iterator for Opaque<R> {
+    type Item = Result<arrow::array::RecordBatch, arrow::error::ArrowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.0.next()

@@ -40,5 +40,8 @@ pub use error::{DecodeError, DecodeProblem};
 pub use format::{CsvOptions, Format, FormatKind, Limits, Packing};
 pub use infer::{Inferred, infer_schema};
 pub use reader::{Chunk, ChunkBody, InputReader, PlainInput};
-pub use record::{BadRecord, Decoded, Place, Wanted, WantedColumn};
+pub use record::{BadRecord, Decoded, Fault, Place, Wanted, WantedColumn};
+pub use text_block::RecordDecoder;
 pub use text_block::TextBlock;
+
+pub(crate) use record::excerpt;

@@ -1,7 +1,7 @@
 //! One input of any format, read in chunks.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -77,7 +77,13 @@ impl InputReader {
             Err(problem) => Err(problem),
         };
         match opened {
-            Ok(read) => Ok(Self { input: name.clone(), read, place: Place::default() }),
+            Ok(read) => {
+                let place = match &read {
+                    Inner::Text { read, .. } => read.place(),
+                    Inner::Batches(_) => Place::default(),
+                };
+                Ok(Self { input: name.clone(), read, place })
+            }
             Err(problem) => Err(problem.of(name)),
         }
     }
@@ -286,19 +292,15 @@ pub(super) fn open_file(
     kind: FormatKind,
     format: &Format,
 ) -> Result<Box<dyn BatchReader>, DecodeProblem> {
+    if kind != FormatKind::Parquet {
+        return open_stream(name, Box::new(file), kind, format);
+    }
     let mut head = Vec::new();
-    file.by_ref().take(ipc::FILE_MAGIC.len() as u64).read_to_end(&mut head).map_err(DecodeProblem::Io)?;
+    file.by_ref().take(4).read_to_end(&mut head).map_err(DecodeProblem::Io)?;
     file.seek(SeekFrom::Start(0)).map_err(DecodeProblem::Io)?;
-    match kind {
-        FormatKind::Parquet => {
-            let packed = unpack(Box::new(std::io::Cursor::new(head)), format.packing_of(name))?;
-            match packed.packing() {
-                Some(packing) => Err(DecodeProblem::PackedBinary { packing, kind: kind.as_str() }),
-                None => parquet::open(file, &format.limits),
-            }
-        }
-        FormatKind::Arrow if head == ipc::FILE_MAGIC => ipc::open_file(BufReader::new(file)),
-        _ => open_stream(name, Box::new(file), kind, format),
+    match unpack(Box::new(std::io::Cursor::new(head)), format.packing_of(name))?.packing() {
+        Some(packing) => Err(DecodeProblem::PackedBinary { packing, kind: kind.as_str() }),
+        None => parquet::open(file, &format.limits),
     }
 }
 
@@ -308,15 +310,11 @@ fn open_stream(
     kind: FormatKind,
     format: &Format,
 ) -> Result<Box<dyn BatchReader>, DecodeProblem> {
-    let mut read = buffered(unpack(stream, format.packing_of(name))?);
-    if kind == FormatKind::Avro {
-        return avro::open(read, &format.limits);
+    let read = buffered(unpack(stream, format.packing_of(name))?);
+    match kind {
+        FormatKind::Avro => avro::open(read, &format.limits),
+        _ => ipc::open(read),
     }
-    let head = std::io::BufRead::fill_buf(&mut read).map_err(DecodeProblem::Io)?;
-    if head.starts_with(ipc::FILE_MAGIC) {
-        return Err(DecodeProblem::NotStreamable { kind: "an arrow file" });
-    }
-    ipc::open_stream(read)
 }
 
 impl std::fmt::Debug for PlainInput {

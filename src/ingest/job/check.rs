@@ -53,10 +53,17 @@ fn check_source(job: &Job) -> Result<(), JobError> {
         }
     }
     if source.poll.is_some() && !source.follow {
-        return Err(contradiction("source.poll", "source.follow", "files are looked for once unless followed"));
+        return Err(contradiction(
+            "source.poll",
+            "source.follow",
+            "files are looked for once unless followed",
+        ));
     }
     if source.stdin && job.format.kind.is_none() {
-        return Err(JobError::of("format.type", "it is needed, since standard input has no name to tell it by"));
+        return Err(JobError::of(
+            "format.type",
+            "it is needed, since standard input has no name to tell it by",
+        ));
     }
     if source.stdin && job.format.kind == Some(FormatKind::Parquet) {
         let why = "parquet is read from its end and cannot come from a stream; save it to a file";
@@ -87,15 +94,26 @@ fn check_format(job: &Job) -> Result<(), JobError> {
     }
     match (format.header, &format.columns) {
         (Some(false), None) => {
-            return Err(contradiction("format.header", "format.columns", "without a header, name the columns"));
+            return Err(contradiction(
+                "format.header",
+                "format.columns",
+                "without a header, name the columns",
+            ));
         }
         (None | Some(true), Some(_)) => {
-            return Err(contradiction("format.columns", "format.header", "the header names them; set it to false"));
+            return Err(contradiction(
+                "format.columns",
+                "format.header",
+                "the header names them; set it to false",
+            ));
         }
         _ => {}
     }
-    let characters =
-        [("format.delimiter", format.delimiter), ("format.quote", format.quote), ("format.escape", format.escape)];
+    let characters = [
+        ("format.delimiter", format.delimiter),
+        ("format.quote", format.quote),
+        ("format.escape", format.escape),
+    ];
     for (name, character) in characters {
         if character.is_some_and(|c| !c.is_ascii() || c == '\n' || c == '\r') {
             return Err(JobError::of(name, "it must be one ASCII character and no line end"));
@@ -120,7 +138,11 @@ fn check_mapping(job: &Job) -> Result<(), JobError> {
     for (column, cast) in &mapping.cast {
         let path = format!("mapping.cast.{column}");
         if cast.pattern.is_some() && cast.unit.is_some() {
-            return Err(contradiction(&format!("{path}.unit"), &format!("{path}.pattern"), "set one of them"));
+            return Err(contradiction(
+                &format!("{path}.unit"),
+                &format!("{path}.pattern"),
+                "set one of them",
+            ));
         }
         if let Some(pattern) = &cast.pattern {
             date_pattern(&format!("{path}.pattern"), pattern)?;
@@ -142,7 +164,11 @@ fn check_mapping(job: &Job) -> Result<(), JobError> {
             return Err(contradiction("mapping.operation", "operation", why));
         }
         if mapping.rename.contains_key(&operation.column) {
-            return Err(contradiction("mapping.operation.column", "mapping.rename", "it is no column of the table"));
+            return Err(contradiction(
+                "mapping.operation.column",
+                "mapping.rename",
+                "it is no column of the table",
+            ));
         }
         let (upsert, delete) = (operation.upserts(), operation.deletes());
         if let Some(both) = upsert.iter().find(|value| delete.contains(value)) {

@@ -67,7 +67,9 @@ impl<'de> Deserializer<'de> for At {
             Value::Int(value) => visitor.visit_i64(value),
             Value::Float(value) => visitor.visit_f64(value),
             Value::Text(value) => visitor.visit_string(value),
-            Value::List(items) => visitor.visit_seq(Items { parent: self, items: items.into_iter(), index: 0 }),
+            Value::List(items) => {
+                visitor.visit_seq(Items { parent: self, items: items.into_iter(), index: 0 })
+            }
             Value::Map(entries) => {
                 visitor.visit_map(Entries { parent: self, entries: entries.into_iter(), open: None })
             }
