@@ -1,5 +1,19 @@
 //! From files and streams to a table, and on from where the table says the last run came to.
+//!
+//! ```text
+//! source -> decode -> mapping -> sink -> commit (rows and the source's position in one)
+//! ```
 
+mod bad_records;
 pub mod decode;
+mod error;
 pub mod job;
 pub mod mapping;
+mod report;
+mod run;
+pub mod source;
+mod target;
+
+pub use error::IngestError;
+pub use report::{Event, Summary};
+pub use run::{RunOptions, run};

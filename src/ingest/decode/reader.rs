@@ -13,6 +13,7 @@ use super::text_block::RecordDecoder;
 use super::text_reader::{Framing, TextReader};
 use super::unpack::{buffered, unpack};
 use super::{
+    BadRecord, Fault, excerpt,
     CsvOptions, DecodeError, DecodeProblem, Decoded, Format, FormatKind, Place, TextBlock, Wanted, avro, ipc,
     parquet,
 };
@@ -193,6 +194,26 @@ impl Chunk {
         }
     }
 
+    /// The record `index` as a bad one.
+    pub fn bad(&self, index: usize, fault: Fault) -> BadRecord {
+        let place = self.place(index);
+        let raw = match &self.body {
+            ChunkBody::Text(block, _) => block.raw(index),
+            ChunkBody::Batch(batch) if index < batch.num_rows() => row_as_json(&batch.slice(index, 1)),
+            ChunkBody::Batch(_) => String::new(),
+        };
+        let line = matches!(self.body, ChunkBody::Text(..)).then_some(place.line + 1);
+        BadRecord {
+            input: self.input.clone(),
+            record: place.record,
+            line,
+            column: fault.column,
+            value: fault.value,
+            reason: fault.reason,
+            raw,
+        }
+    }
+
     /// Decodes the records. Works on the caller's thread: meant for rayon.
     ///
     /// # Errors
@@ -204,6 +225,16 @@ impl Chunk {
                 .map_err(|problem| problem.at(&self.input, Some(self.first.line + 1), self.first.record)),
             ChunkBody::Batch(batch) => Ok(Decoded { rows: batch.clone(), records: None, bad: Vec::new() }),
         }
+    }
+}
+
+/// A row in JSON; as much of it as JSON can hold.
+fn row_as_json(row: &RecordBatch) -> String {
+    let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
+    let written = writer.write(row).and_then(|()| writer.finish());
+    match written {
+        Ok(()) => excerpt(String::from_utf8_lossy(&writer.into_inner()).trim_end()),
+        Err(error) => format!("(the record cannot be written as JSON: {error})"),
     }
 }
 

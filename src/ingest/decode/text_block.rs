@@ -55,6 +55,11 @@ impl TextBlock {
         self.bytes.get(..end).unwrap_or_default()
     }
 
+    /// The record `index` as it stands, cut to a bounded length.
+    pub(super) fn raw(&self, index: usize) -> String {
+        excerpt(String::from_utf8_lossy(self.text(index..index + 1)).trim_end_matches(['\r', '\n']))
+    }
+
     fn text(&self, records: Range<usize>) -> &[u8] {
         let start = self.text_before(records.start).len();
         let end = self.text_before(records.end).len();
@@ -139,13 +144,9 @@ impl Halves<'_> {
             column: fault.column,
             value: fault.value,
             reason: fault.reason,
-            raw: raw(text),
+            raw: self.block.raw(records.start),
         };
         self.bad.push((records.start as u32, bad));
         Ok(())
     }
-}
-
-fn raw(text: &[u8]) -> String {
-    excerpt(String::from_utf8_lossy(text).trim_end_matches(['\r', '\n']))
 }

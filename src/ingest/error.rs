@@ -1,0 +1,73 @@
+//! Why an ingestion stopped.
+
+use super::decode::{BadRecord, DecodeError};
+use super::job::JobError;
+use super::mapping::MappingError;
+use super::source::SourceError;
+use crate::sink::SinkError;
+use crate::storage::{StorageError, TablePathError, TableUriError};
+
+/// Why an ingestion stopped. What was committed before stays, with its progress.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The job cannot be done as it is written.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// The mapping does not fit.
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
+    /// The source cannot be read on.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// An input cannot be decoded.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The table cannot be written.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// An address that is none.
+    #[error(transparent)]
+    Uri(#[from] TableUriError),
+    /// A name that cannot be a dead letter's.
+    #[error(transparent)]
+    Path(#[from] TablePathError),
+    /// A record that cannot be taken, where the job says to stop.
+    #[error("{0}; correct it, or set bad_records.policy to dead_letter")]
+    BadRecord(Box<BadRecord>),
+    /// More bad records than the job allows.
+    #[error("{found} bad records, more than bad_records.limit allows ({limit}); the last: {last}")]
+    TooManyBadRecords {
+        /// The limit.
+        limit: u64,
+        /// How many there were.
+        found: u64,
+        /// The last one.
+        last: Box<BadRecord>,
+    },
+    /// A newer run of the pipeline has taken over.
+    #[error("epoch {by} of the pipeline has taken over: this run stops and must not be restarted beside it")]
+    Fenced {
+        /// The epoch of that run.
+        by: u64,
+    },
+    /// What others did contradicts a checkpoint, and the source cannot be read again.
+    #[error("a checkpoint was given up ({reason}) and standard input cannot be read again: run again with the same input")]
+    Conflict {
+        /// With what.
+        reason: String,
+    },
+    /// Commits kept failing for reasons that may pass.
+    #[error("a checkpoint could not be committed in {tries} tries: {reason}; run again later")]
+    Retryable {
+        /// How often it was tried.
+        tries: u32,
+        /// What stood in the way the last time.
+        reason: String,
+    },
+    /// A task was stopped.
+    #[error("a task of the run stopped without an answer; this is a bug, please report it")]
+    Stopped,
+}

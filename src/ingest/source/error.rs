@@ -1,0 +1,77 @@
+//! Why a source cannot be read on.
+
+use crate::ingest::decode::DecodeError;
+
+/// Why a source cannot be read on.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// An input that cannot be read.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// A folder or file that cannot be looked at.
+    #[error("{path}: it cannot be read: {source}")]
+    Io {
+        /// The folder or file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file that went away.
+    #[error("{path}: it is gone, and {read} of its records were read; put it back, or reset the progress")]
+    Vanished {
+        /// The file.
+        path: String,
+        /// How many of its records were read.
+        read: u64,
+    },
+    /// A file that is not what it was.
+    #[error(
+        "{path}: it has changed while it was read or since ({what} was {expected}, is {found}); files must be \
+         complete when they appear: rename them into place"
+    )]
+    Changed {
+        /// The file.
+        path: String,
+        /// What differs.
+        what: &'static str,
+        /// What it was.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// A new file that sorts before what was read already.
+    #[error(
+        "{path}: it is new, and sorts before {mark}, up to which files were read already; rename it, or set \
+         source.late_names to ignore"
+    )]
+    LateName {
+        /// The file, or how many there are where only that is known.
+        path: String,
+        /// The name up to which files were read.
+        mark: String,
+    },
+    /// A name that is not UTF-8.
+    #[error("{path:?}: the name is not UTF-8, and progress could not name the file; rename it")]
+    Name {
+        /// The file.
+        path: std::path::PathBuf,
+    },
+    /// A stream that does not begin as the one that was read before.
+    #[error(
+        "standard input does not begin with the {bytes} bytes that were read before: give it the same input, or \
+         reset the progress"
+    )]
+    OtherPrefix {
+        /// How many bytes were compared.
+        bytes: u64,
+    },
+    /// Progress of another kind of source.
+    #[error("the pipeline's progress is not of this source ({found}): use another pipeline name, or reset the progress")]
+    OtherSource {
+        /// What was found.
+        found: String,
+    },
+    /// The task that read was stopped.
+    #[error("reading stopped without an answer; this is a bug, please report it")]
+    Stopped,
+}

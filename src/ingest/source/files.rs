@@ -1,0 +1,287 @@
+//! Files, in the order of their names.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _, Seek as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::position::{Origin, hex};
+use super::{DoneFiles, FilesPosition, OpenFile, Read, SourceError};
+use crate::environment::Environment;
+use crate::ingest::decode::{Chunk, Format, InputReader, Place, PlainInput, Wanted};
+use crate::ingest::job::LateNames;
+
+const HEAD_BYTES: u64 = 64 << 10;
+
+/// Files, read one after the other.
+#[derive(Debug)]
+pub struct FilesSource {
+    settings: Arc<Settings>,
+    environment: Environment,
+    done: Option<Arc<DoneFiles>>,
+    /// The file that an earlier run has read in part.
+    resume: Option<OpenFile>,
+    /// The names of the last look; `None` before the first.
+    known: Option<Arc<Look>>,
+    waiting: VecDeque<String>,
+    reading: Option<Arc<std::sync::Mutex<Reading>>>,
+}
+
+#[derive(Debug)]
+struct Settings {
+    patterns: Vec<String>,
+    /// How often to look for new files; `None` reads what is there and ends.
+    poll: Option<Duration>,
+    late_names: LateNames,
+    format: Format,
+    wanted: Wanted,
+}
+
+/// What was there at one time.
+#[derive(Debug, Default)]
+struct Look {
+    names: BTreeSet<String>,
+    /// When the youngest file had last changed.
+    changed: i64,
+    /// The files up to the mark that changed after it was set.
+    late: Vec<String>,
+}
+
+impl Look {
+    fn up_to<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a String> {
+        self.names.iter().take_while(move |known| known.as_str() <= name)
+    }
+}
+
+#[derive(Debug)]
+struct Reading {
+    reader: InputReader,
+    /// The chunk after the one that was handed out: so that the last one is known as such.
+    ahead: Option<Chunk>,
+    open: Arc<OpenFile>,
+    modified: (i64, i64),
+}
+
+impl FilesSource {
+    /// The files that `patterns` name, from `from` on; new ones are looked for every `poll`.
+    pub fn new(
+        patterns: Vec<String>,
+        poll: Option<Duration>,
+        late_names: LateNames,
+        (format, wanted): (Format, Wanted),
+        environment: &Environment,
+        from: FilesPosition,
+    ) -> Self {
+        Self {
+            settings: Arc::new(Settings { patterns, poll, late_names, format, wanted }),
+            environment: environment.clone(),
+            done: from.done.map(Arc::new),
+            resume: from.open,
+            known: None,
+            waiting: VecDeque::new(),
+            reading: None,
+        }
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Option<Read>, SourceError> {
+        loop {
+            if let Some(reading) = self.reading.clone() {
+                return self.read(reading).await.map(Some);
+            }
+            if let Some(name) = self.waiting.pop_front() {
+                self.open(name).await?;
+                continue;
+            }
+            self.look().await?;
+            if !self.waiting.is_empty() {
+                continue;
+            }
+            match self.settings.poll {
+                Some(poll) => self.environment.clock.sleep(poll).await,
+                None => return Ok(None),
+            }
+        }
+    }
+
+    async fn read(&mut self, reading: Arc<std::sync::Mutex<Reading>>) -> Result<Read, SourceError> {
+        let (chunk, is_last, open) = blocking(move || {
+            let mut reading = reading.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let chunk = match reading.ahead.take() {
+                Some(chunk) => Some(chunk),
+                None => reading.reader.next()?,
+            };
+            if chunk.is_some() {
+                reading.ahead = reading.reader.next()?;
+            }
+            let is_last = reading.ahead.is_none();
+            if is_last {
+                reading.check_unchanged()?;
+            }
+            Ok((chunk, is_last, reading.open.clone()))
+        })
+        .await?;
+        let ends = is_last.then(|| self.done_with(&open.name));
+        match (chunk, ends) {
+            (None, Some(done)) => {
+                self.reading = None;
+                self.done = Some(done.clone());
+                Ok(Read { chunk: None, origin: Origin::Done(done) })
+            }
+            (chunk, ends) => Ok(Read { chunk, origin: Origin::File { done: self.done.clone(), open, ends } }),
+        }
+    }
+
+    fn done_with(&self, name: &str) -> Arc<DoneFiles> {
+        let (names, changed) = match &self.known {
+            Some(look) => (look.up_to(name).count() as u64, look.changed),
+            None => (0, 0),
+        };
+        Arc::new(DoneFiles { mark: name.to_owned(), names, changed })
+    }
+
+    async fn open(&mut self, name: String) -> Result<(), SourceError> {
+        let resume = self.resume.take();
+        let settings = self.settings.clone();
+        let reading = blocking(move || Reading::open(name, resume, &settings)).await?;
+        self.reading = Some(Arc::new(std::sync::Mutex::new(reading)));
+        Ok(())
+    }
+
+    /// Looks for files behind the mark, and for late ones before it.
+    async fn look(&mut self) -> Result<(), SourceError> {
+        let (settings, done) = (self.settings.clone(), self.done.clone());
+        let look = blocking(move || look(&settings.patterns, done.as_deref())).await?;
+        if let Some(done) = self.done.clone().filter(|_| self.settings.late_names == LateNames::Fail) {
+            self.check_late(&look, &done)?;
+        }
+        let mark = self.done.as_ref().map(|done| done.mark.as_str());
+        self.waiting = look.names.iter().filter(|name| mark.is_none_or(|m| name.as_str() > m)).cloned().collect();
+        if let Some(open) = &self.resume
+            && self.waiting.front() != Some(&open.name)
+        {
+            return Err(match self.waiting.contains(&open.name) {
+                true => SourceError::LateName {
+                    path: self.waiting.front().cloned().unwrap_or_default(),
+                    mark: open.name.clone(),
+                },
+                false => SourceError::Vanished { path: open.name.clone(), read: open.place.record },
+            });
+        }
+        self.known = Some(Arc::new(look));
+        Ok(())
+    }
+
+    fn check_late(&self, look: &Look, done: &DoneFiles) -> Result<(), SourceError> {
+        let late = |path: String| Err(SourceError::LateName { path, mark: done.mark.clone() });
+        if let Some(known) = &self.known {
+            let new = look.up_to(&done.mark).find(|n| !known.names.contains(*n));
+            return new.map_or(Ok(()), |name| late(name.clone()));
+        }
+        if let Some(name) = look.late.first() {
+            return late(name.clone());
+        }
+        let found = look.up_to(&done.mark).count() as u64;
+        if found > done.names { late(format!("{} of {found} files", found - done.names)) } else { Ok(()) }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SourceError> + Send + 'static,
+) -> Result<T, SourceError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| SourceError::Stopped)?
+}
+
+fn look(patterns: &[String], done: Option<&DoneFiles>) -> Result<Look, SourceError> {
+    let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
+    let mut look = Look::default();
+    for pattern in patterns {
+        let failed = |error: String| SourceError::Io { path: pattern.clone(), source: io::Error::other(error) };
+        for found in glob::glob_with(pattern, options).map_err(|error| failed(error.to_string()))? {
+            let path = found.map_err(|error| {
+                let path = error.path().display().to_string();
+                SourceError::Io { path, source: error.into_error() }
+            })?;
+            let metadata = match std::fs::metadata(&path) {
+                Ok(metadata) => metadata,
+                // It went away between the listing and now: it is not there.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(source) => return Err(SourceError::Io { path: path.display().to_string(), source }),
+            };
+            if !metadata.is_file() {
+                continue;
+            }
+            let name = path.into_os_string().into_string().map_err(|path| SourceError::Name { path: path.into() })?;
+            let changed = metadata.ctime().saturating_mul(1_000_000_000).saturating_add(metadata.ctime_nsec());
+            look.changed = look.changed.max(changed);
+            if done.is_some_and(|done| name <= done.mark && changed > done.changed) {
+                look.late.push(name.clone());
+            }
+            look.names.insert(name);
+        }
+    }
+    look.late.sort();
+    Ok(look)
+}
+
+impl Reading {
+    fn open(name: String, resume: Option<OpenFile>, settings: &Settings) -> Result<Self, SourceError> {
+        let read_before = resume.as_ref().map_or(0, |open| open.place.record);
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound => SourceError::Vanished { path: name.clone(), read: read_before },
+            _ => SourceError::Io { path: name.clone(), source },
+        };
+        let mut file = File::open(&name).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        let mut head = Vec::new();
+        (&mut file).take(HEAD_BYTES).read_to_end(&mut head).map_err(failed)?;
+        file.rewind().map_err(failed)?;
+        let mut hash = Xxh3::new();
+        hash.update(&head);
+        let open = OpenFile { name: name.clone(), size: metadata.len(), head: hex(&hash), place: Place::default() };
+        let shared: Arc<str> = name.as_str().into();
+        if let Some(before) = &resume {
+            check_same("the size", &name, &before.size, &open.size)?;
+            check_same("the hash of its first 64 KiB", &name, &before.head, &open.head)?;
+        }
+        let mut reader = InputReader::open(&shared, PlainInput::File(file), &settings.format, &settings.wanted)?;
+        if let Some(before) = resume {
+            reader.skip_to(before.place, |_| {})?;
+        }
+        Ok(Self { reader, ahead: None, open: Arc::new(open), modified: modified(&metadata) })
+    }
+
+    /// Checks at the end that the file is still what it was at the beginning.
+    fn check_unchanged(&self) -> Result<(), SourceError> {
+        let name = &self.open.name;
+        match std::fs::metadata(name) {
+            Ok(now) => {
+                check_same("the size", name, &self.open.size, &now.len())?;
+                check_same("the time of change", name, &format!("{:?}", self.modified), &format!("{:?}", modified(&now)))
+            }
+            // All of it was read: whoever took it away knew that it was complete.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(SourceError::Io { path: name.clone(), source }),
+        }
+    }
+}
+
+fn modified(metadata: &Metadata) -> (i64, i64) {
+    (metadata.mtime(), metadata.mtime_nsec())
+}
+
+fn check_same<T: PartialEq + ToString>(
+    what: &'static str,
+    path: &str,
+    expected: &T,
+    found: &T,
+) -> Result<(), SourceError> {
+    if expected == found {
+        return Ok(());
+    }
+    let (expected, found) = (expected.to_string(), found.to_string());
+    Err(SourceError::Changed { path: path.to_owned(), what, expected, found })
+}

@@ -1,0 +1,59 @@
+//! Where records come from, and where reading goes on.
+
+mod error;
+mod files;
+mod position;
+mod stdin;
+
+pub use error::SourceError;
+pub use files::FilesSource;
+pub use position::{DoneFiles, FilesPosition, OpenFile, Position, StdinPosition};
+pub use stdin::StdinSource;
+
+use super::decode::Chunk;
+use position::Origin;
+
+/// Some records of a source, or the news that a file has ended.
+#[derive(Debug, Clone)]
+pub struct Read {
+    /// The records; `None` at the end of a file.
+    pub chunk: Option<Chunk>,
+    origin: Origin,
+}
+
+impl Read {
+    /// Where the source stands once the first `records` of the chunk are taken.
+    pub fn position(&self, records: usize) -> Position {
+        self.origin.position(self.chunk.as_ref(), records)
+    }
+}
+
+/// A source of records.
+#[derive(Debug)]
+pub enum Source {
+    /// Files.
+    Files(FilesSource),
+    /// A stream that comes once.
+    Stdin(StdinSource),
+}
+
+impl Source {
+    /// The name of its progress.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Files(_) => "files",
+            Self::Stdin(_) => "stdin",
+        }
+    }
+
+    /// The next records; `None` at the end. Waits for new files where they are followed.
+    ///
+    /// # Errors
+    /// Inputs that cannot be read, or are not what they were.
+    pub async fn next(&mut self) -> Result<Option<Read>, SourceError> {
+        match self {
+            Self::Files(source) => source.next().await,
+            Self::Stdin(source) => source.next().await,
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! How far a source was read.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::SourceError;
+use crate::ingest::decode::{Chunk, Place};
+
+/// How far a source was read: bounded in size, however many files there were.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Position {
+    /// Of files.
+    Files(FilesPosition),
+    /// Of standard input.
+    Stdin(StdinPosition),
+}
+
+impl Position {
+    /// Reads what a commit holds.
+    ///
+    /// # Errors
+    /// What no version of this source has written.
+    pub fn from_json(value: &serde_json::Value) -> Result<Self, SourceError> {
+        serde_json::from_value(value.clone())
+            .map_err(|error| SourceError::OtherSource { found: error.to_string() })
+    }
+
+    /// The value that goes into a commit.
+    pub fn to_json(&self) -> serde_json::Value {
+        // Plain values with text keys always encode.
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+/// How far files were read, in the order of their names.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FilesPosition {
+    /// The files that were read to their end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<DoneFiles>,
+    /// The file that was read in part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<OpenFile>,
+}
+
+/// Files that were read to their end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoneFiles {
+    /// The greatest name: all up to it were read.
+    pub mark: String,
+    /// How many names there were up to it.
+    pub names: u64,
+    /// When the youngest of all files that were there had last changed (`ctime`), in nanoseconds.
+    /// A file up to the mark that changed later is a new one.
+    pub changed: i64,
+}
+
+/// A file that was read in part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenFile {
+    /// Its name.
+    pub name: String,
+    /// Its size.
+    pub size: u64,
+    /// XXH3 of its first 64 KiB.
+    pub head: String,
+    /// The place of the next record.
+    pub place: Place,
+}
+
+/// How far standard input was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StdinPosition {
+    /// The place of the next record.
+    pub place: Place,
+    /// XXH3 of the text before it.
+    pub prefix: String,
+}
+
+/// Where a chunk comes from, so that every record in it has a position.
+#[derive(Clone)]
+pub(super) enum Origin {
+    /// A file that is being read; `ends` if the chunk is its last.
+    File { done: Option<Arc<DoneFiles>>, open: Arc<OpenFile>, ends: Option<Arc<DoneFiles>> },
+    /// The end of a file.
+    Done(Arc<DoneFiles>),
+    /// Standard input, with the hash of the text before the chunk.
+    Stdin(Box<Xxh3>),
+}
+
+impl std::fmt::Debug for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::File { open, .. } => &open.name,
+            Self::Done(done) => &done.mark,
+            Self::Stdin(_) => "standard input",
+        })
+    }
+}
+
+impl Origin {
+    pub(super) fn position(&self, chunk: Option<&Chunk>, records: usize) -> Position {
+        let place = chunk.map(|chunk| chunk.place(records)).unwrap_or_default();
+        match self {
+            Self::File { ends: Some(done), .. } if chunk.is_some_and(|c| c.records() == records) => {
+                Position::Files(FilesPosition { done: Some(done.as_ref().clone()), open: None })
+            }
+            Self::File { done, open, .. } => Position::Files(FilesPosition {
+                done: done.as_deref().cloned(),
+                open: Some(OpenFile { place, ..open.as_ref().clone() }),
+            }),
+            Self::Done(done) => {
+                Position::Files(FilesPosition { done: Some(done.as_ref().clone()), open: None })
+            }
+            Self::Stdin(before) => {
+                let mut hash = before.clone();
+                hash.update(chunk.map(|chunk| chunk.text_before(records)).unwrap_or_default());
+                Position::Stdin(StdinPosition { place, prefix: hex(&hash) })
+            }
+        }
+    }
+}
+
+pub(super) fn hex(hash: &Xxh3) -> String {
+    format!("{:016x}", hash.digest())
+}
