@@ -3,11 +3,8 @@
 pub mod cli;
 pub mod commit;
 pub mod environment;
-<<<<<<< HEAD
 mod error;
-=======
 pub mod ingest;
->>>>>>> 66a93fc (Decode CSV, JSON lines, Parquet, Avro and Arrow, each record with its place)
 pub mod memory;
 pub mod merge;
 pub mod near_match;

@@ -90,7 +90,8 @@ impl BadRecords {
         instant: &str,
     ) -> Result<Option<PendingLetters>, IngestError> {
         let Some(letters) = self.letters.clone().filter(|_| !self.lines.is_empty()) else { return Ok(None) };
-        let pending: TablePath = format!("_pending/{}/{checkpoint}_{instant}.jsonl", letters.pipeline).parse()?;
+        let pending: TablePath =
+            format!("_pending/{}/{checkpoint}_{instant}.jsonl", letters.pipeline).parse()?;
         let published: TablePath = format!("{instant}.jsonl").parse()?;
         letters.storage.put(&pending, std::mem::take(&mut self.lines).into()).await?;
         Ok(Some(PendingLetters { letters, pending, published }))
@@ -104,8 +105,11 @@ impl BadRecords {
             let name = entry.path.file_name().to_owned();
             let Some((checkpoint, published)) = name.split_once('_') else { continue };
             let Ok(checkpoint) = checkpoint.parse::<u64>() else { continue };
-            let left =
-                PendingLetters { letters: letters.clone(), pending: entry.path.clone(), published: published.parse()? };
+            let left = PendingLetters {
+                letters: letters.clone(),
+                pending: entry.path.clone(),
+                published: published.parse()?,
+            };
             if checkpoint <= committed { left.publish().await? } else { left.discard().await? }
         }
         Ok(())

@@ -54,7 +54,9 @@ pub enum IngestError {
         by: u64,
     },
     /// What others did contradicts a checkpoint, and the source cannot be read again.
-    #[error("a checkpoint was given up ({reason}) and standard input cannot be read again: run again with the same input")]
+    #[error(
+        "a checkpoint was given up ({reason}) and standard input cannot be read again: run again with the same input"
+    )]
     Conflict {
         /// With what.
         reason: String,

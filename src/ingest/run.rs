@@ -210,7 +210,8 @@ impl Run {
             Some(position) => return Err(other(position).into()),
             None => FilesPosition::default(),
         };
-        let poll = (settings.follow && !options.once).then(|| settings.poll.map_or(POLL, |TimeSpan(poll)| poll));
+        let poll =
+            (settings.follow && !options.once).then(|| settings.poll.map_or(POLL, |TimeSpan(poll)| poll));
         let files = settings.files.clone();
         let source =
             FilesSource::new(files, poll, settings.late_names, (format, wanted), &self.environment, from);
@@ -228,7 +229,7 @@ impl Run {
             let clock = self.environment.clock.clone();
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => return Ok(Flow::End),
+                () = async { drop(stop.wait_for(|stop| *stop).await) } => return Ok(Flow::End),
                 () = async {
                     match deadline {
                         Some(at) => clock.sleep(at.saturating_sub(clock.monotonic())).await,
@@ -305,8 +306,9 @@ impl Run {
             for row in self.target.write(&rows, deletes.as_ref()).await? {
                 let record = ready.records.get(start + row.row()).copied().unwrap_or(from as u32);
                 refused += 1;
-                refused_deletes +=
-                    u64::from(deletes.as_ref().is_some_and(|flags| row.row() < flags.len() && flags.value(row.row())));
+                refused_deletes += u64::from(
+                    deletes.as_ref().is_some_and(|flags| row.row() < flags.len() && flags.value(row.row())),
+                );
                 if let Some(chunk) = &ready.read.chunk {
                     bad.push((record, chunk.bad(record as usize, refusal(&row))));
                 }

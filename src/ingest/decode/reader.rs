@@ -13,9 +13,8 @@ use super::text_block::RecordDecoder;
 use super::text_reader::{Framing, TextReader};
 use super::unpack::{buffered, unpack};
 use super::{
-    BadRecord, Fault, excerpt,
-    CsvOptions, DecodeError, DecodeProblem, Decoded, Format, FormatKind, Place, TextBlock, Wanted, avro, ipc,
-    parquet,
+    BadRecord, CsvOptions, DecodeError, DecodeProblem, Decoded, Fault, Format, FormatKind, Place, TextBlock,
+    Wanted, avro, excerpt, ipc, parquet,
 };
 
 /// Where an input's bytes come from.

@@ -66,7 +66,8 @@ fn check_source(job: &Job) -> Result<(), JobError> {
         ));
     }
     if let Some(kind) = job.format.kind.filter(|kind| source.stdin && !kind.is_text()) {
-        let why = format!("only csv and jsonl can be verified on a restart; save the {} to a file", kind.as_str());
+        let why =
+            format!("only csv and jsonl can be verified on a restart; save the {} to a file", kind.as_str());
         return Err(contradiction("source.stdin", "format.type", &why));
     }
     for pattern in &source.files {

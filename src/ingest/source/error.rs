@@ -66,7 +66,9 @@ pub enum SourceError {
         bytes: u64,
     },
     /// Progress of another kind of source.
-    #[error("the pipeline's progress is not of this source ({found}): use another pipeline name, or reset the progress")]
+    #[error(
+        "the pipeline's progress is not of this source ({found}): use another pipeline name, or reset the progress"
+    )]
     OtherSource {
         /// What was found.
         found: String,

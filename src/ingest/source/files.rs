@@ -159,7 +159,8 @@ impl FilesSource {
             self.check_late(&look, &done)?;
         }
         let mark = self.done.as_ref().map(|done| done.mark.as_str());
-        self.waiting = look.names.iter().filter(|name| mark.is_none_or(|m| name.as_str() > m)).cloned().collect();
+        self.waiting =
+            look.names.iter().filter(|name| mark.is_none_or(|m| name.as_str() > m)).cloned().collect();
         if let Some(open) = &self.resume
             && self.waiting.front() != Some(&open.name)
         {
@@ -199,7 +200,8 @@ fn look(patterns: &[String], done: Option<&DoneFiles>) -> Result<Look, SourceErr
     let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
     let mut look = Look::default();
     for pattern in patterns {
-        let failed = |error: String| SourceError::Io { path: pattern.clone(), source: io::Error::other(error) };
+        let failed =
+            |error: String| SourceError::Io { path: pattern.clone(), source: io::Error::other(error) };
         for found in glob::glob_with(pattern, options).map_err(|error| failed(error.to_string()))? {
             let path = found.map_err(|error| {
                 let path = error.path().display().to_string();
@@ -214,8 +216,12 @@ fn look(patterns: &[String], done: Option<&DoneFiles>) -> Result<Look, SourceErr
             if !metadata.is_file() {
                 continue;
             }
-            let name = path.into_os_string().into_string().map_err(|path| SourceError::Name { path: path.into() })?;
-            let changed = metadata.ctime().saturating_mul(1_000_000_000).saturating_add(metadata.ctime_nsec());
+            let name = path
+                .into_os_string()
+                .into_string()
+                .map_err(|path| SourceError::Name { path: path.into() })?;
+            let changed =
+                metadata.ctime().saturating_mul(1_000_000_000).saturating_add(metadata.ctime_nsec());
             look.changed = look.changed.max(changed);
             if done.is_some_and(|done| name <= done.mark && changed > done.changed) {
                 look.late.push(name.clone());
@@ -241,13 +247,15 @@ impl Reading {
         file.rewind().map_err(failed)?;
         let mut hash = Xxh3::new();
         hash.update(&head);
-        let open = OpenFile { name: name.clone(), size: metadata.len(), head: hex(&hash), place: Place::default() };
+        let open =
+            OpenFile { name: name.clone(), size: metadata.len(), head: hex(&hash), place: Place::default() };
         let shared: Arc<str> = name.as_str().into();
         if let Some(before) = &resume {
             check_same("the size", &name, &before.size, &open.size)?;
             check_same("the hash of its first 64 KiB", &name, &before.head, &open.head)?;
         }
-        let mut reader = InputReader::open(&shared, PlainInput::File(file), &settings.format, &settings.wanted)?;
+        let mut reader =
+            InputReader::open(&shared, PlainInput::File(file), &settings.format, &settings.wanted)?;
         if let Some(before) = resume {
             reader.skip_to(before.place, |_| {})?;
         }
@@ -260,7 +268,12 @@ impl Reading {
         match std::fs::metadata(name) {
             Ok(now) => {
                 check_same("the size", name, &self.open.size, &now.len())?;
-                check_same("the time of change", name, &format!("{:?}", self.modified), &format!("{:?}", modified(&now)))
+                check_same(
+                    "the time of change",
+                    name,
+                    &format!("{:?}", self.modified),
+                    &format!("{:?}", modified(&now)),
+                )
             }
             // All of it was read: whoever took it away knew that it was complete.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

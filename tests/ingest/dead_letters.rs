@@ -1,0 +1,82 @@
+use super::*;
+
+fn letters(place: &Place) -> Vec<(String, Vec<serde_json::Value>)> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(place.path("dead")).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_file() {
+            let text = std::fs::read_to_string(entry.path()).unwrap();
+            let lines = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            files.push((entry.file_name().into_string().unwrap(), lines));
+        }
+    }
+    files.sort_by(|a, b| a.0.cmp(&b.0));
+    files
+}
+
+fn policy(place: &Place, more: &str) -> String {
+    format!("bad_records: {{policy: dead_letter, path: {}{more}}}\n", place.path("dead").display())
+}
+
+#[tokio::test]
+async fn bad_records_are_published_once_with_the_commit_that_left_them_out() {
+    let place = Place::new().await;
+    place.deliver("a.csv", "id,v\n0,a\nx,b\n2,c\n,d\n4,e\n5\n");
+    let job = || place.files_job(&format!("commit: {{rows: 2}}\n{}", policy(&place, "")));
+    let mut bad = 0;
+    while place.ids().len() < 3 {
+        bad += place.run_one_commit(job(), RunOptions::default()).await.unwrap().bad_records;
+    }
+    place.run(job(), RunOptions::default()).await.unwrap();
+    assert_eq!((place.ids(), bad), (vec![0, 2, 4], 3));
+    let files = letters(&place);
+    assert_eq!(files.len(), 3);
+    let instants: Vec<String> =
+        parquet_files(&place.path("t")).iter().map(|p| p.display().to_string()).collect();
+    for (name, lines) in &files {
+        let instant = name.strip_suffix(".jsonl").unwrap();
+        assert!(instants.iter().any(|file| file.contains(instant)), "{name} is no instant of {instants:?}");
+        assert_eq!(lines.len(), 1);
+    }
+    let all: Vec<_> =
+        files.iter().flat_map(|(_, lines)| lines).map(|l| (&l["line"], &l["value"], &l["raw"])).collect();
+    let json = |text: &str| serde_json::Value::from(text);
+    assert_eq!(
+        all,
+        [
+            (&3.into(), &json("x"), &json("x,b")),
+            (&5.into(), &serde_json::Value::Null, &json(",d")),
+            (&7.into(), &serde_json::Value::Null, &json("5")),
+        ]
+    );
+    let pending = std::fs::read_dir(place.path("dead/_pending/p")).map(|files| files.count()).unwrap_or(0);
+    assert_eq!(pending, 0);
+}
+
+#[tokio::test]
+async fn a_run_that_was_killed_before_publishing_is_finished_by_the_next() {
+    let place = Place::new().await;
+    place.deliver("a.csv", "id,v\n0,a\nx,b\n");
+    let job = || place.files_job(&policy(&place, ""));
+    place.run(job(), RunOptions::default()).await.unwrap();
+    let [(published, lines)] = <[_; 1]>::try_from(letters(&place)).unwrap();
+    // As a run leaves it that is killed after its commit, and one that is killed before.
+    let pending = place.path("dead/_pending/p");
+    std::fs::create_dir_all(&pending).unwrap();
+    std::fs::rename(place.path("dead").join(&published), pending.join(format!("1_{published}"))).unwrap();
+    std::fs::write(pending.join("2_20300101000000000.jsonl"), "{}\n").unwrap();
+    place.run(job(), RunOptions::default()).await.unwrap();
+    assert_eq!(letters(&place), [(published, lines)]);
+    assert_eq!(std::fs::read_dir(&pending).map(|files| files.count()).unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn more_bad_records_than_allowed_end_the_run() {
+    let place = Place::new().await;
+    place.deliver("a.csv", "id,v\nx,a\ny,b\nz,c\n");
+    let error =
+        place.run(place.files_job(&policy(&place, ", limit: 2")), RunOptions::default()).await.unwrap_err();
+    assert!(matches!(&error, IngestError::TooManyBadRecords { limit: 2, found: 3, .. }), "{error}");
+    let end = "a.csv:4, column \"id\", value \"z\": it is no Int64";
+    assert!(error.to_string().ends_with(end), "{error}");
+    assert!(place.ids().is_empty());
+}

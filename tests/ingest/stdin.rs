@@ -1,0 +1,22 @@
+use std::io::Cursor;
+
+use super::*;
+
+fn given(text: &str) -> RunOptions {
+    RunOptions { stdin: Some(Box::new(Cursor::new(text.to_owned().into_bytes()))), ..RunOptions::default() }
+}
+
+#[tokio::test]
+async fn standard_input_goes_on_behind_a_prefix_that_is_verified() {
+    let place = Place::new().await;
+    let job = |more: &str| place.job("{stdin: true}", &format!("format: {{type: csv}}\n{more}"));
+    let summary = place.run_one_commit(job("commit: {rows: 3}\n"), given(&csv(0..8))).await.unwrap();
+    assert!(summary.commits >= 1);
+    let other = csv(0..8).replacen("v1", "w1", 1);
+    let error = place.run(job(""), given(&other)).await.unwrap_err().to_string();
+    assert!(error.starts_with("standard input does not begin with the "), "{error}");
+    let error = place.run(job(""), given("id,v\n0,v0\n")).await.unwrap_err().to_string();
+    assert!(error.contains("it was cut or replaced"), "{error}");
+    place.run(job(""), given(&csv(0..10))).await.unwrap();
+    assert_eq!(place.ids(), (0..10).collect::<Vec<_>>());
+}
