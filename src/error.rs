@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::commit::CommitError;
+use crate::ingest::IngestError;
 use crate::merge::MergeError;
 use crate::read::{AsOfError, FilterError, ReadError};
 use crate::sink::SinkError;
@@ -111,6 +112,7 @@ from_module_errors!(
     ConformError,
     DataFileError,
     FilterError,
+    IngestError,
     LockError,
     LockOptionsError,
     MergeError,
@@ -125,6 +127,20 @@ from_module_errors!(
     TimelineError,
     WriteError,
 );
+
+impl Meaning for IngestError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Job(_) | Self::Mapping(_) | Self::Uri(_) | Self::Path(_) => ErrorKind::FixInput,
+            Self::TooManyBadRecords { .. } => ErrorKind::DataQuality,
+            Self::Conflict { .. } | Self::Retryable { .. } => ErrorKind::Conflict,
+            Self::Fenced { .. } => ErrorKind::Fenced,
+            Self::Sink(error) => error.kind(),
+            Self::Storage(error) => error.kind(),
+            Self::BadRecord(_) | Self::Source(_) | Self::Decode(_) | Self::Stopped => ErrorKind::Failed,
+        }
+    }
+}
 
 impl Meaning for StorageError {
     fn kind(&self) -> ErrorKind {

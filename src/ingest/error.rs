@@ -15,19 +15,19 @@ pub enum IngestError {
     Job(#[from] JobError),
     /// The mapping does not fit.
     #[error(transparent)]
-    Mapping(#[from] MappingError),
+    Mapping(Box<MappingError>),
     /// The source cannot be read on.
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Source(Box<SourceError>),
     /// An input cannot be decoded.
     #[error(transparent)]
-    Decode(#[from] DecodeError),
+    Decode(Box<DecodeError>),
     /// The table cannot be written.
     #[error(transparent)]
-    Sink(#[from] SinkError),
+    Sink(Box<SinkError>),
     /// The storage failed.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(Box<StorageError>),
     /// An address that is none.
     #[error(transparent)]
     Uri(#[from] TableUriError),
@@ -72,4 +72,34 @@ pub enum IngestError {
     /// A task was stopped.
     #[error("a task of the run stopped without an answer; this is a bug, please report it")]
     Stopped,
+}
+
+impl From<SinkError> for IngestError {
+    fn from(error: SinkError) -> Self {
+        Self::Sink(Box::new(error))
+    }
+}
+
+impl From<StorageError> for IngestError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(Box::new(error))
+    }
+}
+
+impl From<SourceError> for IngestError {
+    fn from(error: SourceError) -> Self {
+        Self::Source(Box::new(error))
+    }
+}
+
+impl From<DecodeError> for IngestError {
+    fn from(error: DecodeError) -> Self {
+        Self::Decode(Box::new(error))
+    }
+}
+
+impl From<MappingError> for IngestError {
+    fn from(error: MappingError) -> Self {
+        Self::Mapping(Box::new(error))
+    }
 }

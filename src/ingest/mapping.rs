@@ -285,7 +285,7 @@ impl Column {
             CastUnit::Micros => 1,
         };
         let micros = numbers.as_primitive::<Int64Type>().iter().map(|n| n?.checked_mul(factor));
-        self.from_micros(micros.collect())
+        self.times(micros.collect())
     }
 
     fn parse(&self, values: &ArrayRef, pattern: &DatePattern) -> Result<ArrayRef, MappingError> {
@@ -295,10 +295,10 @@ impl Column {
             let micros = time.and_utc().timestamp_micros();
             micros.checked_sub(i64::from(offset.unwrap_or(0)) * 1_000_000)
         });
-        self.from_micros(micros.collect())
+        self.times(micros.collect())
     }
 
-    fn from_micros(&self, micros: Int64Array) -> Result<ArrayRef, MappingError> {
+    fn times(&self, micros: Int64Array) -> Result<ArrayRef, MappingError> {
         let zone = match self.target.data_type() {
             DataType::Timestamp(_, zone) => zone.clone(),
             _ => None,

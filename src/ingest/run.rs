@@ -203,7 +203,7 @@ impl Run {
                 None => None,
             };
             let stream = options.stdin.take().unwrap_or_else(|| Box::new(std::io::stdin()));
-            return Ok(Source::Stdin(StdinSource::new(stream, format, wanted, from)));
+            return Ok(Source::Stdin(Box::new(StdinSource::new(stream, format, wanted, from))));
         }
         let from = match position {
             Some(Position::Files(position)) => position,
@@ -215,7 +215,7 @@ impl Run {
         let files = settings.files.clone();
         let source =
             FilesSource::new(files, poll, settings.late_names, (format, wanted), &self.environment, from);
-        Ok(Source::Files(source))
+        Ok(Source::Files(Box::new(source)))
     }
 
     /// Writes chunks until the source ends, a checkpoint is given up, or the run is to stop.

@@ -36,7 +36,7 @@ pub struct InputReader {
 
 #[derive(Debug)]
 enum Inner {
-    Text { read: TextReader, header: Vec<u8>, decoder: Arc<dyn RecordDecoder> },
+    Text { read: Box<TextReader>, header: Vec<u8>, decoder: Arc<dyn RecordDecoder> },
     Batches(Box<dyn BatchReader>),
 }
 
@@ -136,7 +136,7 @@ impl InputReader {
     ///
     /// # Errors
     /// An input that cannot be read on.
-    pub fn next(&mut self) -> Result<Option<Chunk>, DecodeError> {
+    pub fn next_chunk(&mut self) -> Result<Option<Chunk>, DecodeError> {
         let first = self.place;
         let body = match &mut self.read {
             Inner::Text { read, decoder, .. } => {
@@ -246,11 +246,15 @@ fn open_text(
 ) -> Result<Inner, DecodeProblem> {
     let mut read = text_reader(name, input, kind, format)?;
     if kind == FormatKind::Jsonl {
-        return Ok(Inner::Text { read, header: Vec::new(), decoder: Arc::new(JsonDecoder::new(wanted)) });
+        return Ok(Inner::Text {
+            read: Box::new(read),
+            header: Vec::new(),
+            decoder: Arc::new(JsonDecoder::new(wanted)),
+        });
     }
     let (header, names) = csv_header(&mut read, &format.csv)?;
     let decoder = Arc::new(CsvDecoder::new(&names, &format.csv, wanted)?);
-    Ok(Inner::Text { read, header, decoder })
+    Ok(Inner::Text { read: Box::new(read), header, decoder })
 }
 
 fn text_reader(

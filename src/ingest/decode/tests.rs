@@ -35,10 +35,13 @@ fn open(name: &str, bytes: &[u8], format: &Format, wanted: &Wanted) -> Result<In
     InputReader::open(&name.into(), PlainInput::File(file), format, wanted)
 }
 
+/// Rows by record, and bad records.
+type Found = (Vec<(u64, String)>, Vec<String>);
+
 /// The good rows as `id=v`, each with its record number, and the bad ones as text.
-fn read_on(mut reader: InputReader) -> Result<(Vec<(u64, String)>, Vec<String>), DecodeError> {
+fn read_on(mut reader: InputReader) -> Result<Found, DecodeError> {
     let (mut rows, mut bad) = (Vec::new(), Vec::new());
-    while let Some(chunk) = reader.next()? {
+    while let Some(chunk) = reader.next_chunk()? {
         let decoded = chunk.decode()?;
         for row in 0..decoded.rows.num_rows() {
             let record = chunk.first.record + u64::from(decoded.record_of(row));
@@ -52,7 +55,7 @@ fn read_on(mut reader: InputReader) -> Result<(Vec<(u64, String)>, Vec<String>),
     Ok((rows, bad))
 }
 
-fn read(name: &str, bytes: &[u8], wanted: &Wanted) -> (Vec<(u64, String)>, Vec<String>) {
+fn read(name: &str, bytes: &[u8], wanted: &Wanted) -> Found {
     read_on(open(name, bytes, &small_blocks(), wanted).unwrap()).unwrap()
 }
 
@@ -127,7 +130,7 @@ fn every_format_reads_all_records_and_goes_on_at_each() {
         assert!(bad.is_empty());
         let mut reader = open(name, &bytes, &small_blocks(), &id_and_text()).unwrap();
         let mut places = Vec::new();
-        while let Some(chunk) = reader.next().unwrap() {
+        while let Some(chunk) = reader.next_chunk().unwrap() {
             places.extend((0..=chunk.records()).map(|index| chunk.place(index)));
         }
         assert!(places.len() >= 11, "{name}");
@@ -385,7 +388,7 @@ proptest! {
         let wanted = Wanted { unknown_allowed: true, ..Wanted::default() };
         let mut reader = open("t.csv", text.as_bytes(), &format, &wanted).unwrap();
         let mut found = 0;
-        while let Some(chunk) = reader.next().unwrap() {
+        while let Some(chunk) = reader.next_chunk().unwrap() {
             for index in 0..chunk.records() {
                 let (from, to) = (chunk.text_before(index).len(), chunk.text_before(index + 1).len());
                 let record = &chunk.text_before(index + 1)[from..to];
@@ -416,6 +419,6 @@ fn unknown_columns_are_skipped_when_allowed() {
     assert_eq!((texts(&csv.0), texts(&json.0)), (vec!["1", "2"], vec!["1", "2"]));
     let (name, bytes) = every_format().into_iter().find(|(name, _)| *name == "t.avro").unwrap();
     let mut reader = open(name, &bytes, &small_blocks(), &wanted).unwrap();
-    let chunk = reader.next().unwrap().unwrap();
+    let chunk = reader.next_chunk().unwrap().unwrap();
     assert_eq!(chunk.decode().unwrap().rows.column(0).as_primitive::<Int64Type>().value(0), 0);
 }

@@ -59,7 +59,7 @@ pub(super) struct Unpacked {
 
 enum Inner {
     Plain(Sniffed),
-    Gz(MultiGzDecoder<Sniffed>),
+    Gz(Box<MultiGzDecoder<Sniffed>>),
     Zst(ZstdDecoder<'static, Sniffed>),
 }
 
@@ -67,7 +67,7 @@ impl Unpacked {
     fn new(plain: Sniffed, packing: Packing) -> io::Result<Self> {
         let read = match packing {
             Packing::None => Inner::Plain(plain),
-            Packing::Gz => Inner::Gz(MultiGzDecoder::new(plain)),
+            Packing::Gz => Inner::Gz(Box::new(MultiGzDecoder::new(plain))),
             Packing::Zst => {
                 let mut decoder = ZstdDecoder::with_buffer(plain)?;
                 decoder.window_log_max(ZST_WINDOW_LOG_MAX)?;

@@ -112,10 +112,10 @@ impl FilesSource {
             let mut reading = reading.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             let chunk = match reading.ahead.take() {
                 Some(chunk) => Some(chunk),
-                None => reading.reader.next()?,
+                None => reading.reader.next_chunk()?,
             };
             if chunk.is_some() {
-                reading.ahead = reading.reader.next()?;
+                reading.ahead = reading.reader.next_chunk()?;
             }
             let is_last = reading.ahead.is_none();
             if is_last {
@@ -146,7 +146,7 @@ impl FilesSource {
     async fn open(&mut self, name: String) -> Result<(), SourceError> {
         let resume = self.resume.take();
         let settings = self.settings.clone();
-        let reading = blocking(move || Reading::open(name, resume, &settings)).await?;
+        let reading = blocking(move || Reading::open(&name, resume, &settings)).await?;
         self.reading = Some(Arc::new(std::sync::Mutex::new(reading)));
         Ok(())
     }
@@ -205,7 +205,7 @@ fn look(patterns: &[String], done: Option<&DoneFiles>) -> Result<Look, SourceErr
         for found in glob::glob_with(pattern, options).map_err(|error| failed(error.to_string()))? {
             let path = found.map_err(|error| {
                 let path = error.path().display().to_string();
-                SourceError::Io { path, source: error.into_error() }
+                SourceError::Io { path, source: error.into() }
             })?;
             let metadata = match std::fs::metadata(&path) {
                 Ok(metadata) => metadata,
@@ -234,25 +234,29 @@ fn look(patterns: &[String], done: Option<&DoneFiles>) -> Result<Look, SourceErr
 }
 
 impl Reading {
-    fn open(name: String, resume: Option<OpenFile>, settings: &Settings) -> Result<Self, SourceError> {
+    fn open(name: &str, resume: Option<OpenFile>, settings: &Settings) -> Result<Self, SourceError> {
         let read_before = resume.as_ref().map_or(0, |open| open.place.record);
         let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => SourceError::Vanished { path: name.clone(), read: read_before },
-            _ => SourceError::Io { path: name.clone(), source },
+            io::ErrorKind::NotFound => SourceError::Vanished { path: name.to_owned(), read: read_before },
+            _ => SourceError::Io { path: name.to_owned(), source },
         };
-        let mut file = File::open(&name).map_err(failed)?;
+        let mut file = File::open(name).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         let mut head = Vec::new();
         (&mut file).take(HEAD_BYTES).read_to_end(&mut head).map_err(failed)?;
         file.rewind().map_err(failed)?;
         let mut hash = Xxh3::new();
         hash.update(&head);
-        let open =
-            OpenFile { name: name.clone(), size: metadata.len(), head: hex(&hash), place: Place::default() };
-        let shared: Arc<str> = name.as_str().into();
+        let open = OpenFile {
+            name: name.to_owned(),
+            size: metadata.len(),
+            head: hex(&hash),
+            place: Place::default(),
+        };
+        let shared: Arc<str> = name.into();
         if let Some(before) = &resume {
-            check_same("the size", &name, &before.size, &open.size)?;
-            check_same("the hash of its first 64 KiB", &name, &before.head, &open.head)?;
+            check_same("the size", name, &before.size, &open.size)?;
+            check_same("the hash of its first 64 KiB", name, &before.head, &open.head)?;
         }
         let mut reader =
             InputReader::open(&shared, PlainInput::File(file), &settings.format, &settings.wanted)?;

@@ -32,9 +32,9 @@ impl Read {
 #[derive(Debug)]
 pub enum Source {
     /// Files.
-    Files(FilesSource),
+    Files(Box<FilesSource>),
     /// A stream that comes once.
-    Stdin(StdinSource),
+    Stdin(Box<StdinSource>),
 }
 
 impl Source {

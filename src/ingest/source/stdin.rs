@@ -19,7 +19,7 @@ pub struct StdinSource {
 
 enum State {
     New { stream: Box<dyn std::io::Read + Send>, format: Format, wanted: Wanted, from: Option<StdinPosition> },
-    Open { reader: InputReader, hash: Box<Xxh3> },
+    Open { reader: Box<InputReader>, hash: Box<Xxh3> },
 }
 
 impl std::fmt::Debug for StdinSource {
@@ -55,7 +55,7 @@ impl State {
             Self::New { stream, format, wanted, from } => open(stream, &format, &wanted, from)?,
         };
         let before = hash.clone();
-        let chunk = reader.next()?;
+        let chunk = reader.next_chunk()?;
         if let Some(chunk) = &chunk {
             hash.update(chunk.text_before(chunk.records()));
         }
@@ -69,7 +69,7 @@ fn open(
     format: &Format,
     wanted: &Wanted,
     from: Option<StdinPosition>,
-) -> Result<(InputReader, Box<Xxh3>), SourceError> {
+) -> Result<(Box<InputReader>, Box<Xxh3>), SourceError> {
     let name: Arc<str> = NAME.into();
     let mut reader = InputReader::open(&name, PlainInput::Stream(stream), format, wanted)?;
     let mut hash = Box::new(Xxh3::new());
@@ -81,5 +81,5 @@ fn open(
             return Err(SourceError::OtherPrefix { bytes });
         }
     }
-    Ok((reader, hash))
+    Ok((Box::new(reader), hash))
 }
