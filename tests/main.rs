@@ -5,5 +5,6 @@
 mod cli;
 mod fixtures;
 mod ingest;
+mod quickstart;
 mod read;
 mod write;

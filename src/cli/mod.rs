@@ -8,8 +8,10 @@
 mod exit;
 mod files;
 mod human;
+mod ingest;
 mod logging;
 mod output;
+mod read;
 mod schema_file;
 mod table_create;
 mod table_show;
@@ -32,6 +34,8 @@ Examples:
   lakebed table create /lake/flights --schema flights.avsc --key date,flight --ordering updated_at
   lakebed table show /lake/flights             what the table is, and how others can write to it
   lakebed timeline /lake/flights --limit 5     the last five things that happened to it
+  lakebed ingest flights.yaml                  read what is new and commit it, with the place in the source
+  lakebed read /lake/flights --filter 'carrier = UA' --limit 10
   lakebed files /lake/flights                  its file groups, sizes and read amplification
 
 A table is a path, file:///path, s3://bucket/path or s3a://bucket/path. Buckets are reached with
@@ -65,6 +69,10 @@ enum Command {
     Timeline(timeline::TimelineArgs),
     /// Show the file groups of a table and the files in them.
     Files(files::FilesArgs),
+    /// Print the rows of a table, or write them to a file.
+    Read(read::ReadArgs),
+    /// Run a job: read records from files or a stream and commit them to a table, checkpoint by checkpoint.
+    Ingest(ingest::IngestArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -117,6 +125,8 @@ fn run(cli: Cli, output: Output) -> Result<Exit, Error> {
         match cli.command {
             Command::Table(TableCommand::Create(args)) => table_create::run(&context, *args).await,
             Command::Table(TableCommand::Show(args)) => table_show::run(&context, args).await,
+            Command::Ingest(args) => ingest::run(&context, args).await,
+            Command::Read(args) => read::run(&context, args).await,
             Command::Files(args) => files::run(&context, args).await,
             Command::Timeline(args) => timeline::run(&context, args).await,
         }

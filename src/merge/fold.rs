@@ -464,13 +464,9 @@ pub(super) fn has_no_value(values: &ArrayRef, fill: &Fill) -> Option<BooleanBuff
             (nulls.null_count() > 0).then(|| !nulls.inner())
         }
         Fill::Marker(marker) => {
-            let marked: BooleanArray = match values.data_type() {
-                DataType::Utf8 => values.as_string::<i32>().iter().map(|v| Some(v == Some(marker))).collect(),
-                DataType::Binary => {
-                    values.as_binary::<i32>().iter().map(|v| Some(v == Some(marker.as_bytes()))).collect()
-                }
-                _ => return None,
-            };
+            // Spark compares the marker with text only: in a binary column it stays.
+            let texts = values.as_string_opt::<i32>()?;
+            let marked: BooleanArray = texts.iter().map(|v| Some(v == Some(marker))).collect();
             (marked.true_count() > 0).then(|| marked.values().clone())
         }
     }

@@ -11,7 +11,7 @@ pub enum Fill {
     Nothing,
     /// Null columns are.
     Nulls,
-    /// Text and binary columns that hold this marker are.
+    /// Text columns that hold this marker are.
     Marker(String),
 }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::SchemaRef;
-use lakebed_hudi::base_file::FILE_NAME;
 use lakebed_hudi::instant::InstantTime;
 
 use super::WriteError;
@@ -71,16 +70,6 @@ impl Place {
     }
 }
 
-/// Rows of a slice, in a new base file: `_hoodie_file_name` is its name.
-pub(super) fn with_file_name(rows: &RecordBatch, file_name: &str) -> Result<RecordBatch, WriteError> {
-    let column = rows.schema_ref().index_of(FILE_NAME)?;
-    let mut columns = rows.columns().to_vec();
-    if let Some(column) = columns.get_mut(column) {
-        *column = constant(file_name, rows.num_rows());
-    }
-    Ok(RecordBatch::try_new(rows.schema(), columns)?)
-}
-
 /// A column that says the same in all rows.
 fn constant(text: &str, rows: usize) -> ArrayRef {
     let offsets = (0..=rows).map(|row| (row * text.len()) as i32).collect();
@@ -121,8 +110,5 @@ mod tests {
         assert_eq!(text(&first, 1), ["20260101000000001", "20260101000000001_3_10", "k2", "p=a", "f-0"]);
         let second = place.with_meta(&keyed, &schema).unwrap();
         assert_eq!(text(&second, 0)[1], "20260101000000001_3_11");
-        let moved = with_file_name(&second, "f-0_1-0-0_20260101000000001.parquet").unwrap();
-        assert_eq!(text(&moved, 1)[4], "f-0_1-0-0_20260101000000001.parquet");
-        assert_eq!(text(&moved, 1)[..4], text(&second, 1)[..4]);
     }
 }

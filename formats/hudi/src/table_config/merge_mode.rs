@@ -87,7 +87,7 @@ fn simple_name(class: &str) -> &str {
 pub enum PartialUpdateMode {
     /// Top-level columns that hold their default (null) take the other row's value.
     IgnoreDefaults,
-    /// Text and binary columns that hold this marker take the other row's value.
+    /// Text columns that hold this marker take the other row's value; binary ones keep it in Spark.
     FillUnavailable {
         /// The marker; `None` where the table does not name one, so that nothing is filled.
         marker: Option<String>,
