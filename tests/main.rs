@@ -1,6 +1,6 @@
 //! Integration tests: one binary, a folder per subject.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
 mod cli;
 mod fixtures;

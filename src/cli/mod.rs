@@ -1,7 +1,7 @@
 //! The `lakebed` program: one file per command.
 //!
 //! A command turns its arguments into calls of the library and the answer into a
-//! [`Report`](output::Report), a plain value that prints itself for people and serialises for
+//! report, a plain value that prints itself for people and serialises for
 //! scripts. What goes to standard output is the answer alone; logs and errors go to standard
 //! error. How the program ends is an [`Exit`].
 

@@ -85,18 +85,18 @@ pub(super) async fn run(context: &Context, args: ReadArgs) -> Result<Exit, Error
             Ok(()) => {}
             // Who reads our output has seen enough.
             Err(error) if is_broken_pipe(&error) => return Ok(Exit::Done),
-            Err(error) => return Err(unprintable(error)),
+            Err(error) => return Err(unprintable(&error)),
         }
     }
     match sink.finish() {
-        Err(error) if !is_broken_pipe(&error) => Err(unprintable(error)),
+        Err(error) if !is_broken_pipe(&error) => Err(unprintable(&error)),
         _ => Ok(Exit::Done),
     }
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-fn unprintable(error: Failure) -> Error {
+fn unprintable(error: &Failure) -> Error {
     Error::new(ErrorKind::Failed, format!("the rows could not be written: {error}"))
 }
 

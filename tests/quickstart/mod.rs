@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use arrow::array::AsArray;
+use arrow::array::{Array as _, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -41,11 +41,16 @@ fn sums(file: &Path) -> BTreeMap<String, [i64; 4]> {
         let texts = TEXT_COLUMNS.map(text);
         let (distance, delay) = (number("distance"), number("arr_delay"));
         for row in 0..batch.num_rows() {
-            let values = texts
-                .each_ref()
-                .map(|t| t.is_valid(row).then(|| t.as_string::<i32>().value(row)).unwrap_or_default());
+            let value = |texts: &ArrayRef| {
+                if texts.is_valid(row) {
+                    texts.as_string::<i32>().value(row).to_owned()
+                } else {
+                    String::new()
+                }
+            };
+            let values = texts.each_ref().map(value);
             let sums = months.entry(values[0][..7].to_owned()).or_default();
-            let of = |array: &arrow::array::ArrayRef| match array.is_valid(row) {
+            let of = |array: &ArrayRef| match array.is_valid(row) {
                 true => array.as_primitive::<Int64Type>().value(row),
                 false => 0,
             };
