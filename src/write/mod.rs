@@ -15,7 +15,7 @@ mod staging;
 mod table_writer;
 
 use arrow::error::ArrowError;
-use lakebed_hudi::log_file::{DeleteBlockError, WriteBlockError};
+use lakebed_hudi::log_file::{AvroBlockError, DeleteBlockError, WriteBlockError};
 use lakebed_hudi::partition_path::PartitionPathError;
 use parquet::errors::ParquetError;
 
@@ -58,6 +58,9 @@ pub enum WriteError {
     /// A log block cannot be framed.
     #[error(transparent)]
     Block(#[from] WriteBlockError),
+    /// Rows cannot be encoded as Avro.
+    #[error(transparent)]
+    Avro(#[from] AvroBlockError),
     /// Deletes cannot be encoded.
     #[error(transparent)]
     Deletes(#[from] DeleteBlockError),

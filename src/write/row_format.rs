@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, SchemaRef};
 use bytes::Bytes;
 use lakebed_hudi::instant::InstantTime;
-use lakebed_hudi::log_file::{BlockFrame, BlockHeader, BlockKind, DeleteRecord, encode_deletes};
+use lakebed_hudi::log_file::{
+    AvroBlockEncoder, BlockFrame, BlockHeader, BlockKind, DeleteRecord, encode_deletes,
+};
 use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::table_config::{TableConfig, key};
 use parquet::arrow::ArrowWriter;
@@ -28,8 +31,27 @@ pub(super) struct RowFormat {
     pub(super) rules: Arc<MergeRules>,
     /// Whether rows have record keys of their own.
     pub(super) has_keys: bool,
+    log_blocks: LogBlockFormat,
     /// Record key and user columns: what rows have before they get their meta columns.
     keyed: Arc<MergeColumns>,
+}
+
+/// How rows stand in log files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LogBlockFormat {
+    Parquet,
+    Avro,
+}
+
+impl LogBlockFormat {
+    /// Parquet, but where text orders rows: of Parquet blocks Spark with Hudi 1.2.0 then lets late
+    /// rows win, its own blocks included.
+    fn of(schema: &TableSchema, rules: &MergeRules) -> Self {
+        let is_text = |column: &String| {
+            schema.arrow().field_with_name(column).is_ok_and(|field| *field.data_type() == DataType::Utf8)
+        };
+        if rules.ordering_fields.iter().any(is_text) { Self::Avro } else { Self::Parquet }
+    }
 }
 
 /// Blocks of a log file, and what is in them.
@@ -55,7 +77,9 @@ impl RowFormat {
             bloom_filter: config.bucket_index.is_none() && config.record_key.is_some(),
         };
         let keyed = Arc::new(MergeColumns::for_combining(schema, &rules)?);
-        Ok(Self { instant, base, rules: Arc::new(rules), has_keys: config.record_key.is_some(), keyed })
+        let log_blocks = LogBlockFormat::of(schema, &rules);
+        let has_keys = config.record_key.is_some();
+        Ok(Self { instant, base, rules: Arc::new(rules), has_keys, log_blocks, keyed })
     }
 
     /// The columns of rows with their meta columns.
@@ -77,8 +101,13 @@ impl RowFormat {
             ..LogBlocks::default()
         };
         if !combined.batches.is_empty() {
-            let content = self.parquet(&combined, place, &mut blocks.columns)?;
-            blocks.push(BlockKind::Parquet, &header, content)?;
+            let rows = combined.batches.iter().map(|batch| place.with_meta(batch, self.schema()));
+            let rows = rows.collect::<Result<Vec<_>, _>>()?;
+            let (kind, content) = match self.log_blocks {
+                LogBlockFormat::Parquet => (BlockKind::Parquet, self.parquet(rows, &mut blocks.columns)?),
+                LogBlockFormat::Avro => (BlockKind::Avro, self.avro(&rows)?),
+            };
+            blocks.push(kind, &header, content)?;
         }
         if !combined.deletes.is_empty() {
             let records: Vec<DeleteRecord> = combined
@@ -91,14 +120,19 @@ impl RowFormat {
         Ok(blocks)
     }
 
+    fn avro(&self, rows: &[RecordBatch]) -> Result<Vec<u8>, WriteError> {
+        let mut encoder = AvroBlockEncoder::try_new(&self.base.avro, self.schema())?;
+        for batch in rows {
+            encoder.push(batch)?;
+        }
+        Ok(encoder.finish())
+    }
+
     fn parquet(
         &self,
-        combined: &Combined,
-        place: &mut Place,
+        batches: Vec<RecordBatch>,
         columns: &mut Vec<ColumnRange>,
     ) -> Result<Vec<u8>, WriteError> {
-        let batches = combined.batches.iter().map(|batch| place.with_meta(batch, self.schema()));
-        let batches = batches.collect::<Result<Vec<_>, _>>()?;
         let properties = self.base.encodings.properties(self.schema(), &batches)?.build();
         let options = ArrowWriterOptions::new()
             .with_properties(properties)
