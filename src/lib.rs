@@ -1,4 +1,54 @@
-//! Lakebed writes and maintains Apache Hudi tables with no JVM.
+//! Lakebed writes and maintains Apache Hudi tables with no JVM: this is its architecture page.
+//!
+//! # One way through
+//!
+//! ```text
+//! write   source -> decode -> mapping -> KeyedBatch -> bucket -> group writer -> StagedFiles -> commit
+//! read    TableSnapshot -> FileSlice -> merge -> RecordBatches
+//! ```
+//!
+//! Every arrow carries a plain value. A commit is data plus progress: one completed instant carries
+//! the rows and the source positions that produced them, so that recovery reads the table and
+//! nothing else.
+//!
+//! # The house
+//!
+//! | room | job |
+//! |---|---|
+//! | `formats/hudi` | a crate of its own: bytes to values and back; no I/O, clock or randomness |
+//! | [`storage`] | the one seam to the disk: local folders, buckets, the table lock, injected faults |
+//! | [`timeline`] | what was done to a table, and when it showed; advanced by what is new |
+//! | [`table`] | properties, schemas, file groups and slices; what a write is handed and hands back |
+//! | [`merge`] | log records folded by key and put over base rows, exactly as Spark + Hudi does it |
+//! | [`read`] | rows of slices and tables; the merge's files |
+//! | [`write`] | keyed rows into buckets and files; knows nothing of the timeline |
+//! | [`commit`] | the only writer of the timeline: begin, publish, roll back, fence |
+//! | [`sink`] | the two-phase sink that any engine can embed |
+//! | [`ingest`] | sources, decoders, the checkpoint loop |
+//! | [`cli`] | the program, a file per command |
+//! | [`environment`], [`memory`], [`near_match`], [`Error`] | time and ids, injected; what the machine has; for everyone |
+//!
+//! Dependencies point down: `cli -> ingest -> sink -> {read, write, commit} -> merge -> table -> timeline
+//! -> storage`. Everyone may use `formats/hudi`; nobody imports `cli`. `write` and `commit` share only
+//! [`WriteTask`](table::WriteTask) and [`StagedFiles`](table::StagedFiles).
+//!
+//! # Invariants
+//! * A reader never sees half a checkpoint; a crash at any step leaves the table as before or after.
+//! * Only `commit` changes the timeline, under the table's own lock; conflicts are outcomes, not errors.
+//! * A marker is durable before its data file begins; `.inflight` before the first of them.
+//! * Of one pipeline only the newest epoch commits.
+//! * Work follows what changed: buckets and columns touched, never the age of the table.
+//!
+//! # Terms
+//! Hudi's own: *instant*, *file group*, *file slice*, *base file*, *log file*, *record key*, *partition
+//! path*, *ordering value*, *marker*. Ours: a *pipeline* is a name under which a table keeps progress;
+//! an *epoch* one run of it; a *checkpoint* what one commit of it holds.
+//!
+//! # Absent, and why
+//! * Copy-on-write upserts, table services, the metadata table: being built; refused by name until then.
+//! * Merge modes of Java classes, schema-on-read history, HFile and ORC files: they need a JVM or are
+//!   of no use without one.
+//! * A catalog: a table is its folder.
 
 pub mod cli;
 pub mod commit;
