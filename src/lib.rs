@@ -21,7 +21,7 @@
 //! | [`table`] | properties, schemas, file groups and slices; what a write is handed and hands back |
 //! | [`merge`] | log records folded by key and put over base rows, exactly as Spark + Hudi does it |
 //! | [`read`] | rows of slices and tables; the merge's files |
-//! | [`write`] | keyed rows into buckets and files; knows nothing of the timeline |
+//! | [`write`](mod@write) | keyed rows into buckets and files; knows nothing of the timeline |
 //! | [`commit`] | the only writer of the timeline: begin, publish, roll back, fence |
 //! | [`sink`] | the two-phase sink that any engine can embed |
 //! | [`ingest`] | sources, decoders, the checkpoint loop |
