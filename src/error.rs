@@ -305,9 +305,7 @@ impl Meaning for SinkError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Table(error) => error.kind(),
-            Self::Refused(_) | Self::NoBucket { .. } | Self::TwoGroups { .. } | Self::OtherBuckets { .. } => {
-                ErrorKind::Refused
-            }
+            Self::Refused(_) | Self::NoBucket { .. } | Self::TwoGroups { .. } => ErrorKind::Refused,
             Self::Memory { .. } | Self::UnknownColumn { .. } | Self::DeleteInInsert { .. } => {
                 ErrorKind::FixInput
             }

@@ -7,4 +7,5 @@ mod fixtures;
 mod ingest;
 mod quickstart;
 mod read;
+mod test_table;
 mod write;

@@ -36,23 +36,6 @@ pub enum SinkError {
         /// The groups.
         file_ids: [String; 2],
     },
-    /// The bucket index that was stated is not that of the table's files.
-    #[error(
-        "the stated bucket index ({buckets} buckets by {fields}) is not that of the table: record key {record_key:?} \
-         belongs to bucket {expected} and lies in file group {found}"
-    )]
-    OtherBuckets {
-        /// The stated number of buckets.
-        buckets: u32,
-        /// The stated columns.
-        fields: String,
-        /// A key of the table.
-        record_key: String,
-        /// Its bucket by what was stated.
-        expected: u32,
-        /// The group that it was found in.
-        found: String,
-    },
     /// The memory that was allowed is too little.
     #[error("{memory_bytes} bytes of memory are too little for this table: expected at least {needed_bytes}")]
     Memory {

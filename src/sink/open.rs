@@ -95,20 +95,13 @@ fn check_stated(config: &TableConfig, options: &SinkOptions) -> Result<(), Refus
             "have it dropped (metadata_table: drop) and turn it off for all writers (hoodie.metadata.enable=false)",
         );
     }
-    let has_buckets = config.bucket_index.is_some() || options.bucket_index.is_some();
-    if !options.operation.adds_only() && !has_buckets {
+    if !options.operation.adds_only() && config.bucket_index.is_none() {
         return refuse(
-            "upserting and deleting without a bucket index".to_owned(),
-            "state the bucket index of its other writers (hoodie.bucket.index.num.buckets), or insert",
+            format!("upserting and deleting without a bucket index ({} is not BUCKET)", key::INDEX_TYPE),
+            "insert, or upsert with the writer that made the table",
         );
     }
-    match (&config.bucket_index, &options.bucket_index) {
-        (Some(declared), Some(stated)) if declared != stated => refuse(
-            format!("{} buckets by {}, as the job states", stated.buckets, stated.hash_fields.join(",")),
-            "the table's properties declare another bucket index; leave it out of the job",
-        ),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// The columns that rows are written with: the table's and those that the job adds.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use lakebed_hudi::instant::TimelineZone;
 use lakebed_hudi::schema::TableSchema;
-use lakebed_hudi::table_config::BucketIndex;
 use serde::{Deserialize, Serialize};
 
 use crate::commit::CommitOptions;
@@ -30,9 +29,6 @@ pub struct SinkOptions {
     pub metadata_table: MetadataTablePolicy,
     /// The zone of a timeline in LOCAL time: that of the JVMs which write to the table.
     pub timeline_zone: Option<TimelineZone>,
-    /// The bucket index of a table that does not declare one. It is checked against the table's
-    /// files and then recorded in its properties.
-    pub bucket_index: Option<BucketIndex>,
     /// More extra metadata for each commit.
     pub extra_metadata: BTreeMap<String, String>,
     /// How commits are made.
@@ -63,7 +59,6 @@ impl Default for SinkOptions {
             commit_empty: false,
             metadata_table: MetadataTablePolicy::Refuse,
             timeline_zone: None,
-            bucket_index: None,
             extra_metadata: BTreeMap::new(),
             commit: CommitOptions::default(),
             lock: LockOptions::default(),

@@ -1,7 +1,6 @@
 //! Every fixture table gives exactly the rows that Spark + Hudi read from it.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use arrow::array::{Array, BooleanArray, RecordBatch, Scalar};
 use arrow::compute::kernels::cmp::eq;
@@ -13,51 +12,11 @@ use lakebed::environment::Environment;
 use lakebed::read::{Comparison, Filter, FilterTest, ReadError, Scan, ScanOptions, parse_as_of};
 use lakebed::storage::{self, TableUri};
 use lakebed::table::Table;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use serde::Deserialize;
+
+use crate::fixtures::{Fixture, Query, catalogue, expected, unpack};
 
 #[path = "../../tools/src/rows.rs"]
 mod rows;
-
-#[derive(Debug, Deserialize)]
-struct Fixture {
-    name: String,
-    #[serde(default)]
-    refused: Option<String>,
-    queries: Vec<Query>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Query {
-    name: String,
-    #[serde(default)]
-    as_of: Option<String>,
-    #[serde(default)]
-    rows: Option<String>,
-}
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
-}
-
-fn catalogue() -> Vec<Fixture> {
-    let catalogue = std::fs::read(fixtures().join("catalogue.json")).unwrap();
-    let catalogue: Vec<Fixture> = serde_json::from_slice(&catalogue).unwrap();
-    assert!(!catalogue.is_empty());
-    catalogue
-}
-
-fn unpacked(name: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let file = File::open(fixtures().join(name).join("table.tar.zst")).unwrap();
-    tar::Archive::new(zstd::Decoder::new(file).unwrap()).unpack(folder.path()).unwrap();
-    folder
-}
-
-fn expected(path: &Path) -> Vec<RecordBatch> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
-    reader.build().unwrap().map(Result::unwrap).collect()
-}
 
 async fn read(folder: &Path, query: &Query, budget_bytes: usize) -> Result<Vec<RecordBatch>, ReadError> {
     let options = ScanOptions {
@@ -88,7 +47,7 @@ async fn fixture_tables_read_as_spark_reads_them() {
     let catalogue = catalogue();
     let mut wrong = Vec::new();
     for fixture in &catalogue {
-        let folder = unpacked(&fixture.name);
+        let folder = unpack(&fixture.name);
         for query in &fixture.queries {
             // The second budget makes every merge go through the spill file.
             for budget_bytes in [64 << 20, 0] {
@@ -108,7 +67,7 @@ async fn fixture_tables_read_as_spark_reads_them() {
 async fn columns_and_filters_change_nothing_but_what_they_leave_out() {
     let mut compared = 0;
     for fixture in catalogue().iter().filter(|fixture| fixture.refused.is_none()) {
-        let folder = unpacked(&fixture.name);
+        let folder = unpack(&fixture.name);
         for query in fixture.queries.iter().filter(|q| q.rows.is_some() && q.name != "read_optimized") {
             let all = read(folder.path(), query, 64 << 20).await.unwrap();
             let all = concat_batches(&all[0].schema(), &all).unwrap();
@@ -174,9 +133,8 @@ fn check(fixture: &Fixture, query: &Query, found: Result<Vec<RecordBatch>, ReadE
         // Spark itself fails on it: whatever we do, we do not panic.
         (_, None, None) => None,
         (Err(error), None, Some(_)) => Some(error.to_string()),
-        (Ok(found), None, Some(rows)) => {
-            let expected = expected(&fixtures().join(&fixture.name).join(rows));
-            let difference = rows::difference(&expected, &found);
+        (Ok(found), None, Some(_)) => {
+            let difference = rows::difference(&expected(&fixture.name, &query.name), &found);
             difference.map_or_else(|e| Some(e.to_string()), |d| d.map(|d| d.to_string()))
         }
     }

@@ -1,83 +1,37 @@
 //! Tables that we wrote, read in every way that a scan has.
 
-use std::sync::Arc;
-
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use futures::TryStreamExt as _;
-use lakebed::commit::{Outcome, PipelineProgress};
-use lakebed::environment::Environment;
 use lakebed::read::{Filter, ReadError, Scan, ScanOptions, parse_as_of};
-use lakebed::sink::{Sink, SinkOptions};
-use lakebed::storage::{self, Storage, TableUri};
+use lakebed::sink::SinkOptions;
 use lakebed::table::{Table, TableSnapshot};
-use lakebed_hudi::schema::TableSchema;
-use lakebed_hudi::table_config::{BucketIndex, NewTable, TableType};
 
-type Row = (&'static str, &'static str, i64, Option<&'static str>);
+use crate::test_table::{Row, TestTable, bucket_table, checkpoint, is_committed, rows};
 
-fn batch(rows: &[Row]) -> RecordBatch {
-    let id: ArrayRef = Arc::new(rows.iter().map(|r| Some(r.0)).collect::<StringArray>());
-    let p: ArrayRef = Arc::new(rows.iter().map(|r| Some(r.1)).collect::<StringArray>());
-    let ts: ArrayRef = Arc::new(rows.iter().map(|r| Some(r.2)).collect::<Int64Array>());
-    let v: ArrayRef = Arc::new(rows.iter().map(|r| r.3).collect::<StringArray>());
-    let columns = [("id", id, false), ("p", p, true), ("ts", ts, true), ("v", v, true)];
-    RecordBatch::try_from_iter_with_nullable(columns).unwrap()
-}
-
-struct Lake {
-    _folder: tempfile::TempDir,
-    storage: Arc<dyn Storage>,
-    environment: Environment,
-}
+struct Lake(TestTable);
 
 impl Lake {
-    /// Two commits: rows, then updates, a late row and a delete in log files.
-    async fn with_two_commits() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let uri: TableUri = folder.path().join("t").display().to_string().parse().unwrap();
-        let environment = Environment::real();
-        let storage = storage::open(&uri, &environment).await.unwrap();
-        let new = NewTable {
-            name: "t".into(),
-            table_type: TableType::MergeOnRead,
-            record_key_fields: vec!["id".into()],
-            partition_fields: vec!["p".into()],
-            ordering_fields: vec!["ts".into()],
-            partial_update: None,
-            bucket_index: Some(BucketIndex { buckets: 2, hash_fields: vec!["id".into()] }),
-            hive_style: true,
-            url_encode: true,
-            create_schema: TableSchema::from_arrow(&batch(&[]).schema(), "t").unwrap().to_avro(),
-            readers: vec!["spark".into()],
-        };
-        Table::create(storage.clone(), &environment, &new).await.unwrap();
-        let lake = Self { _folder: folder, storage, environment };
-        lake.commit(1, &[("a", "x", 5, Some("a1")), ("b", "x", 5, Some("b1")), ("c", "y", 5, None)], &[])
-            .await;
-        lake.commit(
-            2,
-            &[("a", "x", 3, Some("late")), ("b", "x", 6, Some("b2")), ("d", "y", 1, Some("d1"))],
-            &[],
-        )
-        .await;
+    /// Three commits: rows; updates and a late row; a delete.
+    async fn with_three_commits() -> Self {
+        let lake = Self(TestTable::create(&bucket_table()).await);
+        let first = [("a", "x", 5, Some("a1")), ("b", "x", 5, Some("b1")), ("c", "y", 5, None)];
+        lake.commit(1, &first, &[]).await;
+        let second = [("a", "x", 3, Some("late")), ("b", "x", 6, Some("b2")), ("d", "y", 1, Some("d1"))];
+        lake.commit(2, &second, &[]).await;
         lake.commit(3, &[("c", "y", 9, None)], &[true]).await;
         lake
     }
 
-    async fn commit(&self, checkpoint: u64, rows: &[Row], deletes: &[bool]) {
-        let options = SinkOptions::default();
-        let mut sink =
-            Sink::open(self.storage.clone(), &self.environment, "p", Vec::new(), options).await.unwrap();
+    async fn commit(&self, number: u64, of: &[Row<'_>], deletes: &[bool]) {
+        let mut sink = self.0.sink("p", SinkOptions::default()).await;
         let deletes = (!deletes.is_empty()).then(|| BooleanArray::from(deletes.to_vec()));
-        sink.write(&batch(rows), deletes.as_ref()).await.unwrap();
-        let progress = PipelineProgress { checkpoint, ..PipelineProgress::default() };
-        let prepared = sink.prepare(progress).await.unwrap().unwrap();
-        assert!(matches!(sink.committer().commit(&prepared).await.unwrap(), Outcome::Committed { .. }));
+        sink.write(&rows(of), deletes.as_ref()).await.unwrap();
+        assert!(is_committed(&checkpoint(&mut sink, number).await));
     }
 
     async fn snapshot(&self, as_of: Option<&str>) -> TableSnapshot {
-        let table = Table::open(self.storage.clone(), &self.environment, None).await.unwrap();
+        let table = Table::open(self.0.storage.clone(), &self.0.environment, None).await.unwrap();
         table.snapshot(as_of.map(|text| parse_as_of(text).unwrap())).await.unwrap()
     }
 
@@ -110,7 +64,7 @@ fn texts(batches: &[RecordBatch]) -> Vec<String> {
 
 #[tokio::test]
 async fn rows_are_merged_filtered_and_projected() {
-    let lake = Lake::with_two_commits().await;
+    let lake = Lake::with_three_commits().await;
     let all = ["a x 5 a1", "b x 6 b2", "d y 1 d1"];
     assert_eq!(lake.filtered(&[]).await, all);
     assert_eq!(lake.filtered(&["p = x"]).await, all[..2]);
@@ -134,7 +88,7 @@ async fn rows_are_merged_filtered_and_projected() {
 
 #[tokio::test]
 async fn only_slices_that_can_hold_a_match_are_read() {
-    let lake = Lake::with_two_commits().await;
+    let lake = Lake::with_three_commits().await;
     let snapshot = lake.snapshot(None).await;
     let slices = |filter: &str| {
         let filters = vec![filter.parse().unwrap()];
@@ -155,7 +109,7 @@ async fn only_slices_that_can_hold_a_match_are_read() {
 
 #[tokio::test]
 async fn the_past_is_what_it_was() {
-    let lake = Lake::with_two_commits().await;
+    let lake = Lake::with_three_commits().await;
     let now = lake.snapshot(None).await;
     let first = now.timeline.completed_writes().next().unwrap().time.to_string();
     let scan = Scan::plan(&lake.snapshot(Some(&first)).await, ScanOptions::default()).await.unwrap();
@@ -167,7 +121,7 @@ async fn the_past_is_what_it_was() {
 
 #[tokio::test]
 async fn columns_that_are_not_there_are_named() {
-    let lake = Lake::with_two_commits().await;
+    let lake = Lake::with_three_commits().await;
     let options = ScanOptions { columns: Some(vec!["z".into()]), ..ScanOptions::default() };
     let error = lake.read(options).await.unwrap_err().to_string();
     assert!(error.contains("\"z\"") && error.contains("id, p, ts, v"), "{error}");
@@ -175,12 +129,12 @@ async fn columns_that_are_not_there_are_named() {
 
 #[tokio::test]
 async fn a_damaged_base_file_is_named() {
-    let lake = Lake::with_two_commits().await;
-    let files = lake.storage.list_all(&"p=x".parse().unwrap()).await.unwrap();
+    let lake = Lake::with_three_commits().await;
+    let files = lake.0.storage.list_all(&"p=x".parse().unwrap()).await.unwrap();
     let base = files.iter().find(|file| file.path.as_str().ends_with(".parquet")).unwrap();
-    let bytes = lake.storage.get(&base.path, u64::MAX).await.unwrap().bytes;
+    let bytes = lake.0.storage.get(&base.path, u64::MAX).await.unwrap().bytes;
     for damaged in [bytes.slice(..bytes.len() - 1), bytes.slice(..6), bytes.slice(8..)] {
-        lake.storage.put(&base.path, damaged).await.unwrap();
+        lake.0.storage.put(&base.path, damaged).await.unwrap();
         let error = lake.read(ScanOptions::default()).await.unwrap_err().to_string();
         assert!(error.contains(base.path.as_str()), "{error}");
     }

@@ -1,8 +1,9 @@
 //! Several checkpoints and several processes at once.
 
-use lakebed::sink::{SinkError, SinkOptions};
+use lakebed::commit::Outcome;
+use lakebed::sink::{Sink, SinkError, SinkOptions};
 
-use super::*;
+use crate::test_table::*;
 
 async fn write(sink: &mut Sink, id: &str, ts: i64) {
     sink.write(&rows(&[(id, "x", ts, None)]), None).await.unwrap();

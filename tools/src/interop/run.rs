@@ -38,9 +38,6 @@ pub fn scenario(runtime: &Runtime, spark: &mut Spark, scenario: &Scenario) -> Re
     {
         return Err(SparkError::Failed { message: format!("{detail}\n{error}") });
     }
-    if failure.is_some() && std::env::var_os("LAKEBED_KEEP").is_some() {
-        let _ = lake.keep();
-    }
     let seconds = (environment.clock.monotonic() - started).as_secs_f64();
     Ok(Outcome { scenario: scenario.name.clone(), steps: scenario.steps.len(), seconds, failure })
 }
@@ -195,8 +192,7 @@ impl Stage {
             Some((opened_for, sink)) if *opened_for == operation => sink,
             other => {
                 let storage = open_storage(&self.folder, &self.environment).await?;
-                let bucket_index = self.shape.bucket_index();
-                let options = SinkOptions { operation, bucket_index, ..SinkOptions::default() };
+                let options = SinkOptions { operation, ..SinkOptions::default() };
                 let sink = Sink::open(storage, &self.environment, "interop", Vec::new(), options).await?;
                 &mut other.insert((operation, sink)).1
             }

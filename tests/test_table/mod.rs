@@ -1,0 +1,135 @@
+//! A table in a folder of its own, and a pipeline that writes to it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use lakebed::commit::{Outcome, PipelineProgress};
+use lakebed::environment::Environment;
+use lakebed::sink::{Prepared, Sink, SinkOptions};
+use lakebed::storage::{self, Storage, TableUri};
+use lakebed::table::{Table, TableSnapshot};
+use lakebed_hudi::schema::TableSchema;
+use lakebed_hudi::table_config::{BucketIndex, NewTable, TableType};
+use lakebed_hudi::timeline_metadata::CommitMetadata;
+
+/// Rows of id, partition, ordering value and text.
+pub type Row<'a> = (&'a str, &'a str, i64, Option<&'a str>);
+
+pub fn rows(rows: &[Row<'_>]) -> RecordBatch {
+    let id: ArrayRef = Arc::new(rows.iter().map(|r| Some(r.0)).collect::<StringArray>());
+    let p: ArrayRef = Arc::new(rows.iter().map(|r| Some(r.1)).collect::<StringArray>());
+    let ts: ArrayRef = Arc::new(rows.iter().map(|r| Some(r.2)).collect::<Int64Array>());
+    let v: ArrayRef = Arc::new(rows.iter().map(|r| r.3).collect::<StringArray>());
+    let columns = [("id", id, false), ("p", p, true), ("ts", ts, true), ("v", v, true)];
+    RecordBatch::try_from_iter_with_nullable(columns).unwrap()
+}
+
+/// A merge-on-read table of two buckets a partition.
+pub fn bucket_table() -> NewTable {
+    let schema = TableSchema::from_arrow(&rows(&[]).schema(), "t").unwrap();
+    NewTable {
+        name: "t".into(),
+        table_type: TableType::MergeOnRead,
+        record_key_fields: vec!["id".into()],
+        partition_fields: vec!["p".into()],
+        ordering_fields: vec!["ts".into()],
+        partial_update: None,
+        bucket_index: Some(BucketIndex { buckets: 2, hash_fields: vec!["id".into()] }),
+        hive_style: true,
+        url_encode: true,
+        create_schema: schema.to_avro(),
+        readers: vec!["spark".into()],
+    }
+}
+
+/// A table in a folder that goes with it.
+pub struct TestTable {
+    folder: tempfile::TempDir,
+    pub storage: Arc<dyn Storage>,
+    pub environment: Environment,
+}
+
+impl TestTable {
+    pub async fn create(new: &NewTable) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let uri: TableUri = folder.path().join("t").display().to_string().parse().unwrap();
+        let environment = Environment::real();
+        let storage = storage::open(&uri, &environment).await.unwrap();
+        Table::create(storage.clone(), &environment, new).await.unwrap();
+        Self { folder, storage, environment }
+    }
+
+    pub async fn sink(&self, pipeline: &str, options: SinkOptions) -> Sink {
+        self.restored_sink(pipeline, Vec::new(), options).await
+    }
+
+    pub async fn restored_sink(&self, pipeline: &str, restored: Vec<Prepared>, options: SinkOptions) -> Sink {
+        Sink::open(self.storage.clone(), &self.environment, pipeline, restored, options).await.unwrap()
+    }
+
+    pub async fn snapshot(&self) -> TableSnapshot {
+        let table = Table::open(self.storage.clone(), &self.environment, None).await.unwrap();
+        table.snapshot(None).await.unwrap()
+    }
+
+    /// The metadata of all completed writes, oldest first.
+    pub async fn commits(&self) -> Vec<CommitMetadata> {
+        let snapshot = self.snapshot().await;
+        let mut commits = Vec::new();
+        for instant in snapshot.timeline.completed_writes() {
+            commits.push(snapshot.table.timeline.commit_metadata(instant).await.unwrap());
+        }
+        commits
+    }
+
+    /// The data files of the live slices: base files and log files by partition.
+    pub async fn live_files(&self) -> BTreeMap<String, (usize, usize)> {
+        let snapshot = self.snapshot().await;
+        let mut live = BTreeMap::new();
+        for (partition, files) in snapshot.partitions().await.unwrap() {
+            let groups = snapshot.file_groups(&partition, &files).await.unwrap();
+            let slices: Vec<_> = groups.iter().filter_map(|group| group.latest()).collect();
+            let bases = slices.iter().filter(|slice| slice.base.is_some()).count();
+            let logs = slices.iter().map(|slice| slice.logs.len()).sum();
+            if bases + logs > 0 {
+                live.insert(partition, (bases, logs));
+            }
+        }
+        live
+    }
+
+    /// All files below the table whose name has `part`.
+    pub fn files_named(&self, part: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        visit(self.folder.path(), &mut |path| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            if name.contains(part) {
+                found.push(name.into_owned());
+            }
+        });
+        found
+    }
+}
+
+fn visit(folder: &Path, see: &mut impl FnMut(&Path)) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { visit(&path, see) } else { see(&path) }
+    }
+}
+
+pub fn progress(checkpoint: u64) -> PipelineProgress {
+    PipelineProgress { checkpoint, ..PipelineProgress::default() }
+}
+
+/// Ends a checkpoint and commits it.
+pub async fn checkpoint(sink: &mut Sink, number: u64) -> Outcome {
+    let prepared = sink.prepare(progress(number)).await.unwrap().unwrap();
+    sink.committer().commit(&prepared).await.unwrap()
+}
+
+pub fn is_committed(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Committed { .. })
+}
