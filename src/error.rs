@@ -279,6 +279,7 @@ impl Meaning for WriteError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Keyless | Self::NoBuckets { .. } | Self::Key(_) => ErrorKind::FixInput,
+            Self::Read(error) => error.kind(),
             Self::Merge(error) => error.kind(),
             Self::Storage(error) => error.kind(),
             Self::Table(error) => error.kind(),

@@ -85,6 +85,11 @@ pub struct Known {
 }
 
 impl Known {
+    /// All commits that completed by then were read.
+    pub fn upto(&self) -> Option<InstantTime> {
+        self.upto
+    }
+
     /// When the commit completed that the progress was read from.
     pub(super) fn source_completion(&self, timeline: &Timeline) -> Option<InstantTime> {
         timeline.write_at(self.source?)?.completion()

@@ -9,7 +9,7 @@ use arrow::compute::{interleave, take};
 
 use super::fold::{Folded, FoldedEntry, has_no_value};
 use super::ordering::{EntryOrdering, RowOrdering};
-use super::{Fill, MergeColumns, MergeError, MergeRules};
+use super::{Fill, MergeColumns, MergeCounts, MergeError, MergeRules};
 use crate::table::conform;
 
 /// What happens to a base row that the logs name.
@@ -30,6 +30,14 @@ pub(super) struct Patch {
     /// Which of several [`PatchRows`] the entry's row is in.
     pub(super) source: u32,
     pub(super) verdict: Verdict,
+}
+
+impl MergeCounts {
+    pub(super) fn add_patches(&mut self, patches: &[Patch]) {
+        let deleted = patches.iter().filter(|patch| patch.verdict == Verdict::Delete).count();
+        self.deleted += deleted as u64;
+        self.updated += (patches.len() - deleted) as u64;
+    }
 }
 
 /// Rows of entries.
@@ -75,9 +83,14 @@ impl Apply {
     }
 
     /// The rows that stay of a batch of base rows, as they are now.
-    pub(super) fn base(&mut self, batch: &RecordBatch) -> Result<RecordBatch, MergeError> {
+    pub(super) fn base(
+        &mut self,
+        batch: &RecordBatch,
+        counts: &mut MergeCounts,
+    ) -> Result<RecordBatch, MergeError> {
         let base = conform(batch, self.columns.read_schema())?;
         let patches = self.patches(&base)?;
+        counts.add_patches(&patches);
         let base = self.columns.kept(&base)?;
         if patches.is_empty() {
             return self.columns.output(&base);

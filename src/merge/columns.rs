@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use lakebed_hudi::base_file::{IS_DELETED, OPERATION, RECORD_KEY};
+use lakebed_hudi::base_file::{COMMIT_SEQNO, COMMIT_TIME, IS_DELETED, OPERATION, RECORD_KEY};
 use lakebed_hudi::schema::TableSchema;
 
 use super::ordering::RowOrdering;
@@ -91,9 +91,21 @@ impl MergeColumns {
     /// # Errors
     /// Rules that name columns which the schema does not have.
     pub fn for_combining(schema: &TableSchema, rules: &MergeRules) -> Result<Self, MergeError> {
-        let key = Arc::new(Field::new(RECORD_KEY, DataType::Utf8, true));
-        let mut fields: Vec<_> =
-            std::iter::once(key).chain(schema.arrow().fields().iter().cloned()).collect();
+        Self::for_writing(&[RECORD_KEY], schema, rules)
+    }
+
+    /// The columns for putting rows over those of a base file that is written anew: commit time,
+    /// sequence number and record key, then those of `schema`.
+    ///
+    /// # Errors
+    /// As [`MergeColumns::for_combining`].
+    pub fn for_rewriting(schema: &TableSchema, rules: &MergeRules) -> Result<Self, MergeError> {
+        Self::for_writing(&[COMMIT_TIME, COMMIT_SEQNO, RECORD_KEY], schema, rules)
+    }
+
+    fn for_writing(meta: &[&str], schema: &TableSchema, rules: &MergeRules) -> Result<Self, MergeError> {
+        let meta = meta.iter().map(|name| Arc::new(Field::new(*name, DataType::Utf8, true)));
+        let mut fields: Vec<_> = meta.chain(schema.arrow().fields().iter().cloned()).collect();
         let outputs: Vec<String> = fields.iter().map(|field| field.name().clone()).collect();
         if schema.arrow().field_with_name(IS_DELETED).is_err() {
             fields.push(Arc::new(Field::new(IS_DELETED, DataType::Boolean, true)));

@@ -31,7 +31,7 @@ impl Combined {
 /// # Errors
 /// Rows that do not fit the columns, or ordering values that do not compare.
 pub fn combine(
-    records: Vec<LogRecords>,
+    records: impl IntoIterator<Item = LogRecords>,
     columns: &Arc<MergeColumns>,
     rules: &Arc<MergeRules>,
 ) -> Result<Combined, MergeError> {

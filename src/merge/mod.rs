@@ -38,8 +38,9 @@ mod tests;
 pub use columns::MergeColumns;
 pub use combine::{Combined, combine};
 pub use rules::{Fill, MergeRules};
-pub use slice::{Batches, MergeResources, MergedRows, SliceSource};
+pub use slice::{Batches, MergeCounts, MergeResources, MergedRows, SliceSource};
 pub use spill::SpillArea;
+pub(crate) use spill::{Frame, SpillFile};
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;

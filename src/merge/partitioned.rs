@@ -30,7 +30,9 @@ use super::apply::{Apply, Patch, PatchRows, Verdict, patched};
 use super::fold::Fold;
 use super::slice::Batches;
 use super::spill::{Frame, SpillFile};
-use super::{Deleted, Fill, LogRecords, MergeColumns, MergeError, MergeResources, MergeRules, SliceSource};
+use super::{
+    Deleted, Fill, LogRecords, MergeColumns, MergeCounts, MergeError, MergeResources, MergeRules, SliceSource,
+};
 use crate::table::conform;
 
 /// Partitions that one is divided into.
@@ -120,24 +122,25 @@ impl<'a> PartitionedRows<'a> {
         Ok(Self { columns, base_fill, file, leaves, base, base_rows: 0, base_done: false })
     }
 
-    pub(super) fn next_batch(&mut self) -> Result<Option<RecordBatch>, MergeError> {
+    pub(super) fn next_batch(&mut self, counts: &mut MergeCounts) -> Result<Option<RecordBatch>, MergeError> {
         while !self.base_done {
             let Some(batch) = self.base.next().transpose()? else {
                 self.base_done = true;
                 self.leaves.iter_mut().for_each(|leaf| leaf.open = None);
                 break;
             };
-            let merged = self.patch(&conform(&batch, self.columns.kept_schema())?)?;
+            let merged = self.patch(&conform(&batch, self.columns.kept_schema())?, counts)?;
             if merged.num_rows() > 0 {
                 return Ok(Some(self.columns.output(&merged)?));
             }
         }
         let rest = self.next_rest()?;
+        counts.added += rest.as_ref().map_or(0, |rest| rest.num_rows() as u64);
         rest.map(|rest| self.columns.output(&rest)).transpose()
     }
 
     /// Applies the patches of the next base rows, `base`.
-    fn patch(&mut self, base: &RecordBatch) -> Result<RecordBatch, MergeError> {
+    fn patch(&mut self, base: &RecordBatch, counts: &mut MergeCounts) -> Result<RecordBatch, MergeError> {
         let first = self.base_rows;
         self.base_rows += base.num_rows() as u64;
         let mut sources: Vec<Arc<OpenFrame>> = Vec::new();
@@ -169,6 +172,7 @@ impl<'a> PartitionedRows<'a> {
         if patches.is_empty() {
             return Ok(base.clone());
         }
+        counts.add_patches(&patches);
         patches.sort_unstable_by_key(|patch| patch.base_row);
         let sources: Vec<&PatchRows> = sources.iter().map(|frame| &frame.rows).collect();
         patched(base, &patches, &sources, &self.base_fill)

@@ -51,6 +51,17 @@ impl Default for MergeResources {
     }
 }
 
+/// What a merge did to the base rows, as far as it has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MergeCounts {
+    /// Base rows that others took the place of, or that were filled from others.
+    pub updated: u64,
+    /// Base rows that went.
+    pub deleted: u64,
+    /// Rows of keys that the base did not have.
+    pub added: u64,
+}
+
 /// Rows of new keys per batch that comes out.
 const REST_ROWS: usize = 8192;
 
@@ -61,6 +72,7 @@ const REST_ROWS: usize = 8192;
 /// budget.
 pub struct MergedRows<'a> {
     stage: Stage<'a>,
+    counts: MergeCounts,
 }
 
 enum Stage<'a> {
@@ -91,16 +103,25 @@ impl<'a> MergedRows<'a> {
             if !fold.fits(resources.budget_bytes)? {
                 drop(fold);
                 let rows = PartitionedRows::new(source, columns, &rules, resources)?;
-                return Ok(Self { stage: Stage::Partitioned(Box::new(rows)) });
+                return Ok(Self::at(Stage::Partitioned(Box::new(rows))));
             }
         }
         if fold.keys() == 0 {
             let schema = columns.output_schema();
-            return Ok(Self { stage: Stage::Base { base: source.base(&schema)?, schema } });
+            return Ok(Self::at(Stage::Base { base: source.base(&schema)?, schema }));
         }
         let base = source.base(columns.read_schema())?;
         let apply = Box::new(Apply::new(columns, rules, fold.finish()?));
-        Ok(Self { stage: Stage::InMemory { base, apply } })
+        Ok(Self::at(Stage::InMemory { base, apply }))
+    }
+
+    fn at(stage: Stage<'a>) -> Self {
+        Self { stage, counts: MergeCounts::default() }
+    }
+
+    /// What the merge did up to the last batch that came out.
+    pub fn counts(&self) -> MergeCounts {
+        self.counts
     }
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>, MergeError> {
@@ -115,7 +136,7 @@ impl<'a> MergedRows<'a> {
                         self.stage = Stage::Rest { rows: apply.rest()?, at: 0 };
                         continue;
                     };
-                    let merged = apply.base(&batch)?;
+                    let merged = apply.base(&batch, &mut self.counts)?;
                     if merged.num_rows() > 0 {
                         return Ok(Some(merged));
                     }
@@ -124,9 +145,10 @@ impl<'a> MergedRows<'a> {
                     let count = REST_ROWS.min(rows.num_rows() - *at);
                     let batch = rows.slice(*at, count);
                     *at += count;
+                    self.counts.added += count as u64;
                     return Ok((count > 0).then_some(batch));
                 }
-                Stage::Partitioned(rows) => return rows.next_batch(),
+                Stage::Partitioned(rows) => return rows.next_batch(&mut self.counts),
             }
         }
     }

@@ -10,7 +10,7 @@ use arrow::ipc::writer::StreamWriter;
 
 use super::MergeError;
 
-/// Where merges put log records that do not fit their memory.
+/// Where merges and writes put records that do not fit their memory.
 ///
 /// The files have no name: the system takes their space back when they are closed, and also
 /// when the process is killed.
@@ -26,7 +26,7 @@ impl SpillArea {
     }
 
     /// A new file; that of the system's temporary folder where none was given.
-    pub(super) fn file(&self) -> Result<SpillFile, MergeError> {
+    pub(crate) fn file(&self) -> Result<SpillFile, MergeError> {
         let folder = self.folder.clone().unwrap_or_else(std::env::temp_dir);
         match tempfile::tempfile_in(&folder) {
             Ok(file) => Ok(SpillFile { file, end: 0, folder }),
@@ -37,7 +37,7 @@ impl SpillArea {
 
 /// A file of batches.
 #[derive(Debug)]
-pub(super) struct SpillFile {
+pub(crate) struct SpillFile {
     file: File,
     end: u64,
     folder: PathBuf,
@@ -45,14 +45,14 @@ pub(super) struct SpillFile {
 
 /// Where in a [`SpillFile`] a batch lies.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Frame {
+pub(crate) struct Frame {
     at: u64,
     bytes: usize,
 }
 
 impl SpillFile {
     /// Puts a batch aside.
-    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<Frame, MergeError> {
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<Frame, MergeError> {
         let mut writer = StreamWriter::try_new(Vec::new(), batch.schema_ref())?;
         writer.write(batch)?;
         let bytes = writer.into_inner()?;
@@ -67,7 +67,7 @@ impl SpillFile {
     }
 
     /// Takes a batch back.
-    pub(super) fn read(&mut self, frame: Frame) -> Result<RecordBatch, MergeError> {
+    pub(crate) fn read(&mut self, frame: Frame) -> Result<RecordBatch, MergeError> {
         let mut bytes = vec![0; frame.bytes];
         let mut get = |file: &mut File| {
             file.seek(SeekFrom::Start(frame.at))?;

@@ -1,5 +1,7 @@
 //! The rows of one file slice, straight from its files.
 
+use std::sync::Arc;
+
 use arrow::datatypes::SchemaRef;
 
 use super::ReadError;
@@ -8,7 +10,8 @@ use super::filter::BoundFilter;
 use super::log_file::{LogBlock, LogRows, plan_blocks};
 use super::parquet_rows::ParquetFile;
 use crate::merge::{Batches, LogRecords, MergeError, SliceSource};
-use crate::table::{ByteSource, FileSlice, TableSnapshot, load_footer};
+use crate::storage::Storage;
+use crate::table::{BaseFile, ByteSource, FileSlice, TableSnapshot, load_footer};
 
 const BATCH_ROWS: usize = 8192;
 
@@ -66,12 +69,20 @@ impl SliceReader {
         let base = async {
             let Some(base) = &slice.base else { return Ok::<_, ReadError>(None) };
             let storage = snapshot.table.storage.clone();
-            let source = ByteSource::file(storage, base.path.clone(), base.size_bytes);
-            let metadata = load_footer(&source, !filters.is_empty()).await?;
-            Ok(Some(ParquetFile { source, metadata }))
+            Ok(Some(open_parquet(storage, base, !filters.is_empty()).await?))
         };
         let (base, blocks) = futures::try_join!(base, plan_blocks(snapshot, &slice.logs))?;
         Ok(Self { base, blocks, filters, batch_rows: BATCH_ROWS, bridge: Bridge::current() })
+    }
+
+    /// Opens a base file without a look at log files, committed or not.
+    ///
+    /// # Errors
+    /// As [`SliceReader::open`].
+    pub async fn open_base_file(storage: Arc<dyn Storage>, base: &BaseFile) -> Result<Self, ReadError> {
+        let base = Some(open_parquet(storage, base, false).await?);
+        let (blocks, filters, bridge) = (Vec::new(), Vec::new(), Bridge::current());
+        Ok(Self { base, blocks, filters, batch_rows: BATCH_ROWS, bridge })
     }
 
     /// With batches of at most `batch_rows` rows; 8192 if not set.
@@ -89,6 +100,16 @@ impl SliceReader {
     pub fn has_logs(&self) -> bool {
         !self.blocks.is_empty()
     }
+}
+
+async fn open_parquet(
+    storage: Arc<dyn Storage>,
+    base: &BaseFile,
+    with_page_index: bool,
+) -> Result<ParquetFile, ReadError> {
+    let source = ByteSource::file(storage, base.path.clone(), base.size_bytes);
+    let metadata = load_footer(&source, with_page_index).await?;
+    Ok(ParquetFile { source, metadata })
 }
 
 impl SliceSource for SliceReader {

@@ -4,11 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lakebed_hudi::file_name::FileId;
 use lakebed_hudi::instant::InstantTime;
+use lakebed_hudi::schema::TableSchema;
 
 use super::SinkError;
 use crate::commit::Committer;
 use crate::environment::Ids;
-use crate::table::{BucketTarget, FileGroupId, StagedFiles, StagedKind, Table, TableError, TableSnapshot};
+use crate::table::{
+    BaseFile, BucketTarget, FileGroupId, StagedFile, StagedFiles, StagedKind, Table, TableError,
+    TableSnapshot,
+};
 use crate::timeline::{Instant, Timeline};
 
 /// The file groups of the partitions that were written to, by partition path and bucket.
@@ -24,24 +28,34 @@ pub(super) struct Buckets {
     snapshot: Option<TableSnapshot>,
     /// Groups that other writers have begun to write.
     unfinished: BTreeSet<FileGroupId>,
+    /// Files of checkpoints of this sink that were not completed when last looked.
+    in_flight: BTreeMap<InstantTime, Vec<StagedFile>>,
 }
 
 impl Buckets {
-    /// Forgets the partitions that others have committed to, or have begun to write.
+    /// Nothing is known of any bucket; of the commits that completed by `upto` nothing is news.
+    pub(super) fn upto(upto: Option<InstantTime>) -> Self {
+        Self { upto, ..Self::default() }
+    }
+
+    /// Forgets the partitions that others have committed to, or have begun to write. Returns the
+    /// columns that the table has by what others have committed since, oldest first.
     pub(super) async fn advance(
         &mut self,
         committer: &Committer,
         ours: &BTreeSet<InstantTime>,
-    ) -> Result<(), SinkError> {
+    ) -> Result<Vec<TableSchema>, SinkError> {
         let timeline = committer.timeline().await?;
         let news =
             timeline.completed_writes().filter(|i| i.completion() > self.upto && !ours.contains(&i.time));
+        let mut schemas = Vec::new();
         for instant in news {
-            if self.partitions.is_empty() {
-                break;
-            }
             let metadata =
                 committer.table().timeline.commit_metadata(instant).await.map_err(TableError::from)?;
+            let may_change = metadata.operation_type.as_ref().is_none_or(|o| o.may_change_schema());
+            if let Some(schema) = metadata.schema().filter(|_| may_change) {
+                schemas.push(TableSchema::from_avro(schema).map_err(TableError::from)?);
+            }
             let written = metadata.write_stats().map(|(partition, _)| partition);
             let replaced = metadata.partition_to_replace_file_ids.iter().flatten().map(|(p, _)| p.as_str());
             for partition in written.chain(replaced) {
@@ -53,7 +67,8 @@ impl Buckets {
         self.forget_unfinished();
         self.upto = timeline.completed_writes().filter_map(Instant::completion).max();
         self.snapshot = None;
-        Ok(())
+        self.in_flight.retain(|instant, _| !timeline.is_committed(*instant));
+        Ok(schemas)
     }
 
     /// Partitions in which somebody was or is writing are looked at again.
@@ -85,26 +100,44 @@ impl Buckets {
                 *known = target;
             }
         }
+        for file in self.in_flight.values().flatten().filter(|file| file.group.partition == partition) {
+            add_file(&mut buckets, file);
+        }
         self.partitions.insert(partition.to_owned(), buckets.clone());
         Ok(buckets)
     }
 
-    /// Takes in what this sink itself has written.
-    pub(super) fn add(&mut self, staged: &StagedFiles) {
+    /// Takes in what this sink itself has staged under `instant`.
+    pub(super) fn add(&mut self, instant: InstantTime, staged: &StagedFiles) {
         for group in &staged.replaced {
             self.partitions.remove(&group.partition);
         }
         for file in &staged.files {
-            let Some(bucket) = file.group.file_id.bucket() else { continue };
-            let Some(partition) = self.partitions.get_mut(&file.group.partition) else { continue };
-            let file_id = file.group.file_id.clone();
-            let target =
-                partition.entry(bucket).or_insert(BucketTarget { file_id, has_files: true, base_file: None });
-            target.has_files = true;
-            if let StagedKind::Base { .. } = file.kind {
-                target.base_file = Some(file.path.file_name().to_owned());
+            if let Some(partition) = self.partitions.get_mut(&file.group.partition) {
+                add_file(partition, file);
             }
         }
+        self.in_flight.insert(instant, staged.files.clone());
+    }
+
+    /// The groups that this sink has staged files of and that no listing shows yet.
+    pub(super) fn groups_in_flight(&self) -> impl Iterator<Item = &FileGroupId> {
+        self.in_flight.values().flatten().map(|file| &file.group)
+    }
+}
+
+/// Takes a staged file in among the buckets of its partition.
+fn add_file(buckets: &mut BTreeMap<u32, BucketTarget>, file: &StagedFile) {
+    let Some(bucket) = file.group.file_id.bucket() else { return };
+    let file_id = file.group.file_id.clone();
+    let new = || BucketTarget { file_id: file_id.clone(), has_files: true, base_file: None };
+    let target = buckets.entry(bucket).or_insert_with(new);
+    if target.file_id != file_id {
+        *target = new();
+    }
+    target.has_files = true;
+    if let StagedKind::Base { .. } = file.kind {
+        target.base_file = base_file(file);
     }
 }
 
@@ -142,7 +175,7 @@ async fn targets(
                 file_id: group.id.file_id.to_string(),
             });
         };
-        let base_file = group.latest().and_then(|s| s.base.as_ref()).map(|base| base.name.to_string());
+        let base_file = group.latest().and_then(|slice| slice.base.clone());
         let file_id = group.id.file_id.clone();
         let before = buckets.insert(bucket, BucketTarget { file_id, has_files: true, base_file });
         if let Some(before) = before.filter(|before| before.has_files) {
@@ -151,6 +184,12 @@ async fn targets(
         }
     }
     Ok(buckets)
+}
+
+/// A base file that this sink has staged.
+fn base_file(file: &StagedFile) -> Option<BaseFile> {
+    let name = file.path.file_name().parse().ok()?;
+    Some(BaseFile { name, path: file.path.clone(), size_bytes: file.size_bytes })
 }
 
 fn new_group(ids: &dyn Ids, bucket: u32) -> FileId {

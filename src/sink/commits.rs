@@ -45,8 +45,6 @@ struct Shared {
 struct Run {
     /// The last committed progress of the pipeline.
     progress: Option<PipelineProgress>,
-    /// The table's columns by the last commit.
-    schema: Option<TableSchema>,
     /// Instants that were begun and are not completed, with their signs of life.
     pending: BTreeMap<InstantTime, (Begun, Heartbeat)>,
     /// Instants that this run completed.
@@ -62,11 +60,7 @@ impl SinkCommitter {
         known: Known,
         extra_metadata: BTreeMap<String, String>,
     ) -> Self {
-        let run = Run {
-            progress: known.progress.pipelines.get(&epoch.pipeline).cloned(),
-            schema: known.schema.clone(),
-            ..Run::default()
-        };
+        let run = Run { progress: known.progress.pipelines.get(&epoch.pipeline).cloned(), ..Run::default() };
         let (known, run) = (tokio::sync::Mutex::new(known), Mutex::new(run));
         Self { shared: Arc::new(Shared { committer, epoch, extra_metadata, known, run }) }
     }
@@ -128,7 +122,6 @@ impl SinkCommitter {
         let heartbeat = {
             let mut run = self.run();
             run.progress = known.progress.pipelines.get(&self.shared.epoch.pipeline).cloned();
-            run.schema = known.schema.clone();
             if completed {
                 run.committed.insert(instant);
             }
@@ -144,8 +137,9 @@ impl SinkCommitter {
         }
     }
 
-    /// Gives up everything that is not committed and reads the table anew.
-    pub(super) async fn rewind(&self) -> Result<(), SinkError> {
+    /// Gives up everything that is not committed and reads the table anew. Returns what its commits
+    /// say.
+    pub(super) async fn rewind(&self) -> Result<Known, SinkError> {
         let mut known = self.shared.known.lock().await;
         let pending = std::mem::take(&mut self.run().pending);
         // The newest first: it is built on those before it.
@@ -156,9 +150,8 @@ impl SinkCommitter {
         *known = self.shared.committer.read_known(&self.shared.epoch.pipeline).await?;
         let mut run = self.run();
         run.progress = known.progress.pipelines.get(&self.shared.epoch.pipeline).cloned();
-        run.schema = known.schema.clone();
         run.failed = None;
-        Ok(())
+        Ok(known.clone())
     }
 
     pub(super) fn committer(&self) -> &Committer {
@@ -171,10 +164,6 @@ impl SinkCommitter {
 
     pub(super) fn progress(&self) -> Option<PipelineProgress> {
         self.run().progress.clone()
-    }
-
-    pub(super) fn schema(&self) -> Option<TableSchema> {
-        self.run().schema.clone()
     }
 
     /// The instants of this run that are not completed, or were by it.

@@ -48,7 +48,7 @@ use lakebed_hudi::timeline_file::Action;
 use lakebed_hudi::timeline_metadata::CommitMetadata;
 
 use crate::commit::{Epoch, PipelineProgress};
-use crate::table::{FileGroupId, StagedFiles, Table, WriteOperation, WriteTask, conform};
+use crate::table::{FileGroupId, StagedFiles, Table, TableError, WriteOperation, WriteTask, conform};
 use crate::write::{KeyRules, RefusedRow, TableWriter, WriteOptions};
 
 use buckets::Buckets;
@@ -173,8 +173,9 @@ impl Sink {
         let built_on = self.commits.add_pending(begun, heartbeat);
         let ours = self.commits.own_instants();
         committer.roll_back_dead(None, &ours).await?;
-        self.buckets.advance(&committer, &ours).await?;
-        self.schema = open::write_schema(self.commits.schema().as_ref(), &self.options, committer.table())?;
+        for schema in self.buckets.advance(&committer, &ours).await? {
+            self.schema = self.schema.superset(&schema).map_err(TableError::from)?;
+        }
         let task = WriteTask {
             instant: begun.instant,
             action: begun.action,
@@ -184,7 +185,8 @@ impl Sink {
             built_on,
             token_stage: u32::try_from(self.epoch().number).unwrap_or(u32::MAX),
         };
-        let writer = TableWriter::new(committer.table(), task.clone(), &self.schema, self.write_options)?;
+        let writer =
+            TableWriter::new(committer.table(), task.clone(), &self.schema, self.write_options.clone())?;
         self.writing = Some(Writing { task, writer });
         Ok(())
     }
@@ -223,7 +225,7 @@ impl Sink {
         let Some(Writing { task, writer }) = self.writing.take() else { return Ok(None) };
         let mut staged = writer.finish().await?;
         staged.replaced = self.replaced(&staged).await?;
-        self.buckets.add(&staged);
+        self.buckets.add(task.instant, &staged);
         let progress = PipelineProgress { epoch: self.epoch().number, ..progress };
         Ok(Some(Prepared { task, staged, schema: self.schema.to_avro(), progress }))
     }
@@ -243,6 +245,11 @@ impl Sink {
                 replaced.extend(groups.into_iter().map(|group| group.id));
             }
         }
+        for group in self.buckets.groups_in_flight() {
+            if (whole_table || touched.contains(group.partition.as_str())) && !replaced.contains(group) {
+                replaced.push(group.clone());
+            }
+        }
         Ok(replaced)
     }
 
@@ -252,8 +259,12 @@ impl Sink {
     /// Those of the storage and the lock; call it again.
     pub async fn rewind(&mut self) -> Result<(), SinkError> {
         self.writing = None;
-        self.buckets = Buckets::default();
-        self.commits.rewind().await
+        let known = self.commits.rewind().await?;
+        if known.schema.is_some() {
+            self.schema = open::write_schema(known.schema.as_ref(), &self.options, self.table())?;
+        }
+        self.buckets = Buckets::upto(known.upto());
+        Ok(())
     }
 
     /// Refuses columns that would be lost.

@@ -50,18 +50,11 @@ impl Sink {
         let schema =
             write_schema(known.schema.as_ref().or(from_files.as_ref()), &options, committer.table())?;
         let keys = KeyRules::of(&committer.table().config);
+        let mut buckets = Buckets::upto(known.upto());
+        restored.iter().for_each(|prepared| buckets.add(prepared.task.instant, &prepared.staged));
         let commits = SinkCommitter::new(committer, epoch, known, options.extra_metadata.clone());
         adopt(&commits, &restored).await?;
-        Ok(Self {
-            commits,
-            restored,
-            schema,
-            keys,
-            buckets: Buckets::default(),
-            writing: None,
-            options,
-            write_options,
-        })
+        Ok(Self { commits, restored, schema, keys, buckets, writing: None, options, write_options })
     }
 }
 
@@ -130,6 +123,7 @@ fn write_options(options: &SinkOptions) -> Result<WriteOptions, SinkError> {
     }
     Ok(WriteOptions {
         base_file_target_bytes: options.base_file_target_bytes,
+        spill: options.spill.clone(),
         ..WriteOptions::of_memory(memory_bytes)
     })
 }

@@ -7,6 +7,7 @@ use lakebed_hudi::schema::TableSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::commit::CommitOptions;
+use crate::merge::SpillArea;
 use crate::storage::lock::LockOptions;
 use crate::table::WriteOperation;
 
@@ -21,6 +22,8 @@ pub struct SinkOptions {
     /// Bytes of memory for buffers and encoding; `None` takes a share of what the machine or the
     /// control group has.
     pub memory_bytes: Option<u64>,
+    /// Where rows wait that base files are written of, if there are more than fit the memory.
+    pub spill: SpillArea,
     /// The size that base files of inserts grow to.
     pub base_file_target_bytes: u64,
     /// Whether a checkpoint without rows is committed all the same.
@@ -55,6 +58,7 @@ impl Default for SinkOptions {
             operation: WriteOperation::Upsert,
             schema: None,
             memory_bytes: None,
+            spill: SpillArea::default(),
             base_file_target_bytes: 120 << 20,
             commit_empty: false,
             metadata_table: MetadataTablePolicy::Refuse,

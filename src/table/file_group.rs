@@ -20,7 +20,7 @@ pub struct FileGroupId {
 }
 
 /// A base file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BaseFile {
     /// What its name says.
     pub name: BaseFileName,

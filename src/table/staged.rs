@@ -8,7 +8,7 @@ use lakebed_hudi::timeline_file::Action;
 use serde::{Deserialize, Serialize};
 
 use super::column_range::ColumnRange;
-use super::file_group::FileGroupId;
+use super::file_group::{BaseFile, FileGroupId};
 use crate::storage::{TablePath, TablePathError};
 
 /// What a write does to the table.
@@ -84,11 +84,11 @@ pub(crate) fn marker_root() -> TablePath {
 pub struct BucketTarget {
     /// The group.
     pub file_id: FileId,
-    /// Whether it has files, or an unfinished write may give it some: then its next file is a log
-    /// file. Else it is a new base file.
+    /// Whether it has files, or an unfinished write may give it some: then its next file in a
+    /// merge-on-read table is a log file. Else it is a new base file.
     pub has_files: bool,
-    /// The name of its latest base file.
-    pub base_file: Option<String>,
+    /// Its latest base file.
+    pub base_file: Option<BaseFile>,
 }
 
 /// Files that a writer has made durable and that nobody sees yet.

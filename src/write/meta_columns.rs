@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use lakebed_hudi::base_file::{COMMIT_SEQNO, COMMIT_TIME};
 use lakebed_hudi::instant::InstantTime;
 
 use super::WriteError;
@@ -30,17 +32,40 @@ impl Place {
         &mut self,
         keyed: &RecordBatch,
         schema: &SchemaRef,
-    ) -> Result<RecordBatch, WriteError> {
+    ) -> Result<RecordBatch, ArrowError> {
+        let stamped = self.stamped(keyed)?;
+        self.at_home(&stamped, schema)
+    }
+
+    /// New rows after their commit times and sequence numbers: `keyed` has the record key, then
+    /// other columns.
+    pub(super) fn stamped(&mut self, keyed: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         let rows = keyed.num_rows();
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+        let text = |name: &str| Arc::new(Field::new(name, DataType::Utf8, true));
+        let mut fields = vec![text(COMMIT_TIME), text(COMMIT_SEQNO)];
+        fields.extend(keyed.schema_ref().fields().iter().cloned());
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(fields.len());
         columns.push(constant(self.instant.as_str(), rows));
         columns.push(Arc::new(self.sequence_numbers(rows)));
         self.rows_numbered += rows as u64;
-        columns.push(keyed.column(0).clone());
+        columns.extend(keyed.columns().iter().cloned());
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+    }
+
+    /// Rows with all columns of `schema`: `stamped` has commit time, sequence number and record
+    /// key, then the user's columns. They say where they lie from now on.
+    pub(super) fn at_home(
+        &self,
+        stamped: &RecordBatch,
+        schema: &SchemaRef,
+    ) -> Result<RecordBatch, ArrowError> {
+        let rows = stamped.num_rows();
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+        columns.extend(stamped.columns().iter().take(3).cloned());
         columns.push(constant(&self.partition, rows));
         columns.push(constant(&self.file_name, rows));
-        columns.extend(keyed.columns().iter().skip(1).cloned());
-        Ok(RecordBatch::try_new(schema.clone(), columns)?)
+        columns.extend(stamped.columns().iter().skip(3).cloned());
+        RecordBatch::try_new(schema.clone(), columns)
     }
 
     /// Rows without keys after their numbers, which are their keys.
@@ -85,7 +110,6 @@ fn string_array(offsets: Vec<i32>, bytes: Vec<u8>) -> StringArray {
 #[cfg(test)]
 mod tests {
     use arrow::array::AsArray;
-    use arrow::datatypes::{DataType, Field, Schema};
 
     use super::*;
 

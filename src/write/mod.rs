@@ -2,15 +2,18 @@
 
 mod append_writer;
 mod base_file;
+mod base_writer;
 mod column_ranges;
 mod encoding;
 mod group_writer;
 mod keyed_batch;
+mod log_writer;
 mod meta_columns;
 mod options;
 mod parquet_schema;
 mod route;
 mod row_format;
+mod run_store;
 mod staging;
 mod table_writer;
 
@@ -20,6 +23,7 @@ use lakebed_hudi::partition_path::PartitionPathError;
 use parquet::errors::ParquetError;
 
 use crate::merge::MergeError;
+use crate::read::ReadError;
 use crate::storage::{StorageError, TablePathError};
 use crate::table::TableError;
 
@@ -46,6 +50,9 @@ pub enum WriteError {
     /// Keys or partition paths cannot be made.
     #[error(transparent)]
     Key(#[from] PartitionPathError),
+    /// The base file that is to be replaced cannot be read.
+    #[error(transparent)]
+    Read(Box<ReadError>),
     /// Rows of one key cannot be made one.
     #[error(transparent)]
     Merge(#[from] MergeError),
@@ -79,4 +86,10 @@ pub enum WriteError {
     /// The encoder stopped without an answer.
     #[error("encoding rows panicked; this is a bug, please report it with the rows that cause it")]
     Panicked,
+}
+
+impl From<ReadError> for WriteError {
+    fn from(error: ReadError) -> Self {
+        Self::Read(Box::new(error))
+    }
 }

@@ -31,6 +31,8 @@ pub(super) struct RowFormat {
     pub(super) rules: Arc<MergeRules>,
     /// Whether rows have record keys of their own.
     pub(super) has_keys: bool,
+    /// What rows have that are put over those of a base file.
+    pub(super) rewritten: Arc<MergeColumns>,
     log_blocks: LogBlockFormat,
     /// Record key and user columns: what rows have before they get their meta columns.
     keyed: Arc<MergeColumns>,
@@ -77,9 +79,10 @@ impl RowFormat {
             bloom_filter: config.bucket_index.is_none() && config.record_key.is_some(),
         };
         let keyed = Arc::new(MergeColumns::for_combining(schema, &rules)?);
+        let rewritten = Arc::new(MergeColumns::for_rewriting(schema, &rules)?);
         let log_blocks = LogBlockFormat::of(schema, &rules);
         let has_keys = config.record_key.is_some();
-        Ok(Self { instant, base, rules: Arc::new(rules), has_keys, log_blocks, keyed })
+        Ok(Self { instant, base, rules: Arc::new(rules), has_keys, rewritten, log_blocks, keyed })
     }
 
     /// The columns of rows with their meta columns.
@@ -88,7 +91,8 @@ impl RowFormat {
     }
 
     /// Makes rows of one key one.
-    pub(super) fn combine(&self, records: Vec<LogRecords>) -> Result<Combined, WriteError> {
+    pub(super) fn combine(&self, batches: Vec<RecordBatch>) -> Result<Combined, WriteError> {
+        let records = batches.into_iter().map(|batch| LogRecords::Rows { batch, partial: false });
         Ok(combine(records, &self.keyed, &self.rules)?)
     }
 

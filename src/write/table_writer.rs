@@ -7,19 +7,23 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use lakebed_hudi::bucket::BucketHash;
 use lakebed_hudi::file_name::FileId;
 use lakebed_hudi::schema::TableSchema;
+use lakebed_hudi::table_config::TableType;
 
 use super::append_writer::AppendWriter;
-use super::group_writer::{GroupTarget, GroupWriter, WriteContext};
+use super::group_writer::{GroupWriter, WriteContext};
 use super::row_format::RowFormat;
+use super::run_store::RunStore;
 use super::staging::make_partition;
 use super::{Bucket, KeyedBatch, WriteError, WriteOptions, route, split_by_partition};
+use crate::merge::MergeResources;
 use crate::table::{BucketTarget, FileGroupId, StagedFile, StagedFiles, Table, WriteTask};
 
 /// Writes rows under one [`WriteTask`]: into the buckets of a table that has a bucket index, else
 /// into new base files.
 ///
 /// Rows are buffered. When memory is short the largest buffer goes first: that of a bucket with a
-/// log file becomes a block of it, that of new base files a row group.
+/// log file becomes a block of it, that of a bucket's base file a run on the local disk, that of
+/// inserts a row group.
 #[derive(Debug)]
 pub struct TableWriter {
     context: WriteContext,
@@ -37,7 +41,7 @@ const DEAL_ROWS: usize = 4_096;
 #[derive(Debug)]
 enum Groups {
     /// One writer per bucket.
-    Buckets { hash: BucketHash, writers: BTreeMap<Bucket, GroupWriter> },
+    Buckets { hash: BucketHash, table_type: TableType, writers: BTreeMap<Bucket, GroupWriter> },
     /// One writer per partition.
     Append { writers: BTreeMap<String, AppendWriter> },
 }
@@ -57,6 +61,7 @@ impl TableWriter {
         let groups = match &config.bucket_index {
             Some(index) => Groups::Buckets {
                 hash: BucketHash::new(index.hash_fields.iter().cloned(), index.buckets),
+                table_type: config.table_type,
                 writers: BTreeMap::new(),
             },
             None if task.operation.adds_only() => Groups::Append { writers: BTreeMap::new() },
@@ -67,6 +72,8 @@ impl TableWriter {
             ids: table.environment.ids.clone(),
             format: Arc::new(RowFormat::new(task.instant, config, schema)?),
             task: Arc::new(task),
+            runs: Arc::new(RunStore::new(options.spill.clone())),
+            merge: MergeResources { budget_bytes: options.merge_bytes, spill: options.spill.clone() },
         };
         Ok(Self { context, options, partitions: BTreeSet::new(), undealt: Vec::new(), groups })
     }
@@ -102,10 +109,10 @@ impl TableWriter {
         let batches = std::mem::take(&mut self.undealt);
         let context = &self.context;
         match &mut self.groups {
-            Groups::Buckets { hash, writers } => {
+            Groups::Buckets { hash, table_type, writers } => {
                 for (bucket, rows) in route(&batches, hash)? {
                     let number = writers.len() as u32;
-                    let new = |bucket: &Bucket| bucket_writer(context, number, bucket);
+                    let new = |bucket: &Bucket| bucket_writer(context, *table_type, number, bucket);
                     writers.entry(bucket).or_insert_with_key(new).push(rows);
                 }
             }
@@ -175,7 +182,7 @@ impl TableWriter {
 
     /// Brings the buffers below their budget, and encodes row groups that are full anyway.
     async fn relieve(&mut self) -> Result<(), WriteError> {
-        let (context, options) = (&self.context, self.options);
+        let (context, options) = (&self.context, &self.options);
         match &mut self.groups {
             Groups::Buckets { writers, .. } => relieve_buckets(context, writers, options).await,
             Groups::Append { writers } => relieve_appends(context, writers, options).await,
@@ -186,14 +193,11 @@ impl TableWriter {
 async fn relieve_buckets(
     context: &WriteContext,
     writers: &mut BTreeMap<Bucket, GroupWriter>,
-    options: WriteOptions,
+    options: &WriteOptions,
 ) -> Result<(), WriteError> {
     while writers.values().map(GroupWriter::buffered_bytes).sum::<usize>() > options.buffer_bytes {
         let mut largest: Vec<&mut GroupWriter> =
-            writers.values_mut().filter(|w| w.can_be_relieved()).collect();
-        if largest.is_empty() {
-            return Ok(());
-        }
+            writers.values_mut().filter(|writer| writer.buffered_bytes() > 0).collect();
         largest.sort_by_key(|writer| std::cmp::Reverse(writer.buffered_bytes()));
         largest.truncate(options.files_at_once);
         futures::future::try_join_all(largest.into_iter().map(|writer| writer.relieve(context))).await?;
@@ -204,7 +208,7 @@ async fn relieve_buckets(
 async fn relieve_appends(
     context: &WriteContext,
     writers: &mut BTreeMap<String, AppendWriter>,
-    options: WriteOptions,
+    options: &WriteOptions,
 ) -> Result<(), WriteError> {
     let ripe = writers.values_mut().filter(|writer| writer.is_ripe());
     futures::future::try_join_all(ripe.map(|writer| writer.encode(context, false))).await?;
@@ -221,20 +225,23 @@ async fn relieve_appends(
     Ok(())
 }
 
-fn bucket_writer(context: &WriteContext, number: u32, bucket: &Bucket) -> GroupWriter {
+fn bucket_writer(context: &WriteContext, table_type: TableType, number: u32, bucket: &Bucket) -> GroupWriter {
     let task = &context.task;
     let known = task.buckets.get(&bucket.partition).and_then(|buckets| buckets.get(&bucket.number));
-    let (file_id, target) = match known {
-        Some(BucketTarget { file_id, has_files: true, base_file }) => {
-            (file_id.clone(), GroupTarget::Log { base_file: base_file.clone() })
-        }
-        Some(BucketTarget { file_id, has_files: false, .. }) => (file_id.clone(), GroupTarget::NewBase),
+    let file_id = match known {
+        Some(target) => target.file_id.clone(),
+        // The group that is there is replaced: its id is never used again.
         None if task.operation.overwrites() => {
-            // The group that is there is replaced: its id is never used again.
-            let uuid = context.ids.uuid().to_string();
-            (FileId::of_bucket_in(bucket.number, &uuid), GroupTarget::NewBase)
+            FileId::of_bucket_in(bucket.number, &context.ids.uuid().to_string())
         }
-        None => (FileId::of_bucket(bucket.number), GroupTarget::NewBase),
+        None => FileId::of_bucket(bucket.number),
     };
-    GroupWriter::new(number, FileGroupId { partition: bucket.partition.clone(), file_id }, target)
+    let group = FileGroupId { partition: bucket.partition.clone(), file_id };
+    match known {
+        Some(BucketTarget { has_files: true, base_file, .. }) => match table_type {
+            TableType::CopyOnWrite => GroupWriter::base(number, group, base_file.clone()),
+            TableType::MergeOnRead => GroupWriter::log(number, group, base_file.clone()),
+        },
+        _ => GroupWriter::base(number, group, None),
+    }
 }

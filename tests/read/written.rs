@@ -1,13 +1,12 @@
 //! Tables that we wrote, read in every way that a scan has.
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::array::{BooleanArray, RecordBatch};
 use futures::TryStreamExt as _;
 use lakebed::read::{Filter, ReadError, Scan, ScanOptions, parse_as_of};
 use lakebed::sink::SinkOptions;
 use lakebed::table::{Table, TableSnapshot};
 
-use crate::test_table::{Row, TestTable, bucket_table, checkpoint, is_committed, rows};
+use crate::test_table::{Row, TestTable, bucket_table, checkpoint, is_committed, rows, texts};
 
 struct Lake(TestTable);
 
@@ -43,23 +42,6 @@ impl Lake {
         let filters = filters.iter().map(|text| text.parse::<Filter>().unwrap()).collect();
         texts(&self.read(ScanOptions { filters, ..ScanOptions::default() }).await.unwrap())
     }
-}
-
-fn texts(batches: &[RecordBatch]) -> Vec<String> {
-    let mut rows = Vec::new();
-    for batch in batches {
-        let text = |column: &str, row: usize| {
-            let array = batch.column_by_name(column).unwrap().as_string::<i32>();
-            if array.is_valid(row) { array.value(row).to_owned() } else { "-".to_owned() }
-        };
-        let ts = batch.column_by_name("ts").unwrap().as_primitive::<Int64Type>();
-        rows.extend(
-            (0..batch.num_rows())
-                .map(|r| format!("{} {} {} {}", text("id", r), text("p", r), ts.value(r), text("v", r))),
-        );
-    }
-    rows.sort();
-    rows
 }
 
 #[tokio::test]

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::array::{Array as _, ArrayRef, AsArray as _, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::Int64Type;
+use futures::TryStreamExt as _;
 use lakebed::commit::{Outcome, PipelineProgress};
 use lakebed::environment::Environment;
+use lakebed::read::{Scan, ScanOptions};
 use lakebed::sink::{Prepared, Sink, SinkOptions};
 use lakebed::storage::{self, Storage, TableUri};
 use lakebed::table::{Table, TableSnapshot};
@@ -44,6 +47,24 @@ pub fn bucket_table() -> NewTable {
     }
 }
 
+/// [`rows`] as texts, sorted.
+pub fn texts(batches: &[RecordBatch]) -> Vec<String> {
+    let mut rows = Vec::new();
+    for batch in batches {
+        let text = |column: &str, row: usize| {
+            let array = batch.column_by_name(column).unwrap().as_string::<i32>();
+            if array.is_valid(row) { array.value(row).to_owned() } else { "-".to_owned() }
+        };
+        let ts = batch.column_by_name("ts").unwrap().as_primitive::<Int64Type>();
+        rows.extend(
+            (0..batch.num_rows())
+                .map(|r| format!("{} {} {} {}", text("id", r), text("p", r), ts.value(r), text("v", r))),
+        );
+    }
+    rows.sort();
+    rows
+}
+
 /// A table in a folder that goes with it.
 pub struct TestTable {
     folder: tempfile::TempDir,
@@ -72,6 +93,16 @@ impl TestTable {
     pub async fn snapshot(&self) -> TableSnapshot {
         let table = Table::open(self.storage.clone(), &self.environment, None).await.unwrap();
         table.snapshot(None).await.unwrap()
+    }
+
+    /// Its rows, see [`texts`].
+    pub async fn texts(&self) -> Vec<String> {
+        texts(&self.read(ScanOptions::default()).await)
+    }
+
+    pub async fn read(&self, options: ScanOptions) -> Vec<RecordBatch> {
+        let scan = Scan::plan(&self.snapshot().await, options).await.unwrap();
+        scan.stream().try_collect().await.unwrap()
     }
 
     /// The metadata of all completed writes, oldest first.

@@ -2,6 +2,7 @@
 
 use lakebed::commit::Outcome;
 use lakebed::sink::{Sink, SinkError, SinkOptions};
+use lakebed::table::WriteOperation;
 
 use crate::test_table::*;
 
@@ -124,4 +125,45 @@ async fn another_pipeline_is_left_alone() {
     assert_eq!(sink.progress().unwrap().checkpoint, 1);
     let sink = table.sink("p1", SinkOptions::default()).await;
     assert_eq!(sink.progress().unwrap().checkpoint, 2);
+}
+
+#[tokio::test]
+async fn a_file_in_flight_is_remembered_when_others_write_beside_it() {
+    // "a" and "b" are in buckets of their own.
+    for restart in [false, true] {
+        let table = TestTable::create(&bucket_table()).await;
+        let mut one = table.sink("p1", SinkOptions::default()).await;
+        write(&mut one, "a", 1).await;
+        let mut first = one.prepare(progress(1)).await.unwrap().unwrap();
+        if restart {
+            drop(one);
+            one = table.restored_sink("p1", vec![first], SinkOptions::default()).await;
+            first = one.take_restored().remove(0);
+        }
+        let mut two = table.sink("p2", SinkOptions::default()).await;
+        write(&mut two, "b", 1).await;
+        assert!(is_committed(&checkpoint(&mut two, 1).await));
+        // "c" is in the bucket of "a".
+        write(&mut one, "c", 2).await;
+        let second = one.prepare(progress(2)).await.unwrap().unwrap();
+        for prepared in [first, second] {
+            assert!(is_committed(&one.committer().commit(&prepared).await.unwrap()));
+        }
+        assert_eq!(table.texts().await, ["a x 1 -", "b x 1 -", "c x 2 -"]);
+    }
+}
+
+#[tokio::test]
+async fn an_overwrite_replaces_what_the_one_before_it_has_not_shown_yet() {
+    let table = TestTable::create(&bucket_table()).await;
+    let options = SinkOptions { operation: WriteOperation::InsertOverwrite, ..SinkOptions::default() };
+    let mut sink = table.sink("p1", options).await;
+    write(&mut sink, "a", 1).await;
+    let first = sink.prepare(progress(1)).await.unwrap().unwrap();
+    write(&mut sink, "b", 1).await;
+    let second = sink.prepare(progress(2)).await.unwrap().unwrap();
+    for prepared in [first, second] {
+        assert!(is_committed(&sink.committer().commit(&prepared).await.unwrap()));
+    }
+    assert_eq!(table.texts().await, ["b x 1 -"]);
 }

@@ -1,4 +1,6 @@
 //! Writing through the sink.
 
+mod copy_on_write;
 mod in_flight;
 mod operations;
+mod short_memory;

@@ -168,7 +168,8 @@ impl fmt::Debug for WriteToken {
 /// The name of a base file: `<file id>_<write token>_<instant>.<extension>`.
 ///
 /// Source: `FSUtils.makeBaseFileName`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct BaseFileName {
     /// The file group.
     pub file_id: FileId,
@@ -209,6 +210,20 @@ impl FromStr for BaseFileName {
             instant: instant.parse().map_err(|_| error())?,
             extension: extension.into(),
         })
+    }
+}
+
+impl TryFrom<String> for BaseFileName {
+    type Error = FileNameError;
+
+    fn try_from(name: String) -> Result<Self, FileNameError> {
+        name.parse()
+    }
+}
+
+impl From<BaseFileName> for String {
+    fn from(name: BaseFileName) -> Self {
+        name.to_string()
     }
 }
 
