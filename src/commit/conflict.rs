@@ -37,7 +37,9 @@ pub(super) enum OtherKind {
 /// one bucket number in a partition would leave the table unusable for every bucket writer.
 ///
 /// * Log files never conflict with log files, nor with compactions: completion times sort them.
-/// * Base files conflict with everything that touches their group or bucket.
+/// * Base files conflict with everything that was done, or is planned, in their group or bucket.
+/// * Of two unfinished writes the first to be published wins, but where they would leave two
+///   groups of a bucket: not every writer would notice that.
 /// * Nothing may be written to a group that was replaced, or that a clustering is rewriting.
 /// * An overwrite conflicts with whatever was written to the partitions it replaces.
 ///
@@ -119,9 +121,14 @@ impl<'a> Touched<'a> {
         if self.has_other_group_of_bucket(&file.group) {
             return kind != OtherKind::Replaced;
         }
-        let is_base = matches!(file.kind, StagedKind::Base { .. });
-        let any_file_disagrees = matches!(kind, OtherKind::Replaced | OtherKind::PendingClustering);
-        (is_base || any_file_disagrees) && self.groups.contains(&file.group)
+        let kind_disagrees = match kind {
+            OtherKind::Replaced | OtherKind::PendingClustering => true,
+            OtherKind::Written | OtherKind::PendingCompaction => {
+                matches!(file.kind, StagedKind::Base { .. })
+            }
+            OtherKind::Unfinished => false,
+        };
+        kind_disagrees && self.groups.contains(&file.group)
     }
 
     /// Whether it writes the bucket of `group` into another group.
@@ -171,11 +178,21 @@ mod tests {
 
     #[test]
     fn logs_agree_with_writes_and_compactions() {
-        for kind in [OtherKind::Written, OtherKind::Unfinished, OtherKind::PendingCompaction] {
+        for kind in [OtherKind::Written, OtherKind::PendingCompaction] {
             assert!(!conflicts(&staged("p", 1, log()), other(kind, group("p", 1))));
             assert!(conflicts(&staged("p", 1, base()), other(kind, group("p", 1))));
             assert!(!conflicts(&staged("p", 1, base()), other(kind, group("p", 2))));
             assert!(!conflicts(&staged("p", 1, base()), other(kind, group("q", 1))));
+        }
+    }
+
+    #[test]
+    fn of_two_unfinished_writes_the_first_to_be_published_wins() {
+        for kind in [log(), base()] {
+            assert!(!conflicts(&staged("p", 1, kind.clone()), other(OtherKind::Unfinished, group("p", 1))));
+            let foreign: FileId = "00000001-5f22-4a6c-9a3e-8f0c3f0d2f11-0".parse().unwrap();
+            let foreign = FileGroupId { partition: "p".into(), file_id: foreign };
+            assert!(conflicts(&staged("p", 1, kind), other(OtherKind::Unfinished, foreign)));
         }
     }
 

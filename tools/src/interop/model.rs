@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::script::Change;
 use super::shape::Cell;
 
-/// The rows of a merge-on-read table, by key number.
+/// The rows of a table, by key number.
 ///
 /// The greater ordering value wins, and of equal ones the later. A delete with an ordering value
-/// is remembered until a compaction; one without deletes whatever is there and is forgotten.
+/// is remembered until a compaction, in copy-on-write tables until the end of the write; one without
+/// deletes whatever is there and is forgotten.
 /// Scripts keep late rows off keys that were deleted without an ordering value: what Hudi shows
 /// then depends on where the older row lies, and fixtures of their own show that.
 #[derive(Debug, Default)]

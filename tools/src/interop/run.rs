@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
+use futures::TryStreamExt as _;
 use lakebed::commit::{Outcome as CommitOutcome, PipelineProgress};
 use lakebed::environment::Environment;
+use lakebed::read::{Scan, ScanOptions};
 use lakebed::sink::{Sink, SinkOptions};
 use lakebed::storage::{self, Storage};
 use lakebed::table::{Table, WriteOperation};
+use lakebed_hudi::table_config::TableType;
 use tokio::runtime::Runtime;
 
 use super::model::Model;
@@ -59,9 +62,9 @@ fn play(
         if let Err(error) = stage.step(runtime, spark, step) {
             return Some(at(&name, error));
         }
-        match stage.compare(spark) {
+        match stage.compare(runtime, spark) {
             Ok(None) => {}
-            Ok(Some(difference)) => return Some(Failure { step: name, detail: difference.to_string() }),
+            Ok(Some(detail)) => return Some(Failure { step: name, detail }),
             Err(error) => return Some(at(&format!("reading after {name}"), error)),
         }
     }
@@ -144,6 +147,9 @@ impl Stage {
             }
             Step::Clean | Step::Savepoint | Step::Archive => self.serve(spark, step)?,
         }
+        if self.shape.table_type == TableType::CopyOnWrite {
+            self.model.compact();
+        }
         Ok(())
     }
 
@@ -210,11 +216,25 @@ impl Stage {
         }
     }
 
-    /// What Spark reads, against the model.
-    fn compare(&self, spark: &mut Spark) -> Result<Option<rows::Difference>, Failed> {
-        let expected = self.shape.rows(&self.model.cells())?;
-        let found = without_meta(&self.spark_table(spark).read(&Query::Snapshot)?)?;
-        Ok(rows::difference(&[expected], &[found])?)
+    /// What Spark reads, and what we read, against the model.
+    fn compare(&self, runtime: &Runtime, spark: &mut Spark) -> Result<Option<String>, Failed> {
+        let expected = [self.shape.rows(&self.model.cells())?];
+        let theirs = [without_meta(&self.spark_table(spark).read(&Query::Snapshot)?)?];
+        let ours = runtime.block_on(self.read())?;
+        for (reader, found) in [("Spark", theirs.as_slice()), ("Lakebed", &ours)] {
+            if let Some(difference) = rows::difference(&expected, found)? {
+                return Ok(Some(format!("{reader} reads other rows than expected: {difference}")));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What we read.
+    async fn read(&self) -> Result<Vec<RecordBatch>, Failed> {
+        let storage = open_storage(&self.folder, &self.environment).await?;
+        let table = Table::open(storage, &self.environment, None).await?;
+        let scan = Scan::plan(&table.snapshot(None).await?, ScanOptions::default()).await?;
+        Ok(scan.stream().try_collect().await?)
     }
 }
 

@@ -30,9 +30,9 @@ pub fn all() -> Vec<Scenario> {
     };
     let scenario = |name: &str, shape: Shape, steps: Vec<Step>| Scenario {
         name: name.into(),
-        shape,
         theirs: name.contains("/theirs/"),
-        steps,
+        steps: steps.into_iter().filter(|step| step.fits(shape.table_type)).collect(),
+        shape,
     };
     let mut all = vec![
         scenario("mor/ours/everything", plain, script::full()),
@@ -45,26 +45,43 @@ pub fn all() -> Vec<Scenario> {
         scenario("mor/ours/buckets/7", Shape { buckets: 7, ..plain }, script::short()),
     ];
     for table_type in [TableType::MergeOnRead, TableType::CopyOnWrite] {
-        let kind = if table_type == TableType::MergeOnRead { "mor" } else { "cow" };
+        let kind = kind(table_type);
         let shape = Shape { table_type, buckets: 0, ..plain };
         all.push(scenario(&format!("{kind}/ours/insert"), shape, script::inserting()));
         all.push(scenario(&format!("{kind}/theirs/insert"), shape, after_spark(script::inserting())));
     }
     all.push(scenario("mor/theirs/upsert", plain, script::theirs()));
     all.push(scenario("mor/ours/overwrite", plain, script::overwriting()));
-    for partitioning in Partitioning::ALL {
-        let name = format!("mor/ours/partitioning/{partitioning:?}");
-        all.push(scenario(&name, Shape { partitioning, ..plain }, script::short()));
-    }
-    for keys in Keys::ALL {
-        let name = format!("mor/ours/keys/{keys:?}");
-        all.push(scenario(&name, Shape { keys, ..plain }, script::short()));
-    }
-    for ordering in Ordering::ALL {
-        let name = format!("mor/ours/ordering/{ordering:?}");
-        all.push(scenario(&name, Shape { ordering, ..plain }, script::short()));
+    let rewritten = Shape { table_type: TableType::CopyOnWrite, ..plain };
+    let unpartitioned = Shape { partitioning: Partitioning::None, ..rewritten };
+    let nested = Shape { data: Data::Nested, ..rewritten };
+    all.push(scenario("cow/ours/everything", rewritten, script::full()));
+    all.push(scenario("cow/ours/everything/unpartitioned", unpartitioned, script::full()));
+    all.push(scenario("cow/ours/data/nested", nested, script::full()));
+    all.push(scenario("cow/theirs/upsert", rewritten, script::theirs()));
+    all.push(scenario("cow/ours/overwrite", rewritten, script::overwriting()));
+    for shape in [plain, rewritten] {
+        for partitioning in Partitioning::ALL {
+            let name = format!("{}/ours/partitioning/{partitioning:?}", kind(shape.table_type));
+            all.push(scenario(&name, Shape { partitioning, ..shape }, script::short()));
+        }
+        for keys in Keys::ALL {
+            let name = format!("{}/ours/keys/{keys:?}", kind(shape.table_type));
+            all.push(scenario(&name, Shape { keys, ..shape }, script::short()));
+        }
+        for ordering in Ordering::ALL {
+            let name = format!("{}/ours/ordering/{ordering:?}", kind(shape.table_type));
+            all.push(scenario(&name, Shape { ordering, ..shape }, script::short()));
+        }
     }
     all
+}
+
+fn kind(table_type: TableType) -> &'static str {
+    match table_type {
+        TableType::CopyOnWrite => "cow",
+        TableType::MergeOnRead => "mor",
+    }
 }
 
 /// The script on a table that Spark has written to.

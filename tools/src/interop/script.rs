@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use lakebed_hudi::table_config::TableType;
+
 /// Rows of a range of key numbers.
 #[derive(Debug, Clone)]
 pub struct Change {
@@ -55,6 +57,13 @@ pub enum Step {
     Savepoint,
     /// Spark archives most of the timeline.
     Archive,
+}
+
+impl Step {
+    /// Whether tables of a type can be done that to.
+    pub fn fits(&self, table_type: TableType) -> bool {
+        table_type == TableType::MergeOnRead || !matches!(self, Self::Schedule | Self::Compact)
+    }
 }
 
 impl fmt::Display for Step {
