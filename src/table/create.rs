@@ -331,14 +331,24 @@ fn notes(schema: &Schema, new: &NewTable) -> Vec<String> {
     if !new.record_key_fields.is_empty() && new.bucket_index.is_none() {
         notes.push("without buckets Lakebed only adds rows: it cannot update or delete them".to_owned());
     }
-    let is_date = |column: &&String| {
-        schema.field_with_name(column).is_ok_and(|field| *field.data_type() == DataType::Date32)
+    let ordered_by = |is_wanted: fn(&DataType) -> bool| {
+        let is_wanted = |c: &&String| schema.field_with_name(c).is_ok_and(|f| is_wanted(f.data_type()));
+        new.ordering_fields.iter().find(is_wanted)
     };
-    if let Some(column) = new.ordering_fields.iter().find(is_date) {
-        notes.push(format!(
+    let date = ordered_by(|data_type| *data_type == DataType::Date32);
+    let decimal = ordered_by(DataType::is_decimal);
+    match (new.table_type, date, decimal) {
+        (TableType::CopyOnWrite, Some(column), _) | (TableType::CopyOnWrite, None, Some(column)) => {
+            notes.push(format!(
+                "ordering column {column:?} is a date or decimal: Spark 3.5 with Hudi 1.2.0 reads the \
+                 table, but fails on upserting into it"
+            ));
+        }
+        (TableType::MergeOnRead, Some(column), _) => notes.push(format!(
             "ordering column {column:?} is a date: deletes that carry a date can be written by Lakebed, \
              but Spark 3.5 with Hudi 1.2.0 fails on writing them"
-        ));
+        )),
+        _ => {}
     }
     if new.ordering_fields.len() > 1 {
         notes.push("with several ordering columns Spark's SQL DELETE does not work".to_owned());

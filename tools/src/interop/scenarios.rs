@@ -31,7 +31,7 @@ pub fn all() -> Vec<Scenario> {
     let scenario = |name: &str, shape: Shape, steps: Vec<Step>| Scenario {
         name: name.into(),
         theirs: name.contains("/theirs/"),
-        steps: steps.into_iter().filter(|step| step.fits(shape.table_type)).collect(),
+        steps: steps.into_iter().filter(|step| step.fits(&shape)).collect(),
         shape,
     };
     let mut all = vec![

@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use lakebed_hudi::table_config::TableType;
 
+use super::shape::Shape;
+
 /// Rows of a range of key numbers.
 #[derive(Debug, Clone)]
 pub struct Change {
@@ -60,9 +62,13 @@ pub enum Step {
 }
 
 impl Step {
-    /// Whether tables of a type can be done that to.
-    pub fn fits(&self, table_type: TableType) -> bool {
-        table_type == TableType::MergeOnRead || !matches!(self, Self::Schedule | Self::Compact)
+    /// Whether that can be done to tables of a shape.
+    pub fn fits(&self, shape: &Shape) -> bool {
+        match self {
+            Self::Schedule | Self::Compact => shape.table_type == TableType::MergeOnRead,
+            Self::Spark(_) => shape.spark_upserts(),
+            _ => true,
+        }
     }
 }
 

@@ -142,6 +142,13 @@ impl Shape {
         RecordBatch::try_from_iter_with_nullable(fields)
     }
 
+    /// Whether Spark can upsert: with Hudi 1.2.0 it fails on decimals and dates that it has itself
+    /// written to base files, where they order the rows of a copy-on-write table.
+    pub fn spark_upserts(&self) -> bool {
+        let fails = matches!(self.ordering, Ordering::Decimal | Ordering::Date);
+        self.table_type == TableType::MergeOnRead || !fails
+    }
+
     /// The record key fields.
     pub fn key_fields(&self) -> Vec<String> {
         let names: &[&str] = if self.keys == Keys::Two { &["id", "line"] } else { &["id"] };
