@@ -28,9 +28,10 @@
 //! | [`cli`] | the program, a file per command |
 //! | [`environment`], [`memory`], [`near_match`], [`Error`] | time and ids, injected; what the machine has; for everyone |
 //!
-//! Dependencies point down: `cli -> ingest -> sink -> {read, write, commit} -> merge -> table -> timeline
+//! Dependencies point down: `cli -> ingest -> sink -> {write, commit} -> read -> merge -> table -> timeline
 //! -> storage`. Everyone may use `formats/hudi`; nobody imports `cli`. `write` and `commit` share only
-//! [`WriteTask`](table::WriteTask) and [`StagedFiles`](table::StagedFiles).
+//! [`WriteTask`](table::WriteTask) and [`StagedFiles`](table::StagedFiles); `write` reads the base files
+//! that it replaces.
 //!
 //! # Invariants
 //! * A reader never sees half a checkpoint; a crash at any step leaves the table as before or after.
@@ -45,7 +46,7 @@
 //! an *epoch* one run of it; a *checkpoint* what one commit of it holds.
 //!
 //! # Absent, and why
-//! * Copy-on-write upserts, table services, the metadata table: being built; refused by name until then.
+//! * Table services, the metadata table: being built; refused by name until then.
 //! * Merge modes of Java classes, schema-on-read history, HFile and ORC files: they need a JVM or are
 //!   of no use without one.
 //! * A catalog: a table is its folder.

@@ -24,11 +24,12 @@ mod epoch;
 mod error;
 mod heartbeat;
 mod metadata;
-mod metadata_table;
+
 mod pipeline;
 mod progress;
 mod publish;
 mod rollback;
+mod table_properties;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

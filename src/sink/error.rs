@@ -1,6 +1,7 @@
 //! What can go wrong in a sink.
 
 use crate::commit::CommitError;
+use crate::read::ReadError;
 use crate::storage::StorageError;
 use crate::storage::lock::LockOptionsError;
 use crate::table::{ConformError, Refusal, TableError};
@@ -36,6 +37,24 @@ pub enum SinkError {
         /// The groups.
         file_ids: [String; 2],
     },
+    /// A key that is not in the bucket that the index stated by the job gives it.
+    #[error(
+        "record key {record_key:?} lies in file group {file_id} of partition {partition:?}, which an index of \
+         {index} does not give it: state the index that the table's writers use"
+    )]
+    WrongBucket {
+        /// The partition path.
+        partition: String,
+        /// The group.
+        file_id: String,
+        /// The key.
+        record_key: String,
+        /// The index as stated.
+        index: String,
+    },
+    /// Stored keys cannot be read.
+    #[error(transparent)]
+    Read(Box<ReadError>),
     /// The memory that was allowed is too little.
     #[error("{memory_bytes} bytes of memory are too little for this table: expected at least {needed_bytes}")]
     Memory {
@@ -79,6 +98,12 @@ pub enum SinkError {
     /// Settings of the table lock.
     #[error(transparent)]
     Lock(#[from] LockOptionsError),
+}
+
+impl From<ReadError> for SinkError {
+    fn from(error: ReadError) -> Self {
+        Self::Read(Box::new(error))
+    }
 }
 
 fn hint(near: &Option<String>) -> String {

@@ -38,6 +38,7 @@ mod commits;
 mod error;
 mod open;
 mod options;
+mod stated_index;
 
 use std::collections::BTreeSet;
 

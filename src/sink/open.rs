@@ -6,7 +6,7 @@ use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::table_config::{DeclaredZone, TableConfig, key};
 
 use super::buckets::Buckets;
-use super::{MetadataTablePolicy, Prepared, Sink, SinkCommitter, SinkError, SinkOptions};
+use super::{MetadataTablePolicy, Prepared, Sink, SinkCommitter, SinkError, SinkOptions, stated_index};
 use crate::commit::{Begun, Committer};
 use crate::environment::Environment;
 use crate::memory::default_budget_bytes;
@@ -37,6 +37,10 @@ impl Sink {
         let write_options = write_options(&options)?;
         let lock = TableLock::new(storage, environment, options.lock)?;
         let committer = Committer::new(table, lock, options.commit);
+        let committer = match &options.bucket_index {
+            Some(stated) => stated_index::adopt(committer, stated).await?,
+            None => committer,
+        };
         let committer = match options.metadata_table {
             MetadataTablePolicy::Drop => committer.drop_metadata_table().await?,
             MetadataTablePolicy::Refuse => committer,
@@ -88,10 +92,11 @@ fn check_stated(config: &TableConfig, options: &SinkOptions) -> Result<(), Refus
             "have it dropped (metadata_table: drop) and turn it off for all writers (hoodie.metadata.enable=false)",
         );
     }
-    if !options.operation.adds_only() && config.bucket_index.is_none() {
+    let has_buckets = config.bucket_index.is_some() || options.bucket_index.is_some();
+    if !options.operation.adds_only() && !has_buckets {
         return refuse(
             format!("upserting and deleting without a bucket index ({} is not BUCKET)", key::INDEX_TYPE),
-            "insert, or upsert with the writer that made the table",
+            "state the index if its writers use one, else insert, or upsert with the writer that made the table",
         );
     }
     Ok(())

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use lakebed_hudi::instant::TimelineZone;
 use lakebed_hudi::schema::TableSchema;
+use lakebed_hudi::table_config::BucketIndex;
 use serde::{Deserialize, Serialize};
 
 use crate::commit::CommitOptions;
@@ -16,6 +17,10 @@ use crate::table::WriteOperation;
 pub struct SinkOptions {
     /// What its checkpoints do.
     pub operation: WriteOperation,
+    /// The simple bucket index of a table whose properties declare none, as a table that Spark or
+    /// Flink has made: stored keys are checked against it once, then it is recorded in the
+    /// properties. Without hash fields the record key's columns are hashed.
+    pub bucket_index: Option<BucketIndex>,
     /// Columns that its rows have; those that the table lacks are added by the next commit. `None`
     /// leaves the table's columns as they are.
     pub schema: Option<TableSchema>,
@@ -56,6 +61,7 @@ impl Default for SinkOptions {
     fn default() -> Self {
         Self {
             operation: WriteOperation::Upsert,
+            bucket_index: None,
             schema: None,
             memory_bytes: None,
             spill: SpillArea::default(),

@@ -65,6 +65,15 @@ pub fn texts(batches: &[RecordBatch]) -> Vec<String> {
     rows
 }
 
+/// The rows of a table, see [`texts`].
+pub async fn texts_of(snapshot: &TableSnapshot) -> Vec<String> {
+    texts(&read(snapshot, ScanOptions::default()).await)
+}
+
+pub async fn read(snapshot: &TableSnapshot, options: ScanOptions) -> Vec<RecordBatch> {
+    Scan::plan(snapshot, options).await.unwrap().stream().try_collect().await.unwrap()
+}
+
 /// A table in a folder that goes with it.
 pub struct TestTable {
     folder: tempfile::TempDir,
@@ -97,12 +106,7 @@ impl TestTable {
 
     /// Its rows, see [`texts`].
     pub async fn texts(&self) -> Vec<String> {
-        texts(&self.read(ScanOptions::default()).await)
-    }
-
-    pub async fn read(&self, options: ScanOptions) -> Vec<RecordBatch> {
-        let scan = Scan::plan(&self.snapshot().await, options).await.unwrap();
-        scan.stream().try_collect().await.unwrap()
+        texts_of(&self.snapshot().await).await
     }
 
     /// The metadata of all completed writes, oldest first.

@@ -65,7 +65,8 @@ async fn rows_that_stay_keep_their_commit_time_and_learn_their_new_file() {
     }
     let instants: Vec<String> =
         table.snapshot().await.timeline.completed_writes().map(|i| i.time.to_string()).collect();
-    let batch = &table.read(ScanOptions { with_meta: true, ..ScanOptions::default() }).await[0];
+    let batch =
+        &read(&table.snapshot().await, ScanOptions { with_meta: true, ..ScanOptions::default() }).await[0];
     let text =
         |column: &str, row| batch.column_by_name(column).unwrap().as_string::<i32>().value(row).to_owned();
     for (row, instant) in instants.iter().enumerate() {

@@ -4,3 +4,4 @@ mod copy_on_write;
 mod in_flight;
 mod operations;
 mod short_memory;
+mod stated_index;

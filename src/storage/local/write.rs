@@ -1,5 +1,6 @@
 //! Writing and deleting local files.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -60,6 +61,7 @@ pub(super) fn put_if_absent(place: &Place, ids: &dyn Ids, bytes: &[u8]) -> Resul
         return Err(place.already_exists());
     }
     let folder = place.create_parents(&file)?;
+    remove_checksum(place, &file)?;
     if bytes.is_empty() {
         // An empty file is whole as soon as it has its name.
         create_new(&file).map_err(|error| place.error(error))?;
@@ -72,7 +74,9 @@ pub(super) fn put_if_absent(place: &Place, ids: &dyn Ids, bytes: &[u8]) -> Resul
 pub(super) fn put(place: &Place, ids: &dyn Ids, bytes: &[u8]) -> Result<()> {
     let file = place.file()?;
     let folder = place.create_parents(&file)?;
-    write_temporary(place, &folder, ids, bytes)?.rename(place, &file)?;
+    let temporary = write_temporary(place, &folder, ids, bytes)?;
+    remove_checksum(place, &file)?;
+    temporary.rename(place, &file)?;
     place.sync_folder(&folder)
 }
 
@@ -88,6 +92,7 @@ pub(super) fn put_marker(place: &Place) -> Result<()> {
 
 pub(super) fn delete(place: &Place) -> Result<bool> {
     let file = place.file()?;
+    remove_checksum(place, &file)?;
     match fs::remove_file(&file) {
         Ok(()) => place.sync_folder(file.parent().unwrap_or(&file)).map(|()| true),
         Err(error) if is_absent(&error) => Ok(false),
@@ -132,6 +137,21 @@ fn write_temporary(place: &Place, folder: &Path, ids: &dyn Ids, bytes: &[u8]) ->
         file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| place.error(error))?;
     }
     Ok(temporary)
+}
+
+/// Removes the checksums that Hadoop keeps in `.<name>.crc` beside a file it has written: of other
+/// bytes under the same name Hadoop's readers would say that they are damaged.
+///
+/// Source: `org.apache.hadoop.fs.ChecksumFileSystem`.
+fn remove_checksum(place: &Place, file: &Path) -> Result<()> {
+    let Some(name) = file.file_name() else { return Ok(()) };
+    let mut checksum = OsString::from(".");
+    checksum.push(name);
+    checksum.push(".crc");
+    match fs::remove_file(file.with_file_name(checksum)) {
+        Err(error) if !is_absent(&error) => Err(place.error(error)),
+        _ => Ok(()),
+    }
 }
 
 fn create_new(path: &Path) -> io::Result<File> {

@@ -198,7 +198,9 @@ impl Stage {
             Some((opened_for, sink)) if *opened_for == operation => sink,
             other => {
                 let storage = open_storage(&self.folder, &self.environment).await?;
-                let options = SinkOptions { operation, ..SinkOptions::default() };
+                // Spark does not record the index in the tables that it makes.
+                let bucket_index = self.shape.bucket_index();
+                let options = SinkOptions { operation, bucket_index, ..SinkOptions::default() };
                 let sink = Sink::open(storage, &self.environment, "interop", Vec::new(), options).await?;
                 &mut other.insert((operation, sink)).1
             }

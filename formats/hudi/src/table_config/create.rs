@@ -77,17 +77,12 @@ impl NewTable {
                 set(&key, marker.as_deref().unwrap_or_default());
             }
         }
-        if let Some(index) = &self.bucket_index {
-            set(key::INDEX_TYPE, "BUCKET");
-            set(key::BUCKET_ENGINE, "SIMPLE");
-            set(key::BUCKETS, &index.buckets.to_string());
-            set(key::BUCKET_HASH_FIELD, &index.hash_fields.join(","));
-            // Spark's procedures take the index from here and need the key fields beside it.
-            set("hoodie.datasource.write.recordkey.field", &self.record_key_fields.join(","));
-        }
         set(key::CREATE_SCHEMA, &self.create_schema);
         set(key::READERS, &self.readers.join(","));
         set(key::CHECKSUM, &checksum("", &self.name).to_string());
+        if let Some(index) = &self.bucket_index {
+            index.set_in(&mut properties, &self.record_key_fields);
+        }
         properties
     }
 
@@ -98,5 +93,17 @@ impl NewTable {
             (0 | 1, 1) => "SIMPLE",
             _ => "COMPLEX",
         }
+    }
+}
+
+impl BucketIndex {
+    /// Declares the index in `properties` of a table with these record key columns.
+    pub fn set_in(&self, properties: &mut Properties, record_key_fields: &[String]) {
+        properties.set(key::INDEX_TYPE, "BUCKET");
+        properties.set(key::BUCKET_ENGINE, "SIMPLE");
+        properties.set(key::BUCKETS, self.buckets.to_string());
+        properties.set(key::BUCKET_HASH_FIELD, self.hash_fields.join(","));
+        // Spark's procedures take the index from here and need the key columns beside it.
+        properties.set("hoodie.datasource.write.recordkey.field", record_key_fields.join(","));
     }
 }

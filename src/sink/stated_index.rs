@@ -1,0 +1,109 @@
+//! The bucket index of a table whose properties say nothing of it: the job states it, and what is
+//! stored must agree.
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray as _, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use lakebed_hudi::base_file::RECORD_KEY;
+use lakebed_hudi::bucket::BucketHash;
+use lakebed_hudi::table_config::BucketIndex;
+
+use super::SinkError;
+use crate::commit::Committer;
+use crate::merge::{LogRecords, MergeError, SliceSource as _};
+use crate::read::{ReadError, SliceReader};
+use crate::table::{FileGroupId, Refusal, TableSnapshot, conform};
+
+/// File groups whose keys are read at the same time.
+const GROUPS_AT_ONCE: usize = 4;
+
+/// Records `stated` in the table's properties once every stored key has been found in its bucket.
+/// A table that declares an index already must declare this one.
+pub(super) async fn adopt(committer: Committer, stated: &BucketIndex) -> Result<Committer, SinkError> {
+    let config = &committer.table().config;
+    let refuse = |feature: String, advice| Refusal { table: config.name.clone(), feature, advice };
+    let keys = config.record_key.as_ref().map_or(&[][..], |rule| rule.columns());
+    let mut index = stated.clone();
+    if index.hash_fields.is_empty() {
+        index.hash_fields = keys.to_vec();
+    }
+    if let Some(declared) = &config.bucket_index {
+        if *declared == index {
+            return Ok(committer);
+        }
+        let feature =
+            format!("an index of {} where the table declares {}", described(&index), described(declared));
+        return Err(refuse(feature, "leave the index out of the job").into());
+    }
+    if let Some(column) = index.hash_fields.iter().find(|field| !keys.contains(field)) {
+        let feature =
+            format!("hashing column {column:?}, which is not in the record key ({})", keys.join(", "));
+        return Err(refuse(feature, "hash columns of the record key").into());
+    }
+    verify(&committer.table().snapshot(None).await?, &index).await?;
+    tracing::info!(buckets = index.buckets, hash_fields = %index.hash_fields.join(","), "recording the bucket index");
+    Ok(committer.record_bucket_index(&index).await?)
+}
+
+fn described(index: &BucketIndex) -> String {
+    format!("{} buckets by {}", index.buckets, index.hash_fields.join(","))
+}
+
+/// Hashes every stored key and compares it with the file group it lies in.
+async fn verify(snapshot: &TableSnapshot, index: &BucketIndex) -> Result<(), SinkError> {
+    let hash = Arc::new(BucketHash::new(index.hash_fields.iter().cloned(), index.buckets));
+    let groups = snapshot.all_file_groups().await?.into_iter().flat_map(|(_, groups)| groups);
+    stream::iter(groups.collect::<Vec<_>>())
+        .map(|group| {
+            let hash = hash.clone();
+            async move {
+                let Some(bucket) = group.id.file_id.bucket() else {
+                    let (partition, file_id) = (group.id.partition, group.id.file_id.to_string());
+                    return Err(SinkError::NoBucket { partition, file_id });
+                };
+                let Some(slice) = group.latest() else { return Ok(()) };
+                let reader = SliceReader::open(snapshot, slice).await?;
+                let looking = move || first_stray(&reader, bucket, &hash);
+                let stray = tokio::task::spawn_blocking(looking).await.map_err(|_| ReadError::Stopped)??;
+                stray.map_or(Ok(()), |key| Err(wrong_bucket(group.id.clone(), key, index)))
+            }
+        })
+        .buffer_unordered(GROUPS_AT_ONCE)
+        .try_collect()
+        .await
+}
+
+fn wrong_bucket(group: FileGroupId, record_key: String, index: &BucketIndex) -> SinkError {
+    let FileGroupId { partition, file_id } = group;
+    SinkError::WrongBucket { partition, file_id: file_id.to_string(), record_key, index: described(index) }
+}
+
+/// A key of the slice that is not of `bucket`.
+fn first_stray(reader: &SliceReader, bucket: u32, hash: &BucketHash) -> Result<Option<String>, ReadError> {
+    let column: SchemaRef = Arc::new(Schema::new(vec![Field::new(RECORD_KEY, DataType::Utf8, true)]));
+    let is_stray = |key: &str| hash.bucket(key) != bucket;
+    let stray_row = |rows: &RecordBatch| {
+        let rows = conform(rows, &column).map_err(MergeError::from)?;
+        let mut keys = rows.column(0).as_string::<i32>().iter().flatten();
+        Ok::<_, ReadError>(keys.find(|key| is_stray(key)).map(str::to_owned))
+    };
+    for rows in reader.base(&column)? {
+        if let Some(key) = stray_row(&rows?)? {
+            return Ok(Some(key));
+        }
+    }
+    for records in reader.logs(&column)? {
+        let stray = match records? {
+            LogRecords::Rows { batch, .. } => stray_row(&batch)?,
+            LogRecords::Deletes(deletes) => {
+                deletes.into_iter().map(|deleted| deleted.record_key).find(|key| is_stray(key))
+            }
+        };
+        if stray.is_some() {
+            return Ok(stray);
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,87 @@
+//! Bucket tables of Spark's, whose properties say nothing of their buckets.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use lakebed::Error;
+use lakebed::ErrorKind;
+use lakebed::environment::Environment;
+use lakebed::sink::{Sink, SinkError, SinkOptions};
+use lakebed::storage::{self, Storage};
+use lakebed::table::{Table, WriteOperation};
+use lakebed_hudi::table_config::BucketIndex;
+
+use crate::fixtures::unpack;
+use crate::test_table::*;
+
+fn stated(buckets: u32, hash_fields: &[&str]) -> SinkOptions {
+    let hash_fields = hash_fields.iter().map(|field| (*field).to_owned()).collect();
+    SinkOptions { bucket_index: Some(BucketIndex { buckets, hash_fields }), ..SinkOptions::default() }
+}
+
+async fn open_storage(folder: &Path) -> Arc<dyn Storage> {
+    storage::open(&folder.display().to_string().parse().unwrap(), &Environment::real()).await.unwrap()
+}
+
+async fn open(folder: &Path, options: SinkOptions) -> Result<Sink, SinkError> {
+    Sink::open(open_storage(folder).await, &Environment::real(), "p1", Vec::new(), options).await
+}
+
+async fn recorded(folder: &Path) -> Option<BucketIndex> {
+    let table = Table::open(open_storage(folder).await, &Environment::real(), None).await.unwrap();
+    table.config.bucket_index
+}
+
+#[tokio::test]
+async fn what_agrees_with_the_stored_keys_is_recorded_and_written_by() {
+    for name in ["bucket_mor", "bucket_cow"] {
+        let folder = unpack(name);
+        // Hadoop keeps such checksums on local disks, and believes them.
+        let checksum = folder.path().join(".hoodie/.hoodie.properties.crc");
+        std::fs::write(&checksum, "of the properties as Spark wrote them").unwrap();
+        let mut sink = open(folder.path(), stated(3, &[])).await.unwrap();
+        assert!(!checksum.exists());
+        let index = BucketIndex { buckets: 3, hash_fields: vec!["id".into()] };
+        assert_eq!(recorded(folder.path()).await, Some(index));
+        sink.write(&rows(&[("k0", "a", 90, Some("ours")), ("k7", "a", 1, Some("new"))]), None).await.unwrap();
+        assert!(is_committed(&checkpoint(&mut sink, 1).await));
+        // Now it is declared, and need not be stated any more.
+        let mut sink = open(folder.path(), SinkOptions::default()).await.unwrap();
+        sink.write(&rows(&[("k1", "a", 91, Some("ours too"))]), None).await.unwrap();
+        assert!(is_committed(&checkpoint(&mut sink, 2).await));
+        let table = Table::open(open_storage(folder.path()).await, &Environment::real(), None).await.unwrap();
+        let texts = texts_of(&table.snapshot(None).await.unwrap()).await;
+        assert_eq!(&texts[..2], ["k0 a 90 ours", "k1 a 91 ours too"]);
+        assert!(texts.contains(&"k7 a 1 new".to_owned()), "{texts:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_disagrees_is_refused_and_nothing_is_written() {
+    let folder = unpack("bucket_mor");
+    let none = open(folder.path(), SinkOptions::default()).await.unwrap_err();
+    assert!(none.to_string().contains("state the index"), "{none}");
+    let wrong = open(folder.path(), stated(2, &["id"])).await.unwrap_err();
+    assert!(matches!(&wrong, SinkError::WrongBucket { .. }), "{wrong}");
+    assert!(wrong.to_string().contains("an index of 2 buckets by id does not give it"), "{wrong}");
+    assert_eq!(Error::from(wrong).kind(), ErrorKind::Refused);
+    let foreign = open(folder.path(), stated(3, &["v"])).await.unwrap_err();
+    assert!(foreign.to_string().contains("\"v\", which is not in the record key (id)"), "{foreign}");
+    assert_eq!(recorded(folder.path()).await, None);
+
+    open(folder.path(), stated(3, &["id"])).await.unwrap();
+    let other = open(folder.path(), stated(4, &["id"])).await.unwrap_err();
+    assert!(
+        other.to_string().contains("4 buckets by id where the table declares 3 buckets by id"),
+        "{other}"
+    );
+}
+
+#[tokio::test]
+async fn groups_that_are_no_buckets_are_refused() {
+    let folder = unpack("v9_mor");
+    let refused = open(folder.path(), stated(3, &["id"])).await.unwrap_err();
+    assert!(matches!(refused, SinkError::NoBucket { .. }), "{refused}");
+    let options = SinkOptions { operation: WriteOperation::Insert, ..SinkOptions::default() };
+    assert!(open(folder.path(), options).await.is_ok(), "rows can still be added");
+}
