@@ -31,6 +31,8 @@
 
 #![warn(clippy::indexing_slicing)]
 
+#[cfg(test)]
+mod allocations;
 pub mod base_file;
 pub mod bloom;
 pub mod bucket;

@@ -14,7 +14,7 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// What a value of the ordering fields is boxed as, named as Hudi's errors name it.
 ///

@@ -138,7 +138,7 @@ fn types_that_spark_cannot_order_by_are_refused() {
     }
 }
 
-fn any_value() -> impl Strategy<Value = OrderingValue> {
+pub(crate) fn any_value() -> impl Strategy<Value = OrderingValue> {
     let leaf = prop_oneof![
         Just(OrderingValue::Null),
         any::<bool>().prop_map(OrderingValue::Bool),

@@ -1,6 +1,8 @@
 //! Tests of log files, most of them over files that Spark 3.5.6 with Hudi 1.2.0 wrote.
 
 mod golden;
+mod hostile;
+mod round_trip;
 
 use std::path::PathBuf;
 
