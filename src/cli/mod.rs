@@ -50,9 +50,9 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "lakebed", version, after_help = EXAMPLES, propagate_version = true, max_term_width = 110)]
 struct Cli {
-    /// How answers and errors are printed.
-    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    /// How answers and errors are printed: a table if left out. `lakebed read` has more.
+    #[arg(long, global = true, value_parser = output::answer_formats())]
+    format: Option<Format>,
     /// Log more to standard error; twice for all. LAKEBED_LOG=target=level,… chooses in detail.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -103,7 +103,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(usage) => return output::usage(&usage).into(),
     };
-    let output = Output::new(cli.format);
+    let output = Output::new(cli.format.unwrap_or(Format::Table));
     match run(cli, output) {
         Ok(exit) => exit.into(),
         Err(error) => {
@@ -115,6 +115,13 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, output: Output) -> Result<Exit, Error> {
+    if let Some(format) = cli.format.filter(|f| f.is_of_rows() && !matches!(cli.command, Command::Read(_))) {
+        let text = format!(
+            "--format {} is for rows, which `lakebed read` writes: use table or json",
+            format.as_str()
+        );
+        return Err(Error::new(ErrorKind::FixInput, text));
+    }
     logging::start(cli.verbose)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

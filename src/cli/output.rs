@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use comfy_table::{CellAlignment, ContentArrangement, Table as Grid, TableComponent};
 use serde::Serialize;
 use serde_json::json;
@@ -23,6 +24,52 @@ pub(super) enum Format {
     Table,
     /// One JSON document for scripts.
     Json,
+    /// Comma-separated values after a header.
+    Csv,
+    /// A JSON object a line.
+    Jsonl,
+    /// A Parquet file, without loss.
+    Parquet,
+    /// An Arrow IPC file, without loss.
+    Arrow,
+}
+
+impl Format {
+    /// The name in arguments.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Json => "json",
+            Self::Csv => "csv",
+            Self::Jsonl => "jsonl",
+            Self::Parquet => "parquet",
+            Self::Arrow => "arrow",
+        }
+    }
+
+    /// Whether only rows can be written so.
+    pub(super) fn is_of_rows(self) -> bool {
+        !matches!(self, Self::Table | Self::Json)
+    }
+}
+
+/// Reads any format and offers those that every answer has.
+pub(super) fn answer_formats() -> impl TypedValueParser<Value = Format> {
+    formats(|format| !format.is_of_rows())
+}
+
+/// Reads and offers any format.
+pub(super) fn row_formats() -> impl TypedValueParser<Value = Format> {
+    formats(|_| true)
+}
+
+fn formats(offered: fn(Format) -> bool) -> impl TypedValueParser<Value = Format> {
+    let all = Format::value_variants().iter();
+    let values = all.filter_map(|format| {
+        let value: PossibleValue = format.to_possible_value()?;
+        Some(value.hide(!offered(*format)))
+    });
+    PossibleValuesParser::new(values).try_map(|name| Format::from_str(&name, false))
 }
 
 /// An answer.
@@ -57,11 +104,11 @@ impl Output {
     fn print(&self, report: &impl Report) -> io::Result<()> {
         let mut out = io::BufWriter::new(anstream::AutoStream::auto(io::stdout().lock()));
         match self.format {
-            Format::Table => report.render(&mut Page { out: &mut out })?,
             Format::Json => {
                 serde_json::to_writer_pretty(&mut out, report)?;
                 writeln!(out)?;
             }
+            _ => report.render(&mut Page { out: &mut out })?,
         }
         out.flush()
     }
@@ -76,20 +123,15 @@ impl Output {
 
 fn print_error(format: Format, kind: &str, message: &str, causes: &[String], exit: Exit) -> io::Result<()> {
     let mut err = anstream::AutoStream::auto(io::stderr().lock());
-    match format {
-        Format::Table => {
-            write!(err, "{ERROR}error:{ERROR:#} {message}")?;
-            for cause in causes {
-                write!(err, ": {cause}")?;
-            }
-            writeln!(err)
-        }
-        Format::Json => {
-            let error =
-                json!({ "kind": kind, "exit_code": exit.code(), "message": message, "causes": causes });
-            writeln!(err, "{}", json!({ "error": error }))
-        }
+    if format == Format::Json {
+        let error = json!({ "kind": kind, "exit_code": exit.code(), "message": message, "causes": causes });
+        return writeln!(err, "{}", json!({ "error": error }));
     }
+    write!(err, "{ERROR}error:{ERROR:#} {message}")?;
+    for cause in causes {
+        write!(err, ": {cause}")?;
+    }
+    writeln!(err)
 }
 
 /// Prints help, or what is wrong with the arguments.

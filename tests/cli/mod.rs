@@ -2,6 +2,7 @@
 
 mod create;
 mod inspect;
+mod read;
 mod shell;
 
 use std::path::{Path, PathBuf};

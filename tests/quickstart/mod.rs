@@ -78,7 +78,7 @@ fn a_year_of_flights_is_ingested_with_its_late_and_repeated_events() {
     let create = ["table", "create", &table, "--schema", &schema, "--buckets", "2"];
     lakebed(&[&create[..], &keys[..]].concat());
     lakebed(&["ingest", &path("job.yaml"), "--once"]);
-    lakebed(&["read", &table, "--rows", "parquet", "--out", &path("rows.parquet")]);
+    lakebed(&["read", &table, "--out", &path("rows.parquet")]);
 
     let expected = std::fs::read_to_string(quickstart.join("expected.csv")).unwrap();
     let expected: BTreeMap<String, [i64; 4]> = expected

@@ -91,6 +91,11 @@ impl TestTable {
         Self { folder, storage, environment }
     }
 
+    /// The path of `name` beside the table, which is `t`.
+    pub fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
     pub async fn sink(&self, pipeline: &str, options: SinkOptions) -> Sink {
         self.restored_sink(pipeline, Vec::new(), options).await
     }

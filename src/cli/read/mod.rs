@@ -1,0 +1,132 @@
+//! `lakebed read`: the rows of a table.
+
+mod json_values;
+mod out_file;
+mod rows;
+mod text_rows;
+
+use std::io;
+use std::path::PathBuf;
+
+use clap::Args;
+use futures::StreamExt as _;
+use serde::Serialize;
+
+use super::output::{self, Format, Page, Report};
+use super::{Context, Exit, human};
+use crate::error::{Error, ErrorKind};
+use crate::read::{Filter, Scan, ScanOptions, parse_as_of};
+
+use out_file::OutFile;
+use rows::{RowSink, Stopped, format_of_name};
+
+const EXAMPLES: &str = "\
+Examples:
+  lakebed read /lake/flights --columns date,carrier,arr_delay --filter 'arr_delay > 600' --limit 5
+  lakebed read /lake/flights --as-of '2026-03-07 16:25' --format csv > flights.csv
+  lakebed read /lake/flights --format jsonl | jq .carrier
+  lakebed read /lake/flights --out flights.parquet          the format is told by the name
+
+csv is quoted by RFC 4180, each record ends in a line feed: null is an empty field and an empty text
+\"\"; nested values are JSON. In csv, json and jsonl binary values are hexadecimal; whole numbers and
+decimals have all of their digits. parquet and arrow keep types and values as they are.";
+
+/// The arguments of `lakebed read`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ReadArgs {
+    /// The table.
+    uri: String,
+    /// The columns to read, in this order.
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    columns: Option<Vec<String>>,
+    /// Only rows for which this holds, for example "distance >= 1000", "carrier in (UA, AA)" or
+    /// "tailnum is null"; several must all hold.
+    #[arg(long = "filter", value_name = "CONDITION")]
+    filters: Vec<Filter>,
+    /// No more rows than this.
+    #[arg(long)]
+    limit: Option<u64>,
+    /// The table as it was: an instant, a date or a time in the table's zone.
+    #[arg(long, value_name = "TIME")]
+    as_of: Option<String>,
+    /// Hudi's own columns too.
+    #[arg(long)]
+    meta: bool,
+    /// What rows are written as: told by the name of --out, else a table. With json, errors are
+    /// JSON as well.
+    #[arg(long, value_parser = output::row_formats())]
+    format: Option<Format>,
+    /// Write the rows to this file, which is there once it is complete; needed for parquet and arrow.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Replace the file if it is there.
+    #[arg(long, requires = "out")]
+    overwrite: bool,
+}
+
+/// Runs `lakebed read`.
+pub(super) async fn run(context: &Context, args: ReadArgs) -> Result<Exit, Error> {
+    let format = format(&args)?;
+    let file = args.out.as_deref().map(|path| OutFile::create(path, args.overwrite)).transpose()?;
+    let table = context.open(&args.uri).await?;
+    let as_of = args.as_of.as_deref().map(parse_as_of).transpose()?;
+    let snapshot = table.snapshot(as_of).await?;
+    let options = ScanOptions {
+        columns: args.columns,
+        filters: args.filters,
+        limit: args.limit,
+        with_meta: args.meta,
+        ..ScanOptions::default()
+    };
+    let scan = Scan::plan(&snapshot, options).await?;
+    let written = match write(scan, format, file).await {
+        Err(Stopped::Enough) => return Ok(Exit::Done),
+        Err(Stopped::Failed(error)) => return Err(error),
+        Ok(written) => written,
+    };
+    if let (Some((rows, bytes)), Some(path)) = (written, args.out) {
+        context.output.report(&FileReport { file: path.display().to_string(), rows, bytes })?;
+    }
+    Ok(Exit::Done)
+}
+
+/// A file that was written.
+#[derive(Debug, Serialize)]
+struct FileReport {
+    file: String,
+    rows: u64,
+    bytes: u64,
+}
+
+impl Report for FileReport {
+    fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let (rows, bytes) = (human::counted(self.rows, "row"), human::bytes(self.bytes));
+        page.line(&format!("{rows} written to {}, {bytes}", self.file))
+    }
+}
+
+async fn write(scan: Scan, format: Format, file: Option<OutFile>) -> Result<Option<(u64, u64)>, Stopped> {
+    let mut sink = RowSink::open(format, file, &scan.schema())?;
+    let mut rows = scan.stream();
+    while let Some(batch) = rows.next().await {
+        sink.write(&batch.map_err(|error| Stopped::Failed(error.into()))?)?;
+    }
+    sink.finish()
+}
+
+/// What rows are written as.
+fn format(args: &ReadArgs) -> Result<Format, Error> {
+    let usage = |text: String| Err(Error::new(ErrorKind::FixInput, text));
+    match (args.format, &args.out) {
+        (Some(format @ (Format::Parquet | Format::Arrow)), None) => {
+            usage(format!("{} is no text: name a file with --out", format.as_str()))
+        }
+        (Some(format), _) => Ok(format),
+        (None, None) => Ok(Format::Table),
+        (None, Some(path)) => match format_of_name(path) {
+            Some(format) => Ok(format),
+            None => usage(format!("{}: its name does not tell a format: add --format", path.display())),
+        },
+    }
+}

@@ -1,0 +1,222 @@
+//! `lakebed read`: every format, and back again by `lakebed ingest`.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array,
+    ListArray, MapBuilder, RecordBatch, StringArray, StringBuilder, StructArray, TimestampMicrosecondArray,
+};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Int32Type, Schema};
+use arrow::ipc::reader::FileReader;
+use lakebed::sink::SinkOptions;
+use lakebed_hudi::schema::TableSchema;
+use lakebed_hudi::table_config::NewTable;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::{Ran, command, lakebed};
+use crate::test_table::{TestTable, bucket_table, checkpoint, is_committed};
+
+/// Rows of every type; the last is null throughout but for its key.
+fn rows() -> RecordBatch {
+    let text: ArrayRef = Arc::new(StringArray::from(vec![Some("plain"), Some("a,\"b\"\r\nc"), None]));
+    let whole: ArrayRef =
+        Arc::new(Int64Array::from(vec![Some(i64::MAX), Some(-9_007_199_254_740_993), None]));
+    let decimal =
+        Decimal128Array::from(vec![Some(12_345_678_901_234_567_890_123_456_789_i128), Some(-1), None])
+            .with_precision_and_scale(38, 9)
+            .unwrap();
+    let float = Float64Array::from(vec![Some(0.1 + 0.2), Some(f64::NEG_INFINITY), None]);
+    let micros = || TimestampMicrosecondArray::from(vec![Some(1_772_900_757_587_001), Some(-1), None]);
+    let list =
+        ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), Some(vec![]), None]);
+    let element = Field::new("element", DataType::Int32, true);
+    let (_, offsets, values, nulls) = list.into_parts();
+    let list = ListArray::new(element.into(), offsets, values, nulls);
+    let inner: ArrayRef = Arc::new(Int32Array::from(vec![Some(7), None, None]));
+    let nested = StructArray::try_new(
+        vec![Field::new("x", DataType::Int32, true)].into(),
+        vec![inner],
+        Some(vec![true, true, false].into()),
+    );
+    let mut map = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
+    map.keys().append_value("k");
+    map.values().append_value("v");
+    map.append(true).unwrap();
+    map.append(true).unwrap();
+    map.append(false).unwrap();
+    RecordBatch::try_from_iter_with_nullable([
+        ("id", Arc::new(StringArray::from(vec!["a", "b", "c"])) as ArrayRef, false),
+        ("p", Arc::new(StringArray::from(vec!["x", "x", "y"])) as ArrayRef, true),
+        ("ts", Arc::new(Int64Array::from(vec![1, 1, 1])) as ArrayRef, true),
+        ("text", text, true),
+        ("whole", whole, true),
+        ("decimal", Arc::new(decimal) as ArrayRef, true),
+        ("float", Arc::new(float) as ArrayRef, true),
+        ("flag", Arc::new(BooleanArray::from(vec![Some(true), Some(false), None])) as ArrayRef, true),
+        ("day", Arc::new(Date32Array::from(vec![Some(20_000), Some(-1), None])) as ArrayRef, true),
+        ("at", Arc::new(micros().with_timezone("UTC")) as ArrayRef, true),
+        ("local", Arc::new(micros()) as ArrayRef, true),
+        (
+            "bytes",
+            Arc::new(BinaryArray::from(vec![Some(&b"\x00\xff"[..]), Some(b""), None])) as ArrayRef,
+            true,
+        ),
+        ("list", Arc::new(list) as ArrayRef, true),
+        ("nested", Arc::new(nested.unwrap()) as ArrayRef, true),
+        ("map", Arc::new(map.finish()) as ArrayRef, true),
+    ])
+    .unwrap()
+}
+
+/// The columns that CSV can hold.
+const FLAT: [usize; 11] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+
+async fn table(schema: &Schema) -> TestTable {
+    let schema = TableSchema::from_arrow(schema, "t").unwrap();
+    TestTable::create(&NewTable { create_schema: schema.to_avro(), ..bucket_table() }).await
+}
+
+/// A table with these rows.
+async fn table_of(rows: &RecordBatch) -> TestTable {
+    let table = table(&rows.schema()).await;
+    let mut sink = table.sink("p", SinkOptions::default()).await;
+    assert!(sink.write(rows, None).await.unwrap().is_empty());
+    assert!(is_committed(&checkpoint(&mut sink, 1).await));
+    table
+}
+
+#[track_caller]
+fn read(arguments: &[&str]) -> Ran {
+    let ran = lakebed(&[&["read"], arguments].concat());
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{arguments:?}: {ran:?}");
+    ran
+}
+
+/// The rows of a table by way of a Parquet file, in the order of their ids.
+fn parquet_rows(table: &TestTable, out: &str) -> RecordBatch {
+    read(&[&table.path("t"), "--out", out, "--overwrite"]);
+    let batches =
+        ParquetRecordBatchReaderBuilder::try_new(File::open(out).unwrap()).unwrap().build().unwrap();
+    sorted(&batches.map(Result::unwrap).collect::<Vec<_>>())
+}
+
+fn sorted(batches: &[RecordBatch]) -> RecordBatch {
+    let rows = concat_batches(&batches[0].schema(), batches).unwrap();
+    let order = arrow::compute::sort_to_indices(rows.column_by_name("id").unwrap(), None, None).unwrap();
+    arrow::compute::take_record_batch(&rows, &order).unwrap()
+}
+
+#[tokio::test]
+async fn rows_that_were_read_are_ingested_as_the_same_rows() {
+    let whole = rows();
+    let table_of_all = table_of(&whole).await;
+    let flat_rows = whole.project(&FLAT).unwrap();
+    let flat = table_of(&flat_rows).await;
+    for (format, source, expected) in [
+        ("parquet", &table_of_all, &whole),
+        ("arrow", &table_of_all, &whole),
+        ("jsonl", &table_of_all, &whole),
+        ("csv", &flat, &flat_rows),
+    ] {
+        let out = source.path(&format!("rows.{format}"));
+        read(&[&source.path("t"), "--format", format, "--out", &out]);
+        let copy = table(&expected.schema()).await;
+        let job = format!("pipeline: p\ntable: {{uri: {}}}\nsource: {{files: [{out}]}}\n", copy.path("t"));
+        fs::write(copy.path("job.yaml"), job).unwrap();
+        let ingested = lakebed(&["ingest", &copy.path("job.yaml")]);
+        assert_eq!(ingested.code, 0, "{format}: {ingested:?}");
+        let rows = parquet_rows(&copy, &copy.path("copy.parquet"));
+        assert_eq!(rows.columns(), expected.columns(), "{format}");
+    }
+}
+
+#[tokio::test]
+async fn files_have_the_schema_and_the_values_of_the_table() {
+    let expected = rows();
+    let table = table_of(&expected).await;
+    let of_parquet = parquet_rows(&table, &table.path("rows.parquet"));
+    read(&[&table.path("t"), "--format", "arrow", "--out", &table.path("rows")]);
+    let batches = FileReader::try_new(File::open(table.path("rows")).unwrap(), None).unwrap();
+    let of_arrow = sorted(&batches.map(Result::unwrap).collect::<Vec<_>>());
+    assert_eq!(of_parquet.schema(), of_arrow.schema());
+    let types = |schema: &Schema| schema.fields().iter().map(|f| f.data_type().clone()).collect::<Vec<_>>();
+    let of_table = TableSchema::from_arrow(&expected.schema(), "t").unwrap();
+    assert_eq!(types(&of_parquet.schema()), types(of_table.arrow()));
+    assert_eq!((of_parquet.columns(), of_arrow.columns()), (expected.columns(), expected.columns()));
+    let meta = read(&[&table.path("t"), "--columns", "_hoodie_record_key,id", "--format", "csv"]).out;
+    assert!(meta.starts_with("_hoodie_record_key,id\n") && meta.contains("\na,a\n"), "{meta}");
+}
+
+#[tokio::test]
+async fn text_has_every_digit_and_tells_null_from_nothing() {
+    let table = table_of(&rows()).await;
+    let uri = table.path("t");
+    let of = |key: &str, columns: &str, format: &str| {
+        read(&[&uri, "--filter", &format!("id = {key}"), "--columns", columns, "--format", format]).out
+    };
+    assert_eq!(
+        of("a", "whole,decimal,float,at,bytes,map", "jsonl"),
+        "{\"whole\":9223372036854775807,\"decimal\":12345678901234567890.123456789,\"float\":0.30000000000000004,\
+         \"at\":\"2026-03-07T16:25:57.587001Z\",\"bytes\":\"00ff\",\"map\":{\"k\":\"v\"}}\n"
+    );
+    assert_eq!(of("b", "whole,float", "jsonl"), "{\"whole\":-9007199254740993,\"float\":\"-Infinity\"}\n");
+    assert_eq!(
+        of("b", "text,bytes,list,nested", "csv"),
+        concat!("text,bytes,list,nested\n", "\"a,\"\"b\"\"\r\nc\",\"\",[],\"{\"\"x\"\":null}\"\n")
+    );
+    assert_eq!(of("c", "id,text,list", "csv"), "id,text,list\nc,,\n");
+    assert_eq!(of("c", "id,text", "json"), "[\n{\"id\":\"c\",\"text\":null}\n]\n");
+    assert_eq!(of("none", "id", "json"), "[]\n");
+    assert!(of("a", "id,text", "table").contains("| a  | plain |"));
+    // The flag may stand before the command as well.
+    assert_eq!(
+        lakebed(&["--format", "jsonl", "read", &uri, "--columns", "p", "--limit", "1"]).out,
+        "{\"p\":\"x\"}\n"
+    );
+}
+
+#[tokio::test]
+async fn files_are_complete_or_absent_and_not_replaced_unasked() {
+    let table = table_of(&rows()).await;
+    let (uri, out) = (table.path("t"), table.path("rows.csv"));
+    lakebed(&["read", &uri, "--columns", "nothing", "--out", &out]).refused(2, "nothing");
+    assert!(!fs::exists(&out).unwrap());
+    let written = read(&[&uri, "--columns", "id", "--out", &out]).out;
+    assert_eq!(written, format!("3 rows written to {out}, 9 B\n"));
+    lakebed(&["read", &uri, "--out", &out])
+        .refused(4, "it is there already and was left as it is; add --overwrite");
+    assert_eq!(fs::read_to_string(&out).unwrap().len(), 9);
+    let told =
+        read(&[&uri, "--limit", "1", "--columns", "id", "--format", "json", "--out", &out, "--overwrite"]);
+    assert_eq!((&told.json()["rows"], fs::read_to_string(&out).unwrap().len()), (&1.into(), 15));
+    lakebed(&["read", &uri, "--out", &table.path("t")])
+        .refused(2, "its name does not tell a format: add --format");
+    let folder = ["read", &uri, "--format", "csv", "--overwrite", "--out", &table.path("t")];
+    lakebed(&folder).refused(4, "it is there and no plain file");
+    lakebed(&["read", &uri, "--format", "parquet"]).refused(2, "parquet is no text: name a file with --out");
+    lakebed(&["timeline", &uri, "--format", "csv"]).refused(2, "--format csv is for rows");
+    lakebed(&["read", &uri, "--out", "/nowhere/rows.csv"])
+        .refused(2, "/nowhere/rows.csv: it cannot be written");
+    let left: Vec<String> = table.files_named("rows.csv");
+    assert_eq!(left, ["rows.csv"], "no hidden file is left");
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_ends_the_reading() {
+    let table = table_of(&rows()).await;
+    for format in ["table", "csv", "jsonl", "json"] {
+        let mut child = command(&["read", &table.path("t"), "--format", format])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let mut said = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(0), ""), "{format}");
+    }
+}
