@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::commit::CommitError;
-use crate::ingest::IngestError;
+use crate::ingest::{ColumnsError, IngestError};
 use crate::merge::MergeError;
 use crate::read::{AsOfError, FilterError, ReadError};
 use crate::sink::SinkError;
@@ -108,6 +108,7 @@ macro_rules! from_module_errors {
 
 from_module_errors!(
     AsOfError,
+    ColumnsError,
     CommitError,
     ConformError,
     DataFileError,
@@ -131,7 +132,10 @@ from_module_errors!(
 impl Meaning for IngestError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Job(_) | Self::Mapping(_) | Self::Uri(_) | Self::Path(_) => ErrorKind::FixInput,
+            Self::Job(_) | Self::Columns(_) | Self::Mapping(_) | Self::Uri(_) | Self::Path(_) => {
+                ErrorKind::FixInput
+            }
+            Self::Table(error) => error.kind(),
             Self::TooManyBadRecords { .. } => ErrorKind::DataQuality,
             Self::Conflict { .. } | Self::Retryable { .. } => ErrorKind::Conflict,
             Self::Fenced { .. } => ErrorKind::Fenced,
@@ -139,6 +143,12 @@ impl Meaning for IngestError {
             Self::Storage(error) => error.kind(),
             Self::BadRecord(_) | Self::Source(_) | Self::Decode(_) | Self::Stopped => ErrorKind::Failed,
         }
+    }
+}
+
+impl Meaning for ColumnsError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::FixInput
     }
 }
 

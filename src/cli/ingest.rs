@@ -122,6 +122,7 @@ impl Progress {
 /// A line on standard error.
 fn tell(event: &Event) {
     let line = match event {
+        Event::Created { uri, columns } => format!("created {uri} with {columns} columns"),
         Event::Started { epoch, checkpoint: 0 } => format!("epoch {epoch}: nothing is committed yet"),
         Event::Started { epoch, checkpoint } => {
             format!("epoch {epoch}: going on after checkpoint {checkpoint}")

@@ -5,6 +5,7 @@
 //! scripts. What goes to standard output is the answer alone; logs and errors go to standard
 //! error. How the program ends is an [`Exit`].
 
+mod column;
 mod exit;
 mod files;
 mod human;
@@ -12,7 +13,6 @@ mod ingest;
 mod logging;
 mod output;
 mod read;
-mod schema_file;
 mod table_create;
 mod table_show;
 mod timeline;

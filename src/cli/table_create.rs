@@ -4,23 +4,25 @@ use std::io;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use lakebed_hudi::table_config::{BucketIndex, NewTable, PartialUpdateMode, TableType};
+use lakebed_hudi::table_config::TableType;
 use serde::Serialize;
 
+use super::column::Column;
 use super::output::{Page, Report};
-use super::{Context, Exit, schema_file};
+use super::{Context, Exit, human};
 use crate::error::{Error, ErrorKind};
+use crate::ingest::decode::Format;
+use crate::ingest::job::{Buckets, CreateSettings, PartialUpdate, TableKind};
+use crate::ingest::{create_or_check, sampled_columns, stated_columns};
 use crate::storage::{self, TableUri};
-use crate::table::{NewTableError, Table, TableError, check_new, differences, properties};
-
-/// Buckets of a table whose owner names no number.
-const BUCKETS_DEFAULT: u32 = 4;
+use crate::table::{Table, TableError, check_new};
 
 const EXAMPLES: &str = "\
 Examples:
   lakebed table create /lake/flights --schema flights.avsc \\
       --key date,carrier,flight,origin --partition month --ordering updated_at --buckets 8
   lakebed table create s3://lake/log --schema sample.parquet --partition day
+  lakebed table create /lake/trips --like trips-2026-03.csv.gz --key trip_id
 
 Rows whose key is null are refused when they are written; of a key of several columns some may be
 null. Rows without an ordering value are refused as well: Spark could not read them.";
@@ -32,8 +34,12 @@ pub(super) struct CreateArgs {
     /// Where the table is to be: a path, file:///path or s3://bucket/path.
     uri: String,
     /// The columns: an Avro schema (.avsc), or a Parquet or Arrow file that has them.
+    #[arg(long, value_name = "FILE", required_unless_present = "like", conflicts_with = "like")]
+    schema: Option<PathBuf>,
+    /// The columns, told from the records of a csv, jsonl, parquet, avro or arrow file, which may
+    /// end in .gz or .zst: key columns become required.
     #[arg(long, value_name = "FILE")]
-    schema: PathBuf,
+    like: Option<PathBuf>,
     /// The table's name; the last part of the address if left out.
     #[arg(long)]
     name: Option<String>,
@@ -54,10 +60,10 @@ pub(super) struct CreateArgs {
     merge_mode: Option<MergeArg>,
     /// Fill the row that stays from the other: `ignore-defaults` where it is null,
     /// `fill-unavailable=TEXT` where it has that text.
-    #[arg(long, value_name = "MODE", value_parser = parse_partial_update)]
-    partial_update: Option<PartialUpdateMode>,
+    #[arg(long, value_name = "MODE", value_parser = str::parse::<PartialUpdate>)]
+    partial_update: Option<PartialUpdate>,
     /// Buckets in each partition, for good; 4 if left out. `none` for rows that are only added.
-    #[arg(long, value_name = "N|none", value_parser = parse_buckets)]
+    #[arg(long, value_name = "N|none", value_parser = str::parse::<Buckets>)]
     buckets: Option<Buckets>,
     /// Key columns that are hashed to find the bucket; all if left out.
     #[arg(long, value_delimiter = ',', value_name = "COLUMN,…")]
@@ -98,30 +104,6 @@ enum MergeArg {
     CommitTime,
 }
 
-/// A number of buckets, or that there are none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Buckets {
-    None,
-    Count(u32),
-}
-
-fn parse_buckets(text: &str) -> Result<Buckets, String> {
-    match text {
-        "none" => Ok(Buckets::None),
-        text => text.parse().map(Buckets::Count).map_err(|_| "expected a number or `none`".to_owned()),
-    }
-}
-
-fn parse_partial_update(text: &str) -> Result<PartialUpdateMode, String> {
-    match text.split_once('=').unwrap_or((text, "")) {
-        ("ignore-defaults", "") => Ok(PartialUpdateMode::IgnoreDefaults),
-        ("fill-unavailable", marker) if !marker.is_empty() => {
-            Ok(PartialUpdateMode::FillUnavailable { marker: Some(marker.to_owned()) })
-        }
-        _ => Err("expected `ignore-defaults` or `fill-unavailable=TEXT`".to_owned()),
-    }
-}
-
 /// What was created, or found.
 #[derive(Debug, Serialize)]
 struct CreateReport {
@@ -130,7 +112,10 @@ struct CreateReport {
     /// Whether it was there before.
     existed: bool,
     table_type: TableType,
-    columns: usize,
+    columns: Vec<Column>,
+    /// How many records the columns were told from, where they were not stated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sampled_records: Option<usize>,
     record_key: Vec<String>,
     partition: Vec<String>,
     ordering: Vec<String>,
@@ -142,28 +127,32 @@ struct CreateReport {
 /// Runs `lakebed table create`.
 pub(super) async fn run(context: &Context, args: CreateArgs) -> Result<Exit, Error> {
     let uri: TableUri = args.uri.parse()?;
-    let if_not_exists = args.if_not_exists;
-    let (new, columns) = new_table(args, &uri)?;
+    let (if_not_exists, schema, like) = (args.if_not_exists, args.schema.clone(), args.like.clone());
+    let settings = settings(args)?;
+    let name = settings.table_name(&uri);
+    let (columns, sampled_records) = match (&schema, &like) {
+        (Some(file), _) => (stated_columns(file, &name)?, None),
+        (None, Some(file)) => {
+            let (columns, records) = sampled_columns(file, &Format::default(), &name, &settings.key)?;
+            (columns, Some(records))
+        }
+        // One of the two is required.
+        (None, None) => return Err(usage("state the columns: --schema FILE or --like FILE")),
+    };
+    let new = settings.new_table(&uri, Some(&columns));
     let notes = check_new(&new).map_err(TableError::from)?;
     let storage = storage::open(&uri, &context.environment).await?;
-    let existed = match Table::create(storage.clone(), &context.environment, &new).await {
-        Err(TableError::Exists { .. }) if if_not_exists => true,
-        created => created.map(|_| false)?,
+    let existed = match if_not_exists {
+        true => create_or_check(&storage, &context.environment, &new, schema.and(Some(&columns))).await?,
+        false => Table::create(storage, &context.environment, &new).await.map(|_| false)?,
     };
-    if existed {
-        let existing = properties::load(storage.as_ref()).await?;
-        let differences = differences(&existing, &new);
-        if !differences.is_empty() {
-            let uri = uri.to_string();
-            return Err(TableError::from(NewTableError::Different { uri, differences }).into());
-        }
-    }
     context.output.report(&CreateReport {
         table: new.name,
         uri: uri.to_string(),
         existed,
         table_type: new.table_type,
-        columns,
+        columns: Column::all(&columns),
+        sampled_records,
         record_key: new.record_key_fields,
         partition: new.partition_fields,
         ordering: new.ordering_fields,
@@ -174,11 +163,12 @@ pub(super) async fn run(context: &Context, args: CreateArgs) -> Result<Exit, Err
     Ok(Exit::Done)
 }
 
-/// The table that the arguments ask for, and its number of columns.
-fn new_table(args: CreateArgs, uri: &TableUri) -> Result<(NewTable, usize), Error> {
-    let usage = |text: &str| Error::new(ErrorKind::FixInput, text.to_owned());
-    let last = || uri.path().rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(uri.bucket());
-    let name = args.name.clone().unwrap_or_else(|| last().to_owned());
+fn usage(text: &str) -> Error {
+    Error::new(ErrorKind::FixInput, text.to_owned())
+}
+
+/// What the arguments ask for.
+fn settings(args: CreateArgs) -> Result<CreateSettings, Error> {
     match (args.merge_mode, args.ordering.is_empty()) {
         (Some(MergeArg::EventTime), true) => {
             return Err(usage("--merge-mode event-time needs an ordering column: add --ordering COLUMN"));
@@ -190,34 +180,28 @@ fn new_table(args: CreateArgs, uri: &TableUri) -> Result<(NewTable, usize), Erro
         }
         _ => {}
     }
-    let bucket_index = match args.buckets {
-        None if args.key.is_empty() => None,
-        None => Some(BUCKETS_DEFAULT),
-        Some(Buckets::None) => None,
-        Some(Buckets::Count(buckets)) => Some(buckets),
-    };
-    if bucket_index.is_none() && !args.hash_field.is_empty() {
-        return Err(usage("--hash-field needs buckets: add --key and --buckets N"));
-    }
-    let hash_fields = if args.hash_field.is_empty() { args.key.clone() } else { args.hash_field };
-    let schema = schema_file::read(&args.schema, &name)?;
-    let new = NewTable {
-        name,
+    let settings = CreateSettings {
+        name: args.name,
+        schema: None,
         table_type: match args.table_type {
-            TypeArg::CopyOnWrite => TableType::CopyOnWrite,
-            TypeArg::MergeOnRead => TableType::MergeOnRead,
+            TypeArg::CopyOnWrite => TableKind::CopyOnWrite,
+            TypeArg::MergeOnRead => TableKind::MergeOnRead,
         },
-        record_key_fields: args.key,
-        partition_fields: args.partition,
-        ordering_fields: args.ordering,
+        key: args.key,
+        partition: args.partition,
+        ordering: args.ordering,
+        merge_mode: None,
         partial_update: args.partial_update,
-        bucket_index: bucket_index.map(|buckets| BucketIndex { buckets, hash_fields }),
+        buckets: args.buckets,
+        hash_field: args.hash_field,
+        readers: args.readers,
         hive_style: args.hive_style,
         url_encode: args.url_encode,
-        create_schema: schema.to_avro(),
-        readers: args.readers,
     };
-    Ok((new, schema.arrow().fields().len()))
+    if !settings.has_buckets() && !settings.hash_field.is_empty() {
+        return Err(usage("--hash-field needs buckets: add --key and --buckets N"));
+    }
+    Ok(settings)
 }
 
 impl Report for CreateReport {
@@ -228,15 +212,27 @@ impl Report for CreateReport {
             [] => none.to_owned(),
             columns => columns.join(", "),
         };
+        let columns = match self.sampled_records {
+            None => self.columns.len().to_string(),
+            Some(0) => format!("{}, as the file states them", self.columns.len()),
+            Some(records) => {
+                let records = human::counted(records as u64, "record");
+                format!("{}, told from {records}", self.columns.len())
+            }
+        };
         page.pairs(&[
             ("type", self.table_type.as_str().to_owned()),
-            ("columns", self.columns.to_string()),
+            ("columns", columns),
             ("key", list(&self.record_key, "none: rows are only added")),
             ("partition", list(&self.partition, "none")),
             ("ordering", list(&self.ordering, "by arrival")),
             ("buckets", self.buckets.map_or("none".to_owned(), |n| format!("{n} in each partition"))),
             ("readers", list(&self.readers, "none")),
         ])?;
+        if self.sampled_records.is_some() {
+            page.line("")?;
+            page.rows(&Column::HEADING, self.columns.iter().map(Column::row).collect())?;
+        }
         self.notes.iter().try_for_each(|note| page.advice(note))
     }
 }

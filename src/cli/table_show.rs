@@ -9,6 +9,7 @@ use lakebed_hudi::record_key::RecordKeyRule;
 use lakebed_hudi::table_config::{DeclaredZone, MergeMode, PartialUpdateMode, TableConfig, key};
 use serde::Serialize;
 
+use super::column::Column;
 use super::output::{Page, Report};
 use super::{Context, Exit, human};
 use crate::error::Error;
@@ -75,13 +76,6 @@ struct Content {
     columns: Vec<Column>,
     timeline: TimelineSummary,
     files: FileSummary,
-}
-
-#[derive(Debug, Serialize)]
-struct Column {
-    name: String,
-    data_type: String,
-    nullable: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -196,16 +190,7 @@ fn write_conditions(config: &TableConfig) -> Vec<String> {
 
 async fn look_into(snapshot: &TableSnapshot) -> Result<Content, Error> {
     let columns = match snapshot.schema().await {
-        Ok(schema) => schema
-            .arrow()
-            .fields()
-            .iter()
-            .map(|field| Column {
-                name: field.name().clone(),
-                data_type: human::sql_type(field.data_type()),
-                nullable: field.is_nullable(),
-            })
-            .collect(),
+        Ok(schema) => Column::all(&schema),
         Err(TableError::NoSchema { .. }) => Vec::new(),
         Err(error) => return Err(error.into()),
     };
@@ -251,11 +236,7 @@ impl Report for ShowReport {
         page.pairs(&pairs)?;
         if let Some(content) = &self.content {
             page.line("")?;
-            let row = |column: &Column| {
-                let null = if column.nullable { "" } else { "required" };
-                vec![column.name.clone(), column.data_type.clone(), null.to_owned()]
-            };
-            page.rows(&["COLUMN", "TYPE", ""], content.columns.iter().map(row).collect())?;
+            page.rows(&Column::HEADING, content.columns.iter().map(Column::row).collect())?;
         }
         page.line("")?;
         page.heading("To write it with Spark as well")?;

@@ -1,11 +1,13 @@
 //! Why an ingestion stopped.
 
+use super::columns::ColumnsError;
 use super::decode::{BadRecord, DecodeError};
 use super::job::JobError;
 use super::mapping::MappingError;
 use super::source::SourceError;
 use crate::sink::SinkError;
 use crate::storage::{StorageError, TablePathError, TableUriError};
+use crate::table::TableError;
 
 /// Why an ingestion stopped. What was committed before stays, with its progress.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +15,12 @@ pub enum IngestError {
     /// The job cannot be done as it is written.
     #[error(transparent)]
     Job(#[from] JobError),
+    /// The table's columns cannot be told.
+    #[error(transparent)]
+    Columns(#[from] ColumnsError),
+    /// The table cannot be made, looked at, or is another one.
+    #[error(transparent)]
+    Table(Box<TableError>),
     /// The mapping does not fit.
     #[error(transparent)]
     Mapping(Box<MappingError>),
@@ -77,6 +85,12 @@ pub enum IngestError {
 impl From<SinkError> for IngestError {
     fn from(error: SinkError) -> Self {
         Self::Sink(Box::new(error))
+    }
+}
+
+impl From<TableError> for IngestError {
+    fn from(error: TableError) -> Self {
+        Self::Table(Box::new(error))
     }
 }
 

@@ -5,6 +5,8 @@
 //! ```
 
 mod bad_records;
+mod columns;
+mod create;
 pub mod decode;
 mod error;
 pub mod job;
@@ -14,6 +16,8 @@ mod run;
 pub mod source;
 mod target;
 
+pub use columns::{ColumnsError, SAMPLE_RECORDS, sampled_columns, stated_columns};
+pub use create::create_or_check;
 pub use error::IngestError;
 pub use report::{Event, Summary};
 pub use run::{RunOptions, run};

@@ -8,6 +8,13 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
 pub enum Event {
+    /// The table was not there and was made.
+    Created {
+        /// Its address.
+        uri: String,
+        /// Its columns.
+        columns: u64,
+    },
     /// The table is open.
     Started {
         /// Which run of the pipeline this is.

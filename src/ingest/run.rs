@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::bad_records::{BadRecords, PendingLetters};
+use super::create::create_table_of;
 use super::decode::{BadRecord, Fault};
 use super::job::{Job, TimeSpan};
 use super::mapping::Mapping;
@@ -21,6 +22,7 @@ use super::{Event, IngestError, Summary};
 use crate::commit::Outcome;
 use crate::environment::Environment;
 use crate::sink::Prepared;
+use crate::storage;
 
 /// Chunks that are read and decoded ahead of the writer; text chunks are about 1 MiB each.
 const CHUNKS_AHEAD: usize = 6;
@@ -69,7 +71,14 @@ pub async fn run(
     events: Events,
 ) -> Result<Summary, IngestError> {
     let started = environment.clock.monotonic();
-    let target = Target::open(&job, environment).await?;
+    let storage = storage::open(&job.table.uri.parse()?, environment).await?;
+    if let Some(settings) = &job.table.create
+        && let Some(schema) = create_table_of(&job, settings, &storage, environment).await?
+    {
+        let columns = schema.arrow().fields().len() as u64;
+        events(&Event::Created { uri: storage.uri().to_string(), columns });
+    }
+    let target = Target::open(&job, storage, environment).await?;
     let mapping = Arc::new(Mapping::new(&job, &target.schema())?);
     let bad = BadRecords::open(&job.bad_records, &job.pipeline, environment).await?;
     bad.recover(target.committed()).await?;
@@ -179,7 +188,9 @@ impl Run {
     }
 
     async fn finish(&mut self) -> Result<Flow, IngestError> {
-        if self.open.records > 0 && self.checkpoint().await? == Flow::Again {
+        let first = self.summary.commits == 0 && self.committing.is_none();
+        let due = self.open.records > 0 || (self.job.commit.empty && first);
+        if due && self.checkpoint().await? == Flow::Again {
             return Ok(Flow::Again);
         }
         match self.settle().await? {
@@ -225,6 +236,9 @@ impl Run {
         stop: &mut watch::Receiver<bool>,
     ) -> Result<Flow, IngestError> {
         loop {
+            if self.job.commit.empty {
+                self.set_deadline();
+            }
             let deadline = self.open.deadline;
             let clock = self.environment.clock.clone();
             tokio::select! {
@@ -291,10 +305,7 @@ impl Run {
 
     /// Writes the records from `from` to `until` of a chunk.
     async fn write(&mut self, ready: &Ready, from: usize, until: usize) -> Result<(), IngestError> {
-        if self.open.deadline.is_none() && !self.is_overwrite() {
-            let interval = self.job.commit.interval.map_or(INTERVAL, |TimeSpan(interval)| interval);
-            self.open.deadline = Some(self.environment.clock.monotonic() + interval);
-        }
+        self.set_deadline();
         let start = ready.records.partition_point(|record| (*record as usize) < from);
         let end = ready.records.partition_point(|record| (*record as usize) < until);
         let rows = ready.rows.slice(start, end - start);
@@ -319,6 +330,14 @@ impl Run {
         self.open.rows += rows.num_rows() as u64 - refused;
         self.open.deletes += deletes.map_or(0, |flags| flags.true_count() as u64) - refused_deletes;
         Ok(())
+    }
+
+    /// Says when the open checkpoint must end, if nothing has yet.
+    fn set_deadline(&mut self) {
+        if self.open.deadline.is_none() && !self.is_overwrite() {
+            let interval = self.job.commit.interval.map_or(INTERVAL, |TimeSpan(interval)| interval);
+            self.open.deadline = Some(self.environment.clock.monotonic() + interval);
+        }
     }
 
     fn is_overwrite(&self) -> bool {

@@ -1,5 +1,7 @@
 //! The table of a run: the one place that knows the sink.
 
+use std::sync::Arc;
+
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 
@@ -9,7 +11,7 @@ use super::source::Position;
 use crate::commit::{Outcome, PipelineProgress, SourceProgress};
 use crate::environment::Environment;
 use crate::sink::{Prepared, Sink, SinkCommitter, SinkOptions};
-use crate::storage;
+use crate::storage::Storage;
 use crate::write::RefusedRow;
 
 /// How often a commit is tried that may work later, and the longest wait between two tries.
@@ -25,13 +27,20 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) async fn open(job: &Job, environment: &Environment) -> Result<Self, IngestError> {
-        let storage = storage::open(&job.table.uri.parse()?, environment).await?;
+    pub(super) async fn open(
+        job: &Job,
+        storage: Arc<dyn Storage>,
+        environment: &Environment,
+    ) -> Result<Self, IngestError> {
         let options = SinkOptions {
             operation: job.operation.into(),
             memory_bytes: job.memory.map(|size| size.0),
             // A checkpoint that has only bad records still moves the position.
             commit_empty: true,
+            metadata_table: job.table.metadata_table,
+            timeline_zone: job.table.timeline_zone(),
+            commit: job.table.commit_options(),
+            lock: job.table.lock_options(),
             ..SinkOptions::default()
         };
         let sink = Sink::open(storage, environment, &job.pipeline, Vec::new(), options).await?;

@@ -82,7 +82,7 @@ fn check_stated(config: &TableConfig, options: &SinkOptions) -> Result<(), Refus
     if config.zone == DeclaredZone::Local && options.timeline_zone.is_none() {
         return refuse(
             format!("writing to a timeline in LOCAL time ({} is not UTC)", key::TIMEZONE),
-            "state the zone of the JVMs that write to it (timeline_zone)",
+            "state the zone of the JVMs that write to it (timeline_timezone in a job)",
         );
     }
     let metadata = config.metadata_partitions();

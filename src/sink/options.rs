@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use lakebed_hudi::instant::TimelineZone;
 use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::table_config::BucketIndex;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::commit::CommitOptions;
@@ -46,7 +47,7 @@ pub struct SinkOptions {
 }
 
 /// What to do with a metadata table, which Lakebed does not keep up to date yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MetadataTablePolicy {
     /// Refuse to write.

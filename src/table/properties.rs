@@ -67,7 +67,7 @@ pub async fn load(storage: &dyn Storage) -> Result<TableConfig, PropertiesFileEr
 ///
 /// # Errors
 /// Those of the storage.
-pub(super) async fn exist(storage: &dyn Storage) -> Result<bool, StorageError> {
+pub async fn exist(storage: &dyn Storage) -> Result<bool, StorageError> {
     for path in [current(), backup()] {
         match storage.stat(&path).await {
             Ok(_) => return Ok(true),

@@ -56,11 +56,13 @@ fn the_answer_for_scripts_has_everything() {
     let arguments =
         ["--key", "id,day", "--type", "cow", "--name", "e2", "--hash-field", "id", "--format", "json"];
     let mut answer = place.create(&arguments).json();
-    let uri = answer.as_object_mut().unwrap().remove("uri").unwrap();
+    let mut take = |key: &str| answer.as_object_mut().unwrap().remove(key).unwrap();
+    let (uri, columns) = (take("uri"), take("columns"));
+    assert_eq!(columns[0], json!({ "name": "id", "data_type": "string", "nullable": false }));
+    assert_eq!(columns.as_array().unwrap().len(), 8);
     assert!(uri.as_str().unwrap().ends_with("/events"), "{uri}");
     let expected = json!({
-        "table": "e2", "existed": false, "table_type": "COPY_ON_WRITE", "columns": 8,
-        "record_key": ["id", "day"], "partition": [], "ordering": [], "buckets": 4,
+        "table": "e2", "existed": false, "table_type": "COPY_ON_WRITE", "record_key": ["id", "day"], "partition": [], "ordering": [], "buckets": 4,
         "readers": ["spark"], "notes": [],
     });
     assert_eq!(answer, expected);
@@ -186,7 +188,8 @@ fn schemas_come_from_avro_parquet_and_arrow() {
     // The first bytes tell what a file is, not its name.
     for (name, bytes) in [("a.parquet", parquet), ("b", file), ("c.avsc", stream)] {
         let (created, files) = with_schema(name, &bytes, &["--key", "id"]);
-        assert_eq!((created.code, created.json()["columns"].as_u64()), (0, Some(3)), "{name}: {created:?}");
+        assert_eq!(created.code, 0, "{name}: {created:?}");
+        assert_eq!(created.json()["columns"].as_array().unwrap().len(), 3, "{name}");
         assert_eq!(files.len(), 2);
     }
 }
@@ -202,6 +205,7 @@ fn schemas_that_no_table_can_have_are_refused() {
     refuse(b"id,ts\n1,2\n", "expected an Avro schema (JSON), a Parquet file or an Arrow file");
     refuse(b"\x00\xfe\xff", "expected an Avro schema");
     refuse(b"PAR1", "schema ");
+    refuse(b"PAR1 and then nothing that a footer could be", "it is no sound parquet file");
     refuse(b"ARROW1", "schema ");
     refuse(br#"{"type":"string"}"#, "expected a record");
     refuse(one("").as_bytes(), "the schema has no columns");
@@ -234,4 +238,87 @@ fn a_place_that_cannot_be_written_is_named() {
         &schema.display().to_string(),
     ]);
     run.refused(1, "file/events");
+}
+
+/// `table create --like` of a file called `name`.
+fn like(name: &str, bytes: &[u8], arguments: &[&str]) -> (Place, Ran) {
+    let place = Place::new();
+    fs::write(place.path(name), bytes).unwrap();
+    let (table, sample) = (place.table(), place.path(name).display().to_string());
+    let fixed = ["table", "create", table.as_str(), "--like", sample.as_str()];
+    let ran = lakebed(&[&fixed, arguments].concat());
+    (place, ran)
+}
+
+const CSV: &str = "id,n,x,ok,day,at,note\n1,2,0.5,true,2026-03-07,2026-03-07T16:25:57Z,a\n2,,1,false,,,\n";
+
+#[test]
+fn columns_are_told_from_a_sample_and_shown() {
+    let (place, created) = like("a.csv", CSV.as_bytes(), &["--key", "id", "--partition", "day"]);
+    assert_eq!(created.code, 0, "{created:?}");
+    for line in [
+        "  columns    7, told from 2 records",
+        "id      bigint         required",
+        "x       double",
+        "ok      boolean",
+        "day     date",
+        "note    string",
+    ] {
+        assert!(created.out.lines().any(|l| l == line), "{line} is not in {}", created.out);
+    }
+    let shown = lakebed(&["table", "show", &place.table(), "--format", "json"]).json();
+    let columns = &shown["content"]["columns"];
+    assert_eq!(columns[0], json!({ "name": "id", "data_type": "bigint", "nullable": false }));
+    assert_eq!(columns[5]["data_type"], "timestamp_ntz");
+}
+
+#[test]
+fn samples_are_of_any_format_that_ingest_reads() {
+    let jsonl = b"{\"id\": 1, \"tags\": [\"a\"], \"at\": {\"x\": 0.5}}\n{\"id\": 2}\n";
+    let zst = zstd::encode_all(CSV.as_bytes(), 1).unwrap();
+    let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Int32, true)]));
+    let mut parquet = Vec::new();
+    parquet::arrow::ArrowWriter::try_new(&mut parquet, schema.clone(), None).unwrap().close().unwrap();
+    let mut arrow = Vec::new();
+    arrow::ipc::writer::FileWriter::try_new(&mut arrow, &schema).unwrap().finish().unwrap();
+    for (name, bytes, types) in [
+        ("a.jsonl", &jsonl[..], vec!["bigint", "array<string>", "struct<x:double>"]),
+        ("a.csv.zst", &zst, vec!["bigint", "bigint", "double", "boolean", "date", "timestamp_ntz", "string"]),
+        ("a.parquet", &parquet, vec!["int"]),
+        ("a.arrow", &arrow, vec!["int"]),
+    ] {
+        let (_, created) = like(name, bytes, &["--key", "id", "--format", "json"]);
+        assert_eq!(created.code, 0, "{name}: {created:?}");
+        let columns = created.json()["columns"].clone();
+        let found: Vec<_> =
+            columns.as_array().unwrap().iter().map(|c| c["data_type"].as_str().unwrap()).collect();
+        assert_eq!((found, &columns[0]["nullable"]), (types, &json!(false)), "{name}");
+    }
+}
+
+#[test]
+fn samples_that_tell_no_columns_are_refused() {
+    let refuse = |name: &str, bytes: &[u8], text: &str| {
+        let (place, refused) = like(name, bytes, &["--key", "id"]);
+        refused.refused(2, text);
+        assert_eq!(files_below(&place.path("events")), Vec::<String>::new());
+    };
+    refuse("a.csv", b"id,n\n", "it has no records to tell a schema by");
+    refuse("a.txt", b"id,n\n1,2\n", "its name does not tell the format");
+    refuse(
+        "a.csv",
+        b"id,n\n1,\n",
+        "column \"n\" has type Null, which has no values to tell its type by: name the type; state it in a schema file",
+    );
+    refuse("a.csv", b"id,flight no\n1,2\n", "column name \"flight no\" is not allowed");
+    refuse("a.jsonl", b"{\"id\": 1, \"s\": {\"x\": []}}\n", "column \"s.x\" has type Null");
+    refuse("a.parquet", b"PAR1PAR1", "it is no sound parquet file");
+    refuse("a.csv.gz", b"id\n1\n", "it should be compressed with gz");
+    let schema = Schema::new(vec![Field::new("id", DataType::Time64(TimeUnit::Microsecond), true)]);
+    let mut parquet = Vec::new();
+    parquet::arrow::ArrowWriter::try_new(&mut parquet, Arc::new(schema), None).unwrap().close().unwrap();
+    refuse("a.parquet", &parquet, "which Spark cannot read: cast it to a string or number");
+    let both = ["table", "create", "/nowhere", "--like", "a.csv", "--schema", "a.avsc"];
+    lakebed(&both).refused(2, "cannot be used with");
+    lakebed(&["table", "create", "/nowhere"]).refused(2, "--schema <FILE>");
 }

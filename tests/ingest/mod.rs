@@ -1,7 +1,9 @@
 //! Whole jobs, from files and streams into a table.
 
+mod create;
 mod dead_letters;
 mod files;
+mod foreign;
 mod stdin;
 
 use std::path::{Path, PathBuf};

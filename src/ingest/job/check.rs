@@ -2,7 +2,7 @@
 
 use lakebed_hudi::date_pattern::DatePattern;
 
-use super::{BadRecordPolicy, Job, JobError, Operation};
+use super::{BadRecordPolicy, Job, JobError, MergeKind, Operation, TimeSpan};
 use crate::ingest::decode::FormatKind;
 use crate::storage::TableUri;
 
@@ -12,18 +12,20 @@ const RECORD_BYTES_MAX: u64 = 1 << 30;
 /// Checks a job before anything is opened.
 pub(super) fn check(job: &Job) -> Result<(), JobError> {
     if job.pipeline.is_empty() {
-        return Err(JobError::of("pipeline", "it is empty; name the pipeline"));
+        return Err(JobError::new("pipeline", "it is empty; name the pipeline"));
     }
     address("table.uri", &job.table.uri)?;
+    check_table(job)?;
     check_source(job)?;
     check_format(job)?;
     check_mapping(job)?;
     check_bad_records(job)?;
     if job.commit.rows == Some(0) {
-        return Err(JobError::of("commit.rows", "it must be at least 1"));
+        return Err(JobError::new("commit.rows", "it must be at least 1"));
     }
     let overwrites = matches!(job.operation, Operation::InsertOverwrite | Operation::InsertOverwriteTable);
-    let limited = job.commit.rows.is_some() || job.commit.bytes.is_some() || job.commit.interval.is_some();
+    let limits = [job.commit.rows.is_some(), job.commit.bytes.is_some(), job.commit.interval.is_some()];
+    let limited = limits.contains(&true) || job.commit.empty;
     if overwrites && (limited || job.source.follow) {
         let with = if limited { "commit" } else { "source.follow" };
         return Err(contradiction("operation", with, "an overwrite is one commit of all records"));
@@ -32,11 +34,49 @@ pub(super) fn check(job: &Job) -> Result<(), JobError> {
 }
 
 fn contradiction(one: &str, other: &str, why: &str) -> JobError {
-    JobError::of(one, format!("it contradicts {other}: {why}"))
+    JobError::new(one, format!("it contradicts {other}: {why}"))
 }
 
 fn address(setting: &str, text: &str) -> Result<(), JobError> {
-    text.parse::<TableUri>().map(|_| ()).map_err(|error| JobError::of(setting, error.to_string()))
+    text.parse::<TableUri>().map(|_| ()).map_err(|error| JobError::new(setting, error.to_string()))
+}
+
+fn check_table(job: &Job) -> Result<(), JobError> {
+    let table = &job.table;
+    if table.clock_skew.is_some() && !table.shared {
+        let why = "clocks only differ where others write the table too";
+        return Err(contradiction("table.clock_skew", "table.shared", why));
+    }
+    let whole = [
+        ("table.lock.expire", table.lock.expire, 60, "minutes"),
+        ("table.lock.validity", table.lock.validity, 1, "seconds"),
+        ("table.lock.renew", table.lock.renew, 1, "seconds"),
+    ];
+    for (setting, span, unit_seconds, units) in whole {
+        let Some(TimeSpan(span)) = span else { continue };
+        if span.subsec_nanos() != 0 || span.as_secs() % unit_seconds != 0 {
+            return Err(JobError::new(setting, format!("it must be whole {units}, as Hudi counts it")));
+        }
+    }
+    let Some(create) = &table.create else { return Ok(()) };
+    match (create.merge_mode, create.ordering.is_empty()) {
+        (Some(MergeKind::EventTime), true) => {
+            return Err(contradiction("table.create.merge_mode", "table.create.ordering", "name the column"));
+        }
+        (Some(MergeKind::CommitTime), false) => {
+            let why = "ordering columns are not looked at then; leave one of the two out";
+            return Err(contradiction("table.create.merge_mode", "table.create.ordering", why));
+        }
+        _ => {}
+    }
+    if !create.has_buckets() && !create.hash_field.is_empty() {
+        return Err(contradiction("table.create.hash_field", "table.create.buckets", "there are none"));
+    }
+    if job.source.stdin && create.schema.is_none() {
+        let why = "columns are told from files; standard input comes once";
+        return Err(JobError::new("table.create.schema", format!("it is needed: {why}")));
+    }
+    Ok(())
 }
 
 fn check_source(job: &Job) -> Result<(), JobError> {
@@ -45,7 +85,7 @@ fn check_source(job: &Job) -> Result<(), JobError> {
         return Err(contradiction("source.stdin", "source.files", "a job has one source"));
     }
     if !source.stdin && source.files.is_empty() {
-        return Err(JobError::of("source", "set files or stdin"));
+        return Err(JobError::new("source", "set files or stdin"));
     }
     for (set, name) in [(source.follow, "source.follow"), (source.poll.is_some(), "source.poll")] {
         if set && source.stdin {
@@ -60,7 +100,7 @@ fn check_source(job: &Job) -> Result<(), JobError> {
         ));
     }
     if source.stdin && job.format.kind.is_none() {
-        return Err(JobError::of(
+        return Err(JobError::new(
             "format.type",
             "it is needed, since standard input has no name to tell it by",
         ));
@@ -72,7 +112,7 @@ fn check_source(job: &Job) -> Result<(), JobError> {
     }
     for pattern in &source.files {
         glob::Pattern::new(pattern)
-            .map_err(|error| JobError::of("source.files", format!("{pattern:?} is no pattern: {error}")))?;
+            .map_err(|error| JobError::new("source.files", format!("{pattern:?} is no pattern: {error}")))?;
     }
     Ok(())
 }
@@ -117,14 +157,14 @@ fn check_format(job: &Job) -> Result<(), JobError> {
     ];
     for (name, character) in characters {
         if character.is_some_and(|c| !c.is_ascii() || c == '\n' || c == '\r') {
-            return Err(JobError::of(name, "it must be one ASCII character and no line end"));
+            return Err(JobError::new(name, "it must be one ASCII character and no line end"));
         }
     }
     if format.delimiter.unwrap_or(',') == format.quote.unwrap_or('"') {
         return Err(contradiction("format.delimiter", "format.quote", "they are the same character"));
     }
     if format.record_bytes.is_some_and(|size| size.0 > RECORD_BYTES_MAX) {
-        return Err(JobError::of("format.record_bytes", "it must be at most 1 GiB"));
+        return Err(JobError::new("format.record_bytes", "it must be at most 1 GiB"));
     }
     Ok(())
 }
@@ -134,7 +174,7 @@ fn check_mapping(job: &Job) -> Result<(), JobError> {
     let mut targets: Vec<&String> = mapping.rename.values().collect();
     targets.sort();
     if let Some([twice, _]) = targets.array_windows().find(|[a, b]| a == b) {
-        return Err(JobError::of("mapping.rename", format!("two columns become {twice:?}")));
+        return Err(JobError::new("mapping.rename", format!("two columns become {twice:?}")));
     }
     for (column, cast) in &mapping.cast {
         let path = format!("mapping.cast.{column}");
@@ -152,7 +192,7 @@ fn check_mapping(job: &Job) -> Result<(), JobError> {
     if let Some(partition) = &mapping.partition {
         date_pattern("mapping.partition.pattern", &partition.pattern)?;
         if partition.column == partition.from {
-            return Err(JobError::of("mapping.partition.column", "it cannot be made of itself"));
+            return Err(JobError::new("mapping.partition.column", "it cannot be made of itself"));
         }
         if targets.contains(&&partition.column) || mapping.cast.contains_key(&partition.column) {
             let with = if targets.contains(&&partition.column) { "mapping.rename" } else { "mapping.cast" };
@@ -173,21 +213,21 @@ fn check_mapping(job: &Job) -> Result<(), JobError> {
         }
         let (upsert, delete) = (operation.upserts(), operation.deletes());
         if let Some(both) = upsert.iter().find(|value| delete.contains(value)) {
-            return Err(JobError::of("mapping.operation", format!("{both:?} means both upsert and delete")));
+            return Err(JobError::new("mapping.operation", format!("{both:?} means both upsert and delete")));
         }
     }
     Ok(())
 }
 
 fn date_pattern(setting: &str, pattern: &str) -> Result<(), JobError> {
-    DatePattern::parse(pattern).map(|_| ()).map_err(|error| JobError::of(setting, error.to_string()))
+    DatePattern::parse(pattern).map(|_| ()).map_err(|error| JobError::new(setting, error.to_string()))
 }
 
 fn check_bad_records(job: &Job) -> Result<(), JobError> {
     let settings = &job.bad_records;
     match (settings.policy, &settings.path) {
         (BadRecordPolicy::DeadLetter, None) => {
-            Err(JobError::of("bad_records.path", "it is needed for dead letters: the folder of their files"))
+            Err(JobError::new("bad_records.path", "it is needed for dead letters: the folder of their files"))
         }
         (BadRecordPolicy::DeadLetter, Some(path)) => address("bad_records.path", path),
         (BadRecordPolicy::Fail, Some(_)) => {

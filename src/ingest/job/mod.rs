@@ -5,19 +5,23 @@
 //! [`json_schema`] describes the file to editors.
 
 mod check;
+mod create;
 mod reader;
 mod settings;
+mod table;
 mod units;
 mod yaml;
 
 #[cfg(test)]
 mod tests;
 
+pub use create::{Buckets, CreateSettings, MergeKind, PartialUpdate, TableKind};
 pub use settings::{
     BadRecordPolicy, BadRecordSettings, Cast, CastUnit, ColumnPolicy, CommitSettings, FormatSettings, Job,
     LateNames, MappingSettings, MissingColumns, Operation, OperationColumn, PartitionExpression,
-    SourceSettings, TableSettings,
+    SourceSettings,
 };
+pub use table::{HeartbeatSettings, LockSettings, TableSettings, Timezone};
 pub use units::{Size, TimeSpan};
 
 /// A place in a job file, from 1; 0 where it is not known.
@@ -46,7 +50,8 @@ impl JobError {
         Self { mark, path: path.to_owned(), problem: problem.into() }
     }
 
-    fn of(path: &str, problem: impl Into<String>) -> Self {
+    /// A problem with the setting `path`, wherever it stands.
+    pub(super) fn new(path: &str, problem: impl Into<String>) -> Self {
         Self::at(Mark::default(), path, problem)
     }
 

@@ -1,12 +1,11 @@
 //! The settings of a job file.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Size, TimeSpan};
+use super::{Size, TableSettings, TimeSpan};
 use crate::ingest::decode::{CsvOptions, Format, FormatKind, Limits, Packing};
 use crate::table::WriteOperation;
 
@@ -38,14 +37,6 @@ pub struct Job {
     /// Memory for buffers and encoding; a share of the machine's if not set.
     #[serde(default)]
     pub memory: Option<Size>,
-}
-
-/// The table of a job.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TableSettings {
-    /// Where it is: a path, file:///path, s3://bucket/path or s3a://bucket/path.
-    pub uri: String,
 }
 
 /// Where records come from: files or standard input.
@@ -252,6 +243,9 @@ pub struct CommitSettings {
     /// Bytes of the input, unpacked; of rows in memory, where the input has types of its own.
     #[serde(default)]
     pub bytes: Option<Size>,
+    /// Commit also when no record came within the interval, and once in a run that finds none.
+    #[serde(default)]
+    pub empty: bool,
 }
 
 /// What happens to records that cannot be taken.
@@ -298,17 +292,6 @@ impl Job {
             limits.record_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         }
         Format { kind: settings.kind, packing: settings.compression, csv, limits }
-    }
-
-    /// The folders that relative patterns of the source start from: that of the job file.
-    #[must_use]
-    pub fn relative_to(mut self, folder: &std::path::Path) -> Self {
-        for pattern in &mut self.source.files {
-            if !PathBuf::from(&*pattern).is_absolute() {
-                *pattern = folder.join(&*pattern).to_string_lossy().into_owned();
-            }
-        }
-        self
     }
 }
 

@@ -1,9 +1,17 @@
+use lakebed_hudi::instant::TimelineZone;
+use serde_json::Value;
+
 use super::*;
 
 const MINIMAL: &str = "pipeline: p\ntable: {uri: /lake/t}\nsource: {files: [\"/in/*.csv\"]}\n";
 
 fn error(text: &str) -> String {
     Job::from_yaml(text).unwrap_err().to_string()
+}
+
+/// A job with that setting of its table.
+fn table(setting: &str) -> String {
+    format!("pipeline: p\ntable: {{uri: /t, {setting}}}\nsource: {{files: [a]}}\n")
 }
 
 #[test]
@@ -20,6 +28,33 @@ fn the_annotated_example_is_read() {
     assert_eq!(job.commit.interval, Some(TimeSpan(std::time::Duration::from_secs(60))));
     assert_eq!((job.commit.rows, job.commit.bytes), (Some(1_000_000), Some(Size(512 << 20))));
     assert_eq!(job.format().csv.nulls, ["", "NA"]);
+    let new = job.table.create.as_ref().unwrap().new_table(&job.table.uri.parse().unwrap(), None);
+    assert_eq!((new.name.as_str(), new.bucket_index.unwrap().buckets), ("flights", 8));
+    let (commit, lock) = (job.table.commit_options(), job.table.lock_options());
+    assert_eq!((commit.clock_skew.as_millis(), commit.heartbeat_misses), (200, 2));
+    assert_eq!((lock.file_system_expire_minutes, lock.storage_validity_seconds), (10, 300));
+    assert_eq!(job.table.timeline_zone().unwrap(), TimelineZone::Named(chrono_tz::Europe::Berlin));
+}
+
+#[test]
+fn the_annotated_example_shows_every_setting() {
+    fn keys(schema: &Value, all: &Value, found: &mut Vec<String>) {
+        if let Some(name) = schema["$ref"].as_str() {
+            keys(&all["$defs"][name.trim_start_matches("#/$defs/")], all, found);
+        }
+        schema["anyOf"].as_array().into_iter().flatten().for_each(|schema| keys(schema, all, found));
+        for (key, child) in schema["properties"].as_object().into_iter().flatten() {
+            found.push(key.clone());
+            keys(child, all, found);
+        }
+    }
+    let (schema, mut settings) = (json_schema(), Vec::new());
+    keys(&schema, &schema, &mut settings);
+    assert!(settings.len() > 40, "{settings:?}");
+    let example = include_str!("example.yaml");
+    for setting in settings {
+        assert!(example.contains(&format!("{setting}:")), "{setting} is not in example.yaml");
+    }
 }
 
 #[test]
@@ -75,6 +110,47 @@ fn mistakes_are_named_with_their_place() {
             "table.uri: \"gs://b/t\" is no table address: ",
         ),
         ("pipeline: [p\n".to_owned(), "line "),
+        (
+            table("create: {key: [id], bucket: 3}"),
+            "line 2, column 38: table.create: unknown setting \"bucket\"; did you mean \"buckets\"?",
+        ),
+        (
+            table("create: {key: [id], buckets: many}"),
+            "line 2, column 47: table.create.buckets: expected a number or `none`",
+        ),
+        (
+            table("create: {key: [id], merge_mode: event_time}"),
+            "table.create.merge_mode: it contradicts table.create.ordering: name the column",
+        ),
+        (
+            table("create: {hash_field: [id]}"),
+            "table.create.hash_field: it contradicts table.create.buckets: there are none",
+        ),
+        (
+            table("create: {key: [id], type: cow}"),
+            "line 2, column 44: table.create.type: unknown value \"cow\"; expected one of copy_on_write, merge_on_read",
+        ),
+        (
+            table("create: {}").replace("files: [a]", "stdin: true") + "format: {type: csv}\n",
+            "table.create.schema: it is needed: columns are told from files; standard input comes once",
+        ),
+        (
+            table("clock_skew: 1s"),
+            "table.clock_skew: it contradicts table.shared: clocks only differ where others write the table too",
+        ),
+        (table("lock: {expire: 90s}"), "table.lock.expire: it must be whole minutes, as Hudi counts it"),
+        (
+            table("timeline_timezone: Europe/Berlinn"),
+            "line 2, column 37: table.timeline_timezone: \"Europe/Berlinn\" is no zone such as Europe/Berlin; did you mean \"Europe/Berlin\"?",
+        ),
+        (
+            table("metadata_table: keep"),
+            "line 2, column 34: table.metadata_table: unknown value \"keep\"; expected one of refuse, drop",
+        ),
+        (
+            format!("{MINIMAL}operation: insert_overwrite\ncommit: {{empty: true}}\n"),
+            "operation: it contradicts commit: an overwrite is one commit of all records",
+        ),
     ] {
         let found = error(&text);
         assert!(found.starts_with(expected), "{found}\nexpected\n{expected}");

@@ -26,7 +26,7 @@ impl<'de> Deserialize<'de> for TimeSpan {
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum NumberOrText {
+pub(super) enum NumberOrText {
     Number(u64),
     Text(String),
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -231,6 +232,11 @@ fn look(patterns: &[String], done: Option<&DoneFiles>) -> Result<Look, SourceErr
     }
     look.late.sort();
     Ok(look)
+}
+
+/// The first of the files that `patterns` name, if there is any.
+pub(in crate::ingest) fn first_file(patterns: &[String]) -> Result<Option<PathBuf>, SourceError> {
+    Ok(look(patterns, None)?.names.into_iter().next().map(PathBuf::from))
 }
 
 impl Reading {

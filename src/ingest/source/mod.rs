@@ -7,6 +7,7 @@ mod stdin;
 
 pub use error::SourceError;
 pub use files::FilesSource;
+pub(super) use files::first_file;
 pub use position::{DoneFiles, FilesPosition, OpenFile, Position, StdinPosition};
 pub use stdin::StdinSource;
 

@@ -1,0 +1,109 @@
+//! A table that is made if it is not there, and must be the one that was asked for if it is.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lakebed_hudi::schema::TableSchema;
+use lakebed_hudi::table_config::NewTable;
+
+use super::IngestError;
+use super::columns::{mapped_columns, stated_columns};
+use super::job::{CreateSettings, Job, JobError};
+use super::source::first_file;
+use crate::environment::Environment;
+use crate::storage::Storage;
+use crate::table::{NewTableError, Table, TableError, differences, properties};
+
+/// Makes the table `new` in `storage`, or checks that the one there is the same; says whether it
+/// was there. `columns` are those that were stated: a table may have more.
+///
+/// # Errors
+/// [`NewTableError::Different`] names each difference. Nothing is changed then.
+pub async fn create_or_check(
+    storage: &Arc<dyn Storage>,
+    environment: &Environment,
+    new: &NewTable,
+    columns: Option<&TableSchema>,
+) -> Result<bool, TableError> {
+    match Table::create(storage.clone(), environment, new).await {
+        Ok(_) => Ok(false),
+        Err(TableError::Exists { .. }) => {
+            check_same(storage, environment, new, columns).await?;
+            Ok(true)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn check_same(
+    storage: &Arc<dyn Storage>,
+    environment: &Environment,
+    new: &NewTable,
+    columns: Option<&TableSchema>,
+) -> Result<(), TableError> {
+    let mut found = differences(&properties::load(storage.as_ref()).await?, new);
+    if let Some(columns) = columns {
+        let table = Table::open(storage.clone(), environment, None).await?;
+        let existing = table.snapshot(None).await?.schema().await?;
+        found.extend(column_differences(&existing, columns));
+    }
+    match found.is_empty() {
+        true => Ok(()),
+        false => Err(NewTableError::Different { uri: storage.uri().to_string(), differences: found }.into()),
+    }
+}
+
+fn column_differences(existing: &TableSchema, asked: &TableSchema) -> Vec<String> {
+    let told = |column: &str, asked: &_| match existing.arrow().field_with_name(column) {
+        Err(_) => Some(format!("it has no column {column:?}, asked for {asked}")),
+        Ok(field) if field.data_type() != asked => {
+            Some(format!("column {column:?} is {}, asked for {asked}", field.data_type()))
+        }
+        Ok(_) => None,
+    };
+    asked.arrow().fields().iter().filter_map(|field| told(field.name(), field.data_type())).collect()
+}
+
+/// Makes the job's table if the job says so, or checks that the one there is the same. Returns the
+/// columns of a table that was made.
+pub(super) async fn create_table_of(
+    job: &Job,
+    settings: &CreateSettings,
+    storage: &Arc<dyn Storage>,
+    environment: &Environment,
+) -> Result<Option<TableSchema>, IngestError> {
+    let columns = stated(job, settings)?;
+    if properties::exist(storage.as_ref()).await.map_err(TableError::from)? {
+        let new = settings.new_table(&job.table.uri.parse()?, columns.as_ref());
+        check_same(storage, environment, &new, columns.as_ref()).await?;
+        return Ok(None);
+    }
+    let (new, schema) = table_of(job, settings, columns.clone())?;
+    let existed = create_or_check(storage, environment, &new, columns.as_ref()).await?;
+    Ok((!existed).then_some(schema))
+}
+
+/// The columns that the job states.
+fn stated(job: &Job, settings: &CreateSettings) -> Result<Option<TableSchema>, IngestError> {
+    let name = settings.table_name(&job.table.uri.parse()?);
+    Ok(settings.schema.as_ref().map(|file| stated_columns(&PathBuf::from(file), &name)).transpose()?)
+}
+
+/// The table that the job would make.
+fn table_of(
+    job: &Job,
+    settings: &CreateSettings,
+    stated: Option<TableSchema>,
+) -> Result<(NewTable, TableSchema), IngestError> {
+    let uri = job.table.uri.parse()?;
+    let schema = match stated {
+        Some(schema) => schema,
+        None => {
+            let file = first_file(&job.source.files)?.ok_or_else(|| {
+                JobError::new("table.create.schema", "it is needed: there is no file yet to tell columns by")
+            })?;
+            mapped_columns(job, &file, &settings.table_name(&uri), &settings.key)?
+        }
+    };
+    Ok((settings.new_table(&uri, Some(&schema)), schema))
+}

@@ -1,0 +1,146 @@
+//! The settings of a job's table.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use lakebed_hudi::instant::TimelineZone;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
+
+use super::{CreateSettings, TimeSpan};
+use crate::commit::CommitOptions;
+use crate::sink::MetadataTablePolicy;
+use crate::storage::lock::LockOptions;
+
+/// By how much clocks may differ where others write too, as Hudi has it.
+const SHARED_CLOCK_SKEW: Duration = Duration::from_millis(200);
+
+/// The table of a job.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TableSettings {
+    /// Where it is: a path, file:///path, s3://bucket/path or s3a://bucket/path.
+    pub uri: String,
+    /// What it is to be if it is not there; one that is there must be the same.
+    #[serde(default)]
+    pub create: Option<CreateSettings>,
+    /// What to do with a metadata table, which Lakebed does not keep up to date: refuse to write,
+    /// or remove it first.
+    #[serde(default)]
+    pub metadata_table: MetadataTablePolicy,
+    /// For a table whose timeline is in LOCAL time: the zone of the JVMs that write to it, for
+    /// example Europe/Berlin.
+    #[serde(default)]
+    pub timeline_timezone: Option<Timezone>,
+    /// Whether others write the table too: then clocks may differ.
+    #[serde(default)]
+    pub shared: bool,
+    /// For a shared table: by how much the clocks of its writers may differ, 200ms if not set
+    /// (hoodie.time.generator.max_expected_clock_skew_ms).
+    #[serde(default)]
+    pub clock_skew: Option<TimeSpan>,
+    /// The table lock: all writers of a table should agree on it.
+    #[serde(default)]
+    pub lock: LockSettings,
+    /// The signs of life of this writer: all writers of a table should agree on them.
+    #[serde(default)]
+    pub heartbeat: HeartbeatSettings,
+}
+
+/// The table lock.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LockSettings {
+    /// How long to wait for it; 1m if not set.
+    #[serde(default)]
+    pub wait: Option<TimeSpan>,
+    /// On disk: after which time a lock file is taken for abandoned, in whole minutes; never if not
+    /// set (hoodie.write.lock.filesystem.expire).
+    #[serde(default)]
+    pub expire: Option<TimeSpan>,
+    /// In a bucket: how long a lock is valid once written; 5m if not set
+    /// (hoodie.write.lock.storage.validity.timeout.secs).
+    #[serde(default)]
+    pub validity: Option<TimeSpan>,
+    /// In a bucket: how often a lock is renewed while it is held; 30s if not set
+    /// (hoodie.write.lock.storage.renew.interval.secs).
+    #[serde(default)]
+    pub renew: Option<TimeSpan>,
+}
+
+/// The signs of life of a writer.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeartbeatSettings {
+    /// How often; 1m if not set (hoodie.client.heartbeat.interval_in_ms).
+    #[serde(default)]
+    pub interval: Option<TimeSpan>,
+    /// After how many missed ones a writer is dead; 2 if not set
+    /// (hoodie.client.heartbeat.tolerable.misses).
+    #[serde(default)]
+    pub misses: Option<u32>,
+}
+
+/// A zone of the tz database, such as Europe/Berlin, or UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timezone(pub TimelineZone);
+
+impl TableSettings {
+    /// How commits are made.
+    pub fn commit_options(&self) -> CommitOptions {
+        let span = |set: Option<TimeSpan>, default| set.map_or(default, |TimeSpan(span)| span);
+        let default = CommitOptions::default();
+        let clock_skew = if self.shared { SHARED_CLOCK_SKEW } else { default.clock_skew };
+        CommitOptions {
+            lock_wait: span(self.lock.wait, default.lock_wait),
+            clock_skew: span(self.clock_skew, clock_skew),
+            heartbeat_interval: span(self.heartbeat.interval, default.heartbeat_interval),
+            heartbeat_misses: self.heartbeat.misses.unwrap_or(default.heartbeat_misses),
+        }
+    }
+
+    /// How the lock is kept.
+    pub fn lock_options(&self) -> LockOptions {
+        let count = |set: Option<TimeSpan>, unit_seconds, default| match set {
+            Some(TimeSpan(span)) => u32::try_from(span.as_secs() / unit_seconds).unwrap_or(u32::MAX),
+            None => default,
+        };
+        let default = LockOptions::default();
+        LockOptions {
+            file_system_expire_minutes: count(self.lock.expire, 60, default.file_system_expire_minutes),
+            storage_validity_seconds: count(self.lock.validity, 1, default.storage_validity_seconds),
+            storage_renew_seconds: count(self.lock.renew, 1, default.storage_renew_seconds),
+        }
+    }
+
+    /// The zone of a timeline in LOCAL time.
+    pub fn timeline_zone(&self) -> Option<TimelineZone> {
+        self.timeline_timezone.map(|Timezone(zone)| zone)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timezone {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.parse::<chrono_tz::Tz>() {
+            Ok(chrono_tz::Tz::UTC) => Ok(Self(TimelineZone::Utc)),
+            Ok(zone) => Ok(Self(TimelineZone::Named(zone))),
+            Err(_) => {
+                let names = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+                let near = crate::near_match::near_match(&text, names);
+                let hint = near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
+                Err(de::Error::custom(format!("{text:?} is no zone such as Europe/Berlin{hint}")))
+            }
+        }
+    }
+}
+
+impl JsonSchema for Timezone {
+    fn schema_name() -> Cow<'static, str> {
+        "Timezone".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "description": "A zone of the tz database, such as Europe/Berlin." })
+    }
+}

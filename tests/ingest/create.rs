@@ -1,0 +1,124 @@
+//! Tables that jobs make, and what they demand of those that are there.
+
+use std::sync::Mutex;
+
+use lakebed::{Error, ErrorKind};
+
+use super::*;
+
+const ORDERS: &str = "order_no,at,op,n\n1,1772900757,I,5\n2,1772900758,I,6\n1,1772900759,U,7\n";
+
+/// A folder with an input and no table.
+struct Nothing(tempfile::TempDir);
+
+impl Nothing {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.csv"), ORDERS).unwrap();
+        Self(folder)
+    }
+
+    fn job(&self, create: &str) -> Job {
+        let folder = self.0.path().display();
+        let mapping = "{rename: {order_no: id}, cast: {at: {unit: seconds}}, operation: {column: op}, \
+                       partition: {column: month, from: at, pattern: yyyy-MM}}";
+        let text = format!(
+            "pipeline: p\ntable: {{uri: {folder}/t, create: {create}}}\nsource: {{files: [{folder}/a.csv]}}\n\
+             mapping: {mapping}\n"
+        );
+        Job::from_yaml(&text).unwrap()
+    }
+
+    async fn run(&self, create: &str) -> (Result<Summary, Error>, Vec<Event>) {
+        let (_keep, stop) = watch::channel(false);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let events = seen.clone();
+        let see = Arc::new(move |event: &Event| events.lock().unwrap().push(event.clone()));
+        let ran = run(self.job(create), RunOptions::default(), &Environment::real(), stop, see).await;
+        let seen = seen.lock().unwrap().clone();
+        (ran.map_err(Error::from), seen)
+    }
+
+    async fn table(&self) -> Table {
+        let environment = Environment::real();
+        let uri = self.0.path().join("t").display().to_string().parse().unwrap();
+        let storage = storage::open(&uri, &environment).await.unwrap();
+        Table::open(storage, &environment, None).await.unwrap()
+    }
+}
+
+const CREATE: &str = "{key: [id], partition: [month], ordering: [at], buckets: 2}";
+
+#[tokio::test]
+async fn a_table_is_made_of_the_first_input_as_it_is_mapped() {
+    let place = Nothing::new();
+    let (summary, events) = place.run(CREATE).await;
+    assert_eq!(summary.unwrap().rows, 3);
+    assert!(matches!(&events[0], Event::Created { uri, columns: 4 } if uri.ends_with("/t")), "{events:?}");
+    let table = place.table().await;
+    assert_eq!((table.config.name.as_str(), table.config.table_type), ("t", TableType::MergeOnRead));
+    assert_eq!(table.config.bucket_index.as_ref().unwrap().buckets, 2);
+    let schema = table.snapshot(None).await.unwrap().schema().await.unwrap();
+    let columns: Vec<_> = schema
+        .arrow()
+        .fields()
+        .iter()
+        .map(|f| format!("{} {}{}", f.name(), f.data_type(), if f.is_nullable() { "" } else { "!" }))
+        .collect();
+    assert_eq!(columns, ["id Int64!", "at Timestamp(µs, \"UTC\")", "n Int64", "month Utf8"]);
+
+    // The same table again: nothing is made, nothing is in the way.
+    let (summary, events) = place.run(CREATE).await;
+    assert_eq!(summary.unwrap().records, 0);
+    assert!(matches!(events[0], Event::Started { epoch: 2, .. }), "{events:?}");
+}
+
+#[tokio::test]
+async fn a_table_that_is_another_one_is_refused_with_each_difference() {
+    let place = Nothing::new();
+    place.run(CREATE).await.0.unwrap();
+    let schema =
+        r#"{"type":"record","name":"t","fields":[{"name":"id","type":"string"},{"name":"m","type":"int"}]}"#;
+    std::fs::write(place.0.path().join("t.avsc"), schema).unwrap();
+    let before = commits(&place.table().await).await;
+    let schema = place.0.path().join("t.avsc").display().to_string();
+    let other = format!("{{key: [id], ordering: [at], type: copy_on_write, buckets: 3, schema: {schema}}}");
+    let error = place.run(&other).await.0.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    for difference in [
+        "is another one than was asked for: hoodie.table.type is \"MERGE_ON_READ\", asked for \"COPY_ON_WRITE\"; ",
+        "hoodie.table.partition.fields is \"month\", asked for nothing; ",
+        "hoodie.bucket.index.num.buckets is \"2\", asked for \"3\"; ",
+        "column \"id\" is Int64, asked for Utf8; it has no column \"m\", asked for Int32",
+    ] {
+        assert!(error.to_string().contains(difference), "{difference} is not in {error}");
+    }
+    assert_eq!(commits(&place.table().await).await, before);
+}
+
+async fn commits(table: &Table) -> usize {
+    table.timeline.load().await.unwrap().instants().count()
+}
+
+#[tokio::test]
+async fn a_table_that_cannot_be_made_is_refused() {
+    let place = Nothing::new();
+    for (create, kind, text) in [
+        (
+            "{key: [idd]}",
+            ErrorKind::FixInput,
+            "key column \"idd\" is not in the schema; did you mean \"id\"?",
+        ),
+        ("{key: [id], readers: [hudi-rs]}", ErrorKind::Refused, "reader hudi-rs would misread this table"),
+        ("{key: [id], schema: /nowhere.avsc}", ErrorKind::FixInput, "schema /nowhere.avsc: No such file"),
+    ] {
+        let error = place.run(create).await.0.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(text), "{error}");
+        assert!(!place.0.path().join("t/.hoodie").exists());
+    }
+    std::fs::remove_file(place.0.path().join("a.csv")).unwrap();
+    let error = place.run(CREATE).await.0.unwrap_err();
+    let text = "table.create.schema: it is needed: there is no file yet to tell columns by";
+    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::FixInput, text));
+}
