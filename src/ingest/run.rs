@@ -459,3 +459,19 @@ fn decode(read: Read, mapping: &Mapping) -> Result<Ready, IngestError> {
     let (rows, deletes) = (mapped.rows, mapped.deletes);
     Ok(Ready { read, rows, deletes, records, bad })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_embedder_can_spawn_a_run() {
+        fn spawnable<F: Future + Send + 'static>(
+            _: impl FnOnce(Job, RunOptions, watch::Receiver<bool>, Events) -> F,
+        ) {
+        }
+        spawnable(|job, options, stop, events| async move {
+            run(job, options, &Environment::real(), stop, events).await
+        });
+    }
+}

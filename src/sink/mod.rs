@@ -232,7 +232,7 @@ impl Sink {
     }
 
     /// The groups that an overwrite ends.
-    async fn replaced(&self, staged: &StagedFiles) -> Result<Vec<FileGroupId>, SinkError> {
+    async fn replaced(&mut self, staged: &StagedFiles) -> Result<Vec<FileGroupId>, SinkError> {
         if !self.options.operation.overwrites() {
             return Ok(Vec::new());
         }

@@ -132,7 +132,7 @@ impl AppendWriter {
         Ok(self.files)
     }
 
-    async fn create(&self, context: &WriteContext) -> Result<OpenBase, WriteError> {
+    async fn create(&mut self, context: &WriteContext) -> Result<OpenBase, WriteError> {
         let file_id = FileId::of_uuid(&context.ids.uuid().to_string(), 0);
         let attempt = self.files.len() as u32;
         let token = WriteToken::new(self.number, context.task.token_stage, attempt);

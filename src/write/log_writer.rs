@@ -59,7 +59,7 @@ impl LogWriter {
         Ok(())
     }
 
-    async fn open(&self, context: &WriteContext) -> Result<OpenLog, WriteError> {
+    async fn open(&mut self, context: &WriteContext) -> Result<OpenLog, WriteError> {
         let token = context.token(self.number);
         let name = LogFileName::new(self.group.file_id.clone(), context.task.instant, token).to_string();
         let (storage, task) = (context.storage.as_ref(), &context.task);
