@@ -128,7 +128,7 @@ fn run(cli: Cli, output: Output) -> Result<Exit, Error> {
         .build()
         .map_err(|error| Error::new(ErrorKind::Failed, error))?;
     let context = Context { environment: Environment::real(), output };
-    runtime.block_on(async {
+    let exit = runtime.block_on(async {
         match cli.command {
             Command::Table(TableCommand::Create(args)) => table_create::run(&context, *args).await,
             Command::Table(TableCommand::Show(args)) => table_show::run(&context, args).await,
@@ -137,5 +137,8 @@ fn run(cli: Cli, output: Output) -> Result<Exit, Error> {
             Command::Files(args) => files::run(&context, args).await,
             Command::Timeline(args) => timeline::run(&context, args).await,
         }
-    })
+    });
+    // A read of standard input that waits for more cannot be ended, and must not hold us up.
+    runtime.shutdown_background();
+    exit
 }

@@ -89,6 +89,11 @@ impl Output {
         Self { format }
     }
 
+    /// How answers are printed.
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+
     /// Prints an answer. A reader that has gone away is no failure.
     pub(super) fn report(&self, report: &impl Report) -> Result<(), Error> {
         let printed = self.print(report);

@@ -12,7 +12,7 @@ use super::job::{CreateSettings, Job, JobError};
 use super::source::first_file;
 use crate::environment::Environment;
 use crate::storage::Storage;
-use crate::table::{NewTableError, Table, TableError, differences, properties};
+use crate::table::{NewTableError, Table, TableError, check_new, check_place, differences, properties};
 
 /// Makes the table `new` in `storage`, or checks that the one there is the same; says whether it
 /// was there. `columns` are those that were stated: a table may have more.
@@ -64,22 +64,45 @@ fn column_differences(existing: &TableSchema, asked: &TableSchema) -> Vec<String
     asked.arrow().fields().iter().filter_map(|field| told(field.name(), field.data_type())).collect()
 }
 
-/// Makes the job's table if the job says so, or checks that the one there is the same. Returns the
-/// columns of a table that was made.
-pub(super) async fn create_table_of(
+/// What a job finds where its table is to be.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// The table, the same as the job asks for.
+    Table,
+    /// Nothing, and the job says what to make.
+    Nothing(Box<NewTable>, TableSchema),
+}
+
+/// Looks where the job's table is to be, and compares it with what the job says. Changes nothing.
+pub(super) async fn find_table_of(
     job: &Job,
-    settings: &CreateSettings,
     storage: &Arc<dyn Storage>,
     environment: &Environment,
-) -> Result<Option<TableSchema>, IngestError> {
+) -> Result<Found, IngestError> {
+    let Some(settings) = &job.table.create else { return Ok(Found::Table) };
     let columns = stated(job, settings)?;
     if properties::exist(storage.as_ref()).await.map_err(TableError::from)? {
         let new = settings.new_table(&job.table.uri.parse()?, columns.as_ref());
         check_same(storage, environment, &new, columns.as_ref()).await?;
-        return Ok(None);
+        return Ok(Found::Table);
     }
-    let (new, schema) = table_of(job, settings, columns.clone())?;
-    let existed = create_or_check(storage, environment, &new, columns.as_ref()).await?;
+    let (new, schema) = table_of(job, settings, columns)?;
+    check_new(&new).map_err(TableError::from)?;
+    check_place(storage.as_ref()).await?;
+    Ok(Found::Nothing(Box::new(new), schema))
+}
+
+/// Makes the job's table if it is not there and the job says so; returns its columns then. One that
+/// is there must be the same.
+pub(super) async fn create_table_of(
+    job: &Job,
+    storage: &Arc<dyn Storage>,
+    environment: &Environment,
+) -> Result<Option<TableSchema>, IngestError> {
+    let Found::Nothing(new, schema) = find_table_of(job, storage, environment).await? else {
+        return Ok(None);
+    };
+    let existed = create_or_check(storage, environment, &new, Some(&schema)).await?;
     Ok((!existed).then_some(schema))
 }
 

@@ -5,12 +5,16 @@
 //! ```
 
 mod bad_records;
+mod checkpoint;
 mod columns;
 mod create;
 pub mod decode;
+mod dry_run;
 mod error;
 pub mod job;
 pub mod mapping;
+mod progress;
+mod reading;
 mod report;
 mod run;
 pub mod source;
@@ -18,6 +22,8 @@ mod target;
 
 pub use columns::{ColumnsError, SAMPLE_RECORDS, sampled_columns, stated_columns};
 pub use create::create_or_check;
+pub use dry_run::{DryBucket, DryRun, dry_run};
 pub use error::IngestError;
-pub use report::{Event, Summary};
-pub use run::{RunOptions, run};
+pub use progress::committed_progress;
+pub use report::{Committed, Event, Summary};
+pub use run::{Events, RunOptions, run};

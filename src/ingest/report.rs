@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// Something that happened in a run. How it is shown is up to the caller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,18 +28,19 @@ pub enum Event {
         input: String,
         /// Records read by this run.
         records: u64,
-        /// Bytes of input read by this run.
+        /// Bytes of input read by this run, unpacked.
         bytes: u64,
+        /// Records that could not be taken.
+        bad_records: u64,
+        /// Bytes of memory in buffers.
+        buffered_bytes: u64,
+        /// Bytes of files read by this run, as they lie on disk.
+        read_bytes: u64,
+        /// Bytes of files that there are to read, where that is known.
+        found_bytes: Option<u64>,
     },
     /// A checkpoint is visible.
-    Committed {
-        /// The checkpoint.
-        checkpoint: u64,
-        /// Its instant.
-        instant: String,
-        /// Rows in it.
-        rows: u64,
-    },
+    Committed(Committed),
     /// A checkpoint was given up: reading goes on from the last progress.
     Rewound {
         /// Why.
@@ -50,6 +51,35 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+}
+
+/// A checkpoint that is visible.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Committed {
+    /// The checkpoint.
+    pub checkpoint: u64,
+    /// Its instant.
+    pub instant: String,
+    /// Rows in it, deletes included.
+    pub rows: u64,
+    /// Rows in it that only delete their key.
+    pub deletes: u64,
+    /// Files in it.
+    pub files: u64,
+    /// Bytes of these files.
+    pub bytes: u64,
+    /// When the newest of its input files had last changed, milliseconds since the epoch.
+    pub changed_millis: Option<i64>,
+    /// How long it took to end the checkpoint: to make all of its files durable.
+    #[serde(rename = "flush_seconds", serialize_with = "seconds")]
+    pub flushed: Duration,
+    /// How long it took to make it visible.
+    #[serde(rename = "commit_seconds", serialize_with = "seconds")]
+    pub took: Duration,
+}
+
+fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
 }
 
 /// What a run has done.
@@ -74,11 +104,16 @@ pub struct Summary {
     /// Bytes of input.
     pub input_bytes: u64,
     /// How long it took.
-    pub milliseconds: u64,
+    #[serde(rename = "seconds", serialize_with = "seconds")]
+    pub took: Duration,
 }
 
 impl Summary {
-    pub(super) fn took(&mut self, time: Duration) {
-        self.milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    pub(super) fn add(&mut self, committed: &Committed) {
+        self.commits += 1;
+        self.rows += committed.rows;
+        self.deletes += committed.deletes;
+        self.files += committed.files;
+        self.bytes += committed.bytes;
     }
 }

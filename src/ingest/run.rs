@@ -1,22 +1,22 @@
 //! The checkpoint loop.
 //!
-//! One task reads, and hands chunks to rayon to be decoded and mapped; they come back in order. This
-//! loop writes them, and when a limit is reached it prepares a checkpoint and commits it while the
-//! next one is written.
+//! Chunks come decoded and mapped, in order. This loop writes them, and when a limit is reached it
+//! prepares a checkpoint and commits it while the next one is written.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{BooleanArray, RecordBatch};
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::bad_records::{BadRecords, PendingLetters};
+use super::checkpoint::Checkpoint;
 use super::create::create_table_of;
 use super::decode::{BadRecord, Fault};
 use super::job::{Job, TimeSpan};
 use super::mapping::Mapping;
-use super::source::{FilesPosition, FilesSource, Position, Read, Source, SourceError, StdinSource};
+use super::reading::{Chunks, Ready, open_source};
+use super::report::Committed;
 use super::target::{self, Target};
 use super::{Event, IngestError, Summary};
 use crate::commit::Outcome;
@@ -24,12 +24,8 @@ use crate::environment::Environment;
 use crate::sink::Prepared;
 use crate::storage;
 
-/// Chunks that are read and decoded ahead of the writer; text chunks are about 1 MiB each.
-const CHUNKS_AHEAD: usize = 6;
-
-/// When to commit if the job says nothing, and where files are looked for.
+/// When to commit if the job says nothing.
 const INTERVAL: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_secs(10);
 
 /// Dead letters are held in memory up to so many bytes; then the checkpoint ends.
 const LETTER_BYTES: usize = 16 << 20;
@@ -72,9 +68,7 @@ pub async fn run(
 ) -> Result<Summary, IngestError> {
     let started = environment.clock.monotonic();
     let storage = storage::open(&job.table.uri.parse()?, environment).await?;
-    if let Some(settings) = &job.table.create
-        && let Some(schema) = create_table_of(&job, settings, &storage, environment).await?
-    {
+    if let Some(schema) = create_table_of(&job, &storage, environment).await? {
         let columns = schema.arrow().fields().len() as u64;
         events(&Event::Created { uri: storage.uri().to_string(), columns });
     }
@@ -94,14 +88,17 @@ pub async fn run(
         open: Checkpoint::default(),
         committing: None,
         bad_committed: 0,
+        forget: options.reset_progress,
     };
-    if options.reset_progress {
+    // An overwrite forgets by its own commit: an empty one would leave nothing in the table.
+    if options.reset_progress && !run.is_overwrite() {
+        run.target.forget();
         run.checkpoint().await?;
         run.settle().await?;
     }
     while let Flow::Again = run.pass(&mut options, &mut stop).await? {}
     run.summary.bad_records = run.bad.count;
-    run.summary.took(environment.clock.monotonic().saturating_sub(started));
+    run.summary.took = environment.clock.monotonic().saturating_sub(started);
     Ok(run.summary)
 }
 
@@ -113,27 +110,21 @@ enum Flow {
     Again,
 }
 
-#[derive(Debug, Default)]
-struct Checkpoint {
-    records: u64,
-    rows: u64,
-    deletes: u64,
-    bytes: u64,
-    position: Option<Position>,
-    /// When it must end.
-    deadline: Option<Duration>,
-}
-
 /// A checkpoint that is on its way to be visible.
 #[derive(Debug)]
 struct Committing {
     prepared: Arc<Prepared>,
-    commit: JoinHandle<Result<Outcome, IngestError>>,
+    commit: JoinHandle<Result<(Outcome, Duration), IngestError>>,
     letters: Option<PendingLetters>,
     rows: u64,
     deletes: u64,
     bad_count: u64,
+    changed_millis: Option<i64>,
+    flushed: Duration,
 }
+
+/// What became of a commit, and how long it took.
+type Done = Result<Result<(Outcome, Duration), IngestError>, JoinError>;
 
 struct Run {
     job: Arc<Job>,
@@ -147,21 +138,9 @@ struct Run {
     committing: Option<Committing>,
     /// How many bad records were committed.
     bad_committed: u64,
+    /// Whether the last progress is not to be gone on from.
+    forget: bool,
 }
-
-/// A chunk as rows.
-#[derive(Debug)]
-struct Ready {
-    read: Read,
-    rows: RecordBatch,
-    deletes: Option<BooleanArray>,
-    /// The record of each row within the chunk, in order.
-    records: Vec<u32>,
-    /// The bad records, in order.
-    bad: Vec<(u32, BadRecord)>,
-}
-
-type Handed = oneshot::Receiver<Result<Ready, IngestError>>;
 
 impl Run {
     /// Reads from the last progress to the end.
@@ -170,11 +149,11 @@ impl Run {
         options: &mut RunOptions,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<Flow, IngestError> {
-        let source = self.source(options)?;
-        let (send, mut chunks) = mpsc::channel(CHUNKS_AHEAD);
-        let reading = tokio::spawn(read_ahead(source, self.mapping.clone(), send));
+        let position = if self.forget { None } else { self.target.position()? };
+        let source = open_source(&self.job, &self.mapping, position, options, &self.environment)?;
+        let mut chunks = Chunks::of(source, self.mapping.clone());
         let flow = self.consume(&mut chunks, stop).await;
-        reading.abort();
+        drop(chunks);
         let flow = match flow {
             Ok(Flow::Again) => Flow::Again,
             Ok(_) => self.finish().await?,
@@ -199,40 +178,10 @@ impl Run {
         }
     }
 
-    fn source_name(&self) -> &'static str {
-        if self.job.source.stdin { "stdin" } else { "files" }
-    }
-
-    fn source(&self, options: &mut RunOptions) -> Result<Source, IngestError> {
-        let (settings, position) = (&self.job.source, self.target.position(self.source_name())?);
-        let (format, wanted) = (self.job.format(), self.mapping.wanted().clone());
-        let other = |position: Position| SourceError::OtherSource { found: position.to_json().to_string() };
-        if settings.stdin {
-            let from = match position {
-                Some(Position::Stdin(position)) => Some(position),
-                Some(position) => return Err(other(position).into()),
-                None => None,
-            };
-            let stream = options.stdin.take().unwrap_or_else(|| Box::new(std::io::stdin()));
-            return Ok(Source::Stdin(Box::new(StdinSource::new(stream, format, wanted, from))));
-        }
-        let from = match position {
-            Some(Position::Files(position)) => position,
-            Some(position) => return Err(other(position).into()),
-            None => FilesPosition::default(),
-        };
-        let poll =
-            (settings.follow && !options.once).then(|| settings.poll.map_or(POLL, |TimeSpan(poll)| poll));
-        let files = settings.files.clone();
-        let source =
-            FilesSource::new(files, poll, settings.late_names, (format, wanted), &self.environment, from);
-        Ok(Source::Files(Box::new(source)))
-    }
-
     /// Writes chunks until the source ends, a checkpoint is given up, or the run is to stop.
     async fn consume(
         &mut self,
-        chunks: &mut mpsc::Receiver<Handed>,
+        chunks: &mut Chunks,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<Flow, IngestError> {
         loop {
@@ -241,26 +190,29 @@ impl Run {
             }
             let deadline = self.open.deadline;
             let clock = self.environment.clock.clone();
-            tokio::select! {
+            let committing = self.committing.as_mut();
+            let flow = tokio::select! {
                 biased;
                 () = async { drop(stop.wait_for(|stop| *stop).await) } => return Ok(Flow::End),
+                done = async {
+                    match committing {
+                        Some(committing) => (&mut committing.commit).await,
+                        None => std::future::pending().await,
+                    }
+                } => self.settled(done).await?,
                 () = async {
                     match deadline {
                         Some(at) => clock.sleep(at.saturating_sub(clock.monotonic())).await,
                         None => std::future::pending().await,
                     }
-                } => {
-                    if self.checkpoint().await? == Flow::Again {
-                        return Ok(Flow::Again);
-                    }
-                }
-                chunk = chunks.recv() => {
-                    let Some(chunk) = chunk else { return Ok(Flow::End) };
-                    let ready = chunk.await.map_err(|_| IngestError::Stopped)??;
-                    if self.take(ready).await? == Flow::Again {
-                        return Ok(Flow::Again);
-                    }
-                }
+                } => self.checkpoint().await?,
+                chunk = chunks.next() => match chunk {
+                    Some(chunk) => self.take(chunk.ready().await?).await?,
+                    None => return Ok(Flow::End),
+                },
+            };
+            if flow == Flow::Again {
+                return Ok(Flow::Again);
             }
         }
     }
@@ -274,8 +226,7 @@ impl Run {
         };
         let (total, mut taken) = (chunk.records(), 0);
         while taken < total {
-            let room = self.job.commit.rows.map_or(u64::MAX, |rows| rows.saturating_sub(self.open.records));
-            let until = total.min(taken.saturating_add(usize::try_from(room.max(1)).unwrap_or(usize::MAX)));
+            let until = taken + self.open.fit(&self.job.commit, total - taken);
             self.write(&ready, taken, until).await?;
             let (records, bytes) = ((until - taken) as u64, (chunk.bytes() * (until - taken) / total) as u64);
             self.open.records += records;
@@ -283,8 +234,10 @@ impl Run {
             self.summary.records += records;
             self.summary.input_bytes += bytes;
             self.open.position = Some(ready.read.position(until));
+            self.open.changed_millis = self.open.changed_millis.max(ready.read.changed_millis);
             taken = until;
-            if self.is_full() && self.checkpoint().await? == Flow::Again {
+            let full = self.open.is_full(&self.job.commit) || self.bad.bytes() >= LETTER_BYTES;
+            if full && self.checkpoint().await? == Flow::Again {
                 return Ok(Flow::Again);
             }
         }
@@ -292,15 +245,12 @@ impl Run {
             input: chunk.input.to_string(),
             records: self.summary.records,
             bytes: self.summary.input_bytes,
+            bad_records: self.bad.count,
+            buffered_bytes: self.target.buffered_bytes(),
+            read_bytes: ready.read.extent.read_bytes,
+            found_bytes: ready.read.extent.found_bytes,
         });
         Ok(Flow::On)
-    }
-
-    fn is_full(&self) -> bool {
-        let commit = &self.job.commit;
-        commit.rows.is_some_and(|rows| self.open.records >= rows)
-            || commit.bytes.is_some_and(|bytes| self.open.bytes >= bytes.0)
-            || self.bad.bytes() >= LETTER_BYTES
     }
 
     /// Writes the records from `from` to `until` of a chunk.
@@ -347,43 +297,64 @@ impl Run {
     /// Ends the checkpoint and sends it on its way, once the one before it is visible.
     async fn checkpoint(&mut self) -> Result<Flow, IngestError> {
         let open = std::mem::take(&mut self.open);
-        let prepared = self.target.prepare(self.source_name(), open.position.as_ref()).await?;
+        let clock = self.environment.clock.clone();
+        let started = clock.monotonic();
+        let prepared = self.target.prepare(open.position).await?;
+        let flushed = clock.monotonic().saturating_sub(started);
         if self.settle().await? == Flow::Again {
             return Ok(Flow::Again);
         }
         let Some(prepared) = prepared.map(Arc::new) else { return Ok(Flow::On) };
         let instant = prepared.task.instant.to_string();
         let letters = self.bad.prepare(prepared.progress.checkpoint, &instant).await?;
-        self.summary.files += prepared.staged.files.len() as u64;
-        self.summary.bytes += prepared.staged.files.iter().map(|file| file.size_bytes).sum::<u64>();
         let (committer, environment, events) =
             (self.target.committer(), self.environment.clone(), self.events.clone());
         let sent = prepared.clone();
         let commit = tokio::spawn(async move {
+            let started = clock.monotonic();
             let retrying = |reason: &str| events(&Event::Retrying { reason: reason.to_owned() });
-            target::commit(committer, &sent, &environment, retrying).await
+            let outcome = target::commit(committer, &sent, &environment, retrying).await?;
+            Ok((outcome, clock.monotonic().saturating_sub(started)))
         });
-        let (rows, deletes, bad_count) = (open.rows, open.deletes, self.bad.count);
-        self.committing = Some(Committing { prepared, commit, letters, rows, deletes, bad_count });
+        let Checkpoint { rows, deletes, changed_millis, .. } = open;
+        let bad_count = self.bad.count;
+        self.committing =
+            Some(Committing { prepared, commit, letters, rows, deletes, bad_count, changed_millis, flushed });
         Ok(Flow::On)
     }
 
     /// Waits for the checkpoint that is on its way.
     async fn settle(&mut self) -> Result<Flow, IngestError> {
+        let Some(committing) = &mut self.committing else { return Ok(Flow::On) };
+        let done = (&mut committing.commit).await;
+        self.settled(done).await
+    }
+
+    /// Takes in what became of the checkpoint that was on its way.
+    async fn settled(&mut self, done: Done) -> Result<Flow, IngestError> {
         let Some(committing) = self.committing.take() else { return Ok(Flow::On) };
-        let outcome = committing.commit.await.map_err(|_| IngestError::Stopped)??;
+        let (outcome, took) = done.map_err(|_| IngestError::Stopped)??;
         match outcome {
             Outcome::Committed { instant, .. } | Outcome::AlreadyCommitted { instant } => {
-                if let Some(letters) = committing.letters {
+                let Committing { prepared, letters, .. } = committing;
+                if let Some(letters) = letters {
                     letters.publish().await?;
                 }
+                self.forget = false;
                 self.bad_committed = committing.bad_count;
-                self.summary.commits += 1;
-                self.summary.rows += committing.rows;
-                self.summary.deletes += committing.deletes;
-                let checkpoint = committing.prepared.progress.checkpoint;
-                let instant = instant.to_string();
-                (self.events)(&Event::Committed { checkpoint, instant, rows: committing.rows });
+                let committed = Committed {
+                    checkpoint: prepared.progress.checkpoint,
+                    instant: instant.to_string(),
+                    rows: committing.rows,
+                    deletes: committing.deletes,
+                    files: prepared.staged.files.len() as u64,
+                    bytes: prepared.staged.files.iter().map(|file| file.size_bytes).sum(),
+                    changed_millis: committing.changed_millis,
+                    flushed: committing.flushed,
+                    took,
+                };
+                self.summary.add(&committed);
+                (self.events)(&Event::Committed(committed));
                 Ok(Flow::On)
             }
             Outcome::Conflicted { reason } => {
@@ -406,58 +377,8 @@ impl Run {
     }
 }
 
-fn refusal(row: &crate::write::RefusedRow) -> Fault {
+pub(super) fn refusal(row: &crate::write::RefusedRow) -> Fault {
     Fault { column: None, value: None, reason: row.to_string() }
-}
-
-/// Reads the source and hands its chunks on in order, decoded side by side.
-async fn read_ahead(mut source: Source, mapping: Arc<Mapping>, send: mpsc::Sender<Handed>) {
-    loop {
-        let read = match source.next().await {
-            Ok(Some(read)) => Ok(read),
-            Ok(None) => return,
-            Err(error) => Err(error),
-        };
-        let (answer, handed) = oneshot::channel();
-        if send.send(handed).await.is_err() {
-            return;
-        }
-        // Nobody waits for the answer where the run has ended.
-        match read {
-            Ok(read) => {
-                let mapping = mapping.clone();
-                rayon::spawn(move || {
-                    let _ = answer.send(decode(read, &mapping));
-                });
-            }
-            Err(error) => {
-                let _ = answer.send(Err(error.into()));
-                return;
-            }
-        }
-    }
-}
-
-fn decode(read: Read, mapping: &Mapping) -> Result<Ready, IngestError> {
-    let Some(chunk) = &read.chunk else {
-        let rows = RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty()));
-        return Ok(Ready { read, rows, deletes: None, records: Vec::new(), bad: Vec::new() });
-    };
-    let decoded = chunk.decode()?;
-    let mapped = mapping.map(&decoded.rows)?;
-    let record_of = |row: usize| decoded.record_of(row);
-    let records: Vec<u32> = match &mapped.kept {
-        Some(kept) => kept.iter().map(|row| record_of(*row)).collect(),
-        None => (0..mapped.rows.num_rows()).map(record_of).collect(),
-    };
-    let mut bad = decoded.bad.clone();
-    bad.extend(mapped.faults.into_iter().map(|(row, fault)| {
-        let record = record_of(row);
-        (record, chunk.bad(record as usize, fault))
-    }));
-    bad.sort_by_key(|(record, _)| *record);
-    let (rows, deletes) = (mapped.rows, mapped.deletes);
-    Ok(Ready { read, rows, deletes, records, bad })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::IngestError;
 use super::job::Job;
+use super::reading::source_name;
 use super::source::Position;
 use crate::commit::{Outcome, PipelineProgress, SourceProgress};
 use crate::environment::Environment;
@@ -24,6 +25,10 @@ pub(super) struct Target {
     sink: Sink,
     /// The last checkpoint that was prepared.
     checkpoint: u64,
+    /// The name of the source's progress.
+    source: &'static str,
+    /// Where the source stands by that checkpoint.
+    stands: Option<Position>,
 }
 
 impl Target {
@@ -32,20 +37,12 @@ impl Target {
         storage: Arc<dyn Storage>,
         environment: &Environment,
     ) -> Result<Self, IngestError> {
-        let options = SinkOptions {
-            operation: job.operation.into(),
-            memory_bytes: job.memory.map(|size| size.0),
-            // A checkpoint that has only bad records still moves the position.
-            commit_empty: true,
-            metadata_table: job.table.metadata_table,
-            timeline_zone: job.table.timeline_zone(),
-            commit: job.table.commit_options(),
-            lock: job.table.lock_options(),
-            ..SinkOptions::default()
-        };
+        let options = sink_options(job);
         let sink = Sink::open(storage, environment, &job.pipeline, Vec::new(), options).await?;
-        let checkpoint = sink.progress().unwrap_or_default().checkpoint;
-        Ok(Self { sink, checkpoint })
+        let progress = sink.progress().unwrap_or_default();
+        let source = source_name(job);
+        let stands = position_of(&progress, source)?;
+        Ok(Self { sink, checkpoint: progress.checkpoint, source, stands })
     }
 
     /// The columns of the table.
@@ -62,13 +59,19 @@ impl Target {
         self.sink.progress().unwrap_or_default().checkpoint
     }
 
-    /// Where the last commit says that `source` stands.
-    pub(super) fn position(&self, source: &str) -> Result<Option<Position>, IngestError> {
-        let progress = self.sink.progress().unwrap_or_default();
-        match progress.sources.get(source) {
-            Some(stands) => Ok(Some(Position::from_json(&stands.position)?)),
-            None => Ok(None),
-        }
+    /// Where the last commit says that the source stands.
+    pub(super) fn position(&self) -> Result<Option<Position>, IngestError> {
+        position_of(&self.sink.progress().unwrap_or_default(), self.source)
+    }
+
+    /// Bytes of memory in buffers.
+    pub(super) fn buffered_bytes(&self) -> u64 {
+        self.sink.buffered_bytes() as u64
+    }
+
+    /// The next checkpoint says nothing of the source, unless it moves it.
+    pub(super) fn forget(&mut self) {
+        self.stands = None;
     }
 
     pub(super) async fn write(
@@ -79,20 +82,20 @@ impl Target {
         Ok(self.sink.write(rows, deletes).await?)
     }
 
-    /// Ends the checkpoint: all of its files are durable.
+    /// Ends the checkpoint: all of its files are durable. The source stands at `moved_to` then, or
+    /// where it stood.
     pub(super) async fn prepare(
         &mut self,
-        source: &str,
-        position: Option<&Position>,
+        moved_to: Option<Position>,
     ) -> Result<Option<Prepared>, IngestError> {
-        let mut sources = std::collections::BTreeMap::new();
-        if let Some(position) = position {
+        self.stands = moved_to.or(self.stands.take());
+        let sources = self.stands.iter().map(|position| {
             let stands = SourceProgress { position: position.to_json(), watermark: None };
-            sources.insert(source.to_owned(), stands);
-        }
+            (self.source.to_owned(), stands)
+        });
         self.checkpoint += 1;
-        let progress = PipelineProgress { epoch: self.epoch(), checkpoint: self.checkpoint, sources };
-        Ok(self.sink.prepare(progress).await?)
+        let (epoch, checkpoint, sources) = (self.epoch(), self.checkpoint, sources.collect());
+        Ok(self.sink.prepare(PipelineProgress { epoch, checkpoint, sources }).await?)
     }
 
     pub(super) fn committer(&self) -> SinkCommitter {
@@ -103,8 +106,33 @@ impl Target {
     pub(super) async fn rewind(&mut self) -> Result<(), IngestError> {
         self.sink.rewind().await?;
         self.checkpoint = self.committed();
+        self.stands = self.position()?;
         Ok(())
     }
+}
+
+/// How the job's table is written.
+pub(super) fn sink_options(job: &Job) -> SinkOptions {
+    SinkOptions {
+        operation: job.operation.into(),
+        memory_bytes: job.memory.map(|size| size.0),
+        // A checkpoint that has only bad records still moves the position.
+        commit_empty: true,
+        metadata_table: job.table.metadata_table,
+        timeline_zone: job.table.timeline_zone(),
+        commit: job.table.commit_options(),
+        lock: job.table.lock_options(),
+        ..SinkOptions::default()
+    }
+}
+
+/// Where `progress` says that `source` stands.
+pub(super) fn position_of(
+    progress: &PipelineProgress,
+    source: &str,
+) -> Result<Option<Position>, IngestError> {
+    let stands = progress.sources.get(source);
+    Ok(stands.map(|stands| Position::from_json(&stands.position)).transpose()?)
 }
 
 /// Commits, and waits and tries again where that may help.

@@ -55,6 +55,7 @@ use crate::write::{KeyRules, RefusedRow, TableWriter, WriteOptions};
 use buckets::Buckets;
 pub use commits::{Prepared, SinkCommitter};
 pub use error::SinkError;
+pub(crate) use open::check_open;
 pub use options::{MetadataTablePolicy, SinkOptions};
 
 /// Rows are split into batches of at most so many before they are written.

@@ -32,9 +32,7 @@ impl Sink {
         options: SinkOptions,
     ) -> Result<Self, SinkError> {
         let table = Table::open(storage.clone(), environment, options.timeline_zone).await?;
-        check_writable(&table.config)?;
-        check_stated(&table.config, &options)?;
-        let write_options = write_options(&options)?;
+        let write_options = check_open(&table.config, &options)?;
         let lock = TableLock::new(storage, environment, options.lock)?;
         let committer = Committer::new(table, lock, options.commit);
         let committer = match &options.bucket_index {
@@ -60,6 +58,13 @@ impl Sink {
         adopt(&commits, &restored).await?;
         Ok(Self { commits, restored, schema, keys, buckets, writing: None, options, write_options })
     }
+}
+
+/// Refuses what [`Sink::open`] refuses of a table by its properties. Changes nothing.
+pub(crate) fn check_open(config: &TableConfig, options: &SinkOptions) -> Result<WriteOptions, SinkError> {
+    check_writable(config)?;
+    check_stated(config, options)?;
+    write_options(options)
 }
 
 /// Goes on with the signs of life of what another process has prepared.

@@ -452,7 +452,7 @@ pub fn differences(existing: &TableConfig, new: &NewTable) -> Vec<String> {
 }
 
 /// Refuses to make a table out of a folder that is in use.
-pub(super) async fn check_place(storage: &dyn Storage) -> Result<(), TableError> {
+pub(crate) async fn check_place(storage: &dyn Storage) -> Result<(), TableError> {
     let uri = storage.uri().to_string();
     if properties::exist(storage).await? {
         return Err(TableError::Exists { uri });

@@ -24,6 +24,7 @@ use crate::timeline::{TimelineError, TimelineStore};
 
 pub use column_range::{ColumnBound, ColumnRange};
 pub use conform::{ConformError, conform};
+pub(crate) use create::check_place;
 pub use create::{NewTableError, Reader, check_new, differences};
 pub use data_file::DataFileError;
 pub(crate) use data_file::{ByteSource, load_footer, scan_log};
@@ -139,7 +140,7 @@ impl Table {
         new: &NewTable,
     ) -> Result<Self, TableError> {
         check_new(new)?;
-        create::check_place(storage.as_ref()).await?;
+        check_place(storage.as_ref()).await?;
         create::keep_timeline_folder(storage.as_ref()).await?;
         match properties::create(storage.as_ref(), &new.to_properties()).await {
             Err(StorageError::AlreadyExists { .. }) => {

@@ -1,6 +1,7 @@
 //! The program, run as people and scripts run it.
 
 mod create;
+mod ingest;
 mod inspect;
 mod read;
 mod shell;

@@ -88,4 +88,6 @@ async fn empty_checkpoints_are_committed_when_told_to() {
     let summary = place.run_one_commit(following, RunOptions::default()).await.unwrap();
     assert_eq!(summary.records, 0);
     assert!(summary.commits >= 1, "{summary:?}");
+    let after = run_with(&place, "", "").await.unwrap();
+    assert_eq!((after.records, place.ids().len()), (0, 3), "an empty commit keeps the place in the source");
 }

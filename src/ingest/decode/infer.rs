@@ -13,7 +13,7 @@ use super::csv::nulls;
 use super::guard::guarded;
 use super::reader::{open_file, open_sample};
 use super::text_reader::TextReader;
-use super::{DecodeError, DecodeProblem, Format, FormatKind};
+use super::{DecodeError, DecodeProblem, Format, FormatKind, Meter};
 
 /// The columns of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub fn infer_schema(path: &Path, format: &Format, sample: usize) -> Result<Infer
             let (read, header) = open_sample(&name, file, kind, format)?;
             infer_text(read, header, kind, format, sample)
         } else {
-            let schema = open_file(&name, file, kind, format)?.schema();
+            let schema = open_file(&name, file, &Meter::default(), kind, format)?.schema();
             Ok(Inferred { schema: Arc::new(in_micros(&schema)), records: 0 })
         }
     });

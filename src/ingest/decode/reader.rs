@@ -13,14 +13,14 @@ use super::text_block::RecordDecoder;
 use super::text_reader::{Framing, TextReader};
 use super::unpack::{buffered, unpack};
 use super::{
-    BadRecord, CsvOptions, DecodeError, DecodeProblem, Decoded, Fault, Format, FormatKind, Place, TextBlock,
-    Wanted, avro, excerpt, ipc, parquet,
+    BadRecord, CsvOptions, DecodeError, DecodeProblem, Decoded, Fault, Format, FormatKind, Meter, Place,
+    TextBlock, Wanted, avro, excerpt, ipc, parquet,
 };
 
 /// Where an input's bytes come from.
 pub enum PlainInput {
-    /// A file.
-    File(File),
+    /// A file, and what counts the bytes that are read of it; a Parquet file is not counted.
+    File(File, Meter),
     /// Bytes that come once, in order.
     Stream(Box<dyn Read + Send>),
 }
@@ -264,7 +264,7 @@ fn text_reader(
     format: &Format,
 ) -> Result<TextReader, DecodeProblem> {
     let (read, eager): (Box<dyn Read + Send>, bool) = match input {
-        PlainInput::File(file) => (Box::new(file), false),
+        PlainInput::File(file, meter) => (Box::new(meter.of(file)), false),
         PlainInput::Stream(stream) => (stream, true),
     };
     let CsvOptions { delimiter, quote, escape, .. } = format.csv;
@@ -292,7 +292,7 @@ pub(super) fn open_sample(
     kind: FormatKind,
     format: &Format,
 ) -> Result<(TextReader, Option<Vec<String>>), DecodeProblem> {
-    let mut read = text_reader(name, PlainInput::File(file), kind, format)?;
+    let mut read = text_reader(name, PlainInput::File(file, Meter::default()), kind, format)?;
     if kind == FormatKind::Jsonl {
         return Ok((read, None));
     }
@@ -311,7 +311,7 @@ fn open_batches(
         (FormatKind::Parquet, PlainInput::Stream(_)) => {
             return Err(DecodeProblem::NotStreamable { kind: kind.as_str() });
         }
-        (_, PlainInput::File(file)) => open_file(name, file, kind, format)?,
+        (_, PlainInput::File(file, meter)) => open_file(name, file, &meter, kind, format)?,
         (_, PlainInput::Stream(stream)) => open_stream(name, stream, kind, format)?,
     };
     let names: Vec<String> = read.schema().fields().iter().map(|field| field.name().clone()).collect();
@@ -323,11 +323,12 @@ fn open_batches(
 pub(super) fn open_file(
     name: &str,
     mut file: File,
+    meter: &Meter,
     kind: FormatKind,
     format: &Format,
 ) -> Result<Box<dyn BatchReader>, DecodeProblem> {
     if kind != FormatKind::Parquet {
-        return open_stream(name, Box::new(file), kind, format);
+        return open_stream(name, Box::new(meter.of(file)), kind, format);
     }
     let mut head = Vec::new();
     file.by_ref().take(4).read_to_end(&mut head).map_err(DecodeProblem::Io)?;
@@ -354,7 +355,7 @@ fn open_stream(
 impl std::fmt::Debug for PlainInput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::File(_) => "File",
+            Self::File(..) => "File",
             Self::Stream(_) => "Stream",
         })
     }

@@ -32,7 +32,7 @@ fn open(name: &str, bytes: &[u8], format: &Format, wanted: &Wanted) -> Result<In
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
     std::io::Seek::rewind(&mut file).unwrap();
-    InputReader::open(&name.into(), PlainInput::File(file), format, wanted)
+    InputReader::open(&name.into(), PlainInput::File(file, Meter::default()), format, wanted)
 }
 
 /// Rows by record, and bad records.

@@ -1,6 +1,6 @@
 //! Files, in the order of their names.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -11,9 +11,9 @@ use std::time::Duration;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::position::{Origin, hex};
-use super::{DoneFiles, FilesPosition, OpenFile, Read, SourceError};
+use super::{DoneFiles, Extent, FilesPosition, OpenFile, Read, SourceError};
 use crate::environment::Environment;
-use crate::ingest::decode::{Chunk, Format, InputReader, Place, PlainInput, Wanted};
+use crate::ingest::decode::{Chunk, Format, InputReader, Meter, Place, PlainInput, Wanted};
 use crate::ingest::job::LateNames;
 
 const HEAD_BYTES: u64 = 64 << 10;
@@ -30,6 +30,10 @@ pub struct FilesSource {
     known: Option<Arc<Look>>,
     waiting: VecDeque<String>,
     reading: Option<Arc<std::sync::Mutex<Reading>>>,
+    /// Bytes of the files that this run has read to their end, and of those that wait with it.
+    finished_bytes: u64,
+    found_bytes: u64,
+    meter: Meter,
 }
 
 #[derive(Debug)]
@@ -45,7 +49,8 @@ struct Settings {
 /// What was there at one time.
 #[derive(Debug, Default)]
 struct Look {
-    names: BTreeSet<String>,
+    /// Names with sizes.
+    names: BTreeMap<String, u64>,
     /// When the youngest file had last changed.
     changed: i64,
     /// The files up to the mark that changed after it was set.
@@ -54,7 +59,7 @@ struct Look {
 
 impl Look {
     fn up_to<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a String> {
-        self.names.iter().take_while(move |known| known.as_str() <= name)
+        self.names.keys().take_while(move |known| known.as_str() <= name)
     }
 }
 
@@ -85,6 +90,9 @@ impl FilesSource {
             known: None,
             waiting: VecDeque::new(),
             reading: None,
+            finished_bytes: 0,
+            found_bytes: 0,
+            meter: Meter::default(),
         }
     }
 
@@ -109,7 +117,7 @@ impl FilesSource {
     }
 
     async fn read(&mut self, reading: Arc<std::sync::Mutex<Reading>>) -> Result<Read, SourceError> {
-        let (chunk, is_last, open) = blocking(move || {
+        let (chunk, is_last, open, changed_millis) = blocking(move || {
             let mut reading = reading.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             let chunk = match reading.ahead.take() {
                 Some(chunk) => Some(chunk),
@@ -122,7 +130,9 @@ impl FilesSource {
             if is_last {
                 reading.check_unchanged()?;
             }
-            Ok((chunk, is_last, reading.open.clone()))
+            let (seconds, nanos) = reading.modified;
+            let changed_millis = seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000);
+            Ok((chunk, is_last, reading.open.clone(), Some(changed_millis)))
         })
         .await?;
         let ends = is_last.then(|| self.done_with(&open.name));
@@ -130,10 +140,22 @@ impl FilesSource {
             (None, Some(done)) => {
                 self.reading = None;
                 self.done = Some(done.clone());
-                Ok(Read { chunk: None, origin: Origin::Done(done) })
+                self.finished_bytes += open.size;
+                self.meter.set(self.finished_bytes);
+                Ok(Read { chunk: None, extent: self.extent(), changed_millis, origin: Origin::Done(done) })
             }
-            (chunk, ends) => Ok(Read { chunk, origin: Origin::File { done: self.done.clone(), open, ends } }),
+            (chunk, ends) => Ok(Read {
+                chunk,
+                extent: self.extent(),
+                changed_millis,
+                origin: Origin::File { done: self.done.clone(), open, ends },
+            }),
         }
+    }
+
+    fn extent(&self) -> Extent {
+        let found_bytes = self.settings.poll.is_none().then_some(self.found_bytes);
+        Extent { read_bytes: self.meter.bytes(), found_bytes }
     }
 
     fn done_with(&self, name: &str) -> Arc<DoneFiles> {
@@ -147,7 +169,8 @@ impl FilesSource {
     async fn open(&mut self, name: String) -> Result<(), SourceError> {
         let resume = self.resume.take();
         let settings = self.settings.clone();
-        let reading = blocking(move || Reading::open(&name, resume, &settings)).await?;
+        let meter = self.meter.clone();
+        let reading = blocking(move || Reading::open(&name, resume, &settings, meter)).await?;
         self.reading = Some(Arc::new(std::sync::Mutex::new(reading)));
         Ok(())
     }
@@ -160,8 +183,9 @@ impl FilesSource {
             self.check_late(&look, &done)?;
         }
         let mark = self.done.as_ref().map(|done| done.mark.as_str());
-        self.waiting =
-            look.names.iter().filter(|name| mark.is_none_or(|m| name.as_str() > m)).cloned().collect();
+        let new = || look.names.iter().filter(|(name, _)| mark.is_none_or(|m| name.as_str() > m));
+        self.waiting = new().map(|(name, _)| name.clone()).collect();
+        self.found_bytes = self.finished_bytes + new().map(|(_, bytes)| bytes).sum::<u64>();
         if let Some(open) = &self.resume
             && self.waiting.front() != Some(&open.name)
         {
@@ -180,7 +204,7 @@ impl FilesSource {
     fn check_late(&self, look: &Look, done: &DoneFiles) -> Result<(), SourceError> {
         let late = |path: String| Err(SourceError::LateName { path, mark: done.mark.clone() });
         if let Some(known) = &self.known {
-            let new = look.up_to(&done.mark).find(|n| !known.names.contains(*n));
+            let new = look.up_to(&done.mark).find(|n| !known.names.contains_key(*n));
             return new.map_or(Ok(()), |name| late(name.clone()));
         }
         if let Some(name) = look.late.first() {
@@ -227,7 +251,7 @@ fn look(patterns: &[String], done: Option<&DoneFiles>) -> Result<Look, SourceErr
             if done.is_some_and(|done| name <= done.mark && changed > done.changed) {
                 look.late.push(name.clone());
             }
-            look.names.insert(name);
+            look.names.insert(name, metadata.len());
         }
     }
     look.late.sort();
@@ -236,11 +260,16 @@ fn look(patterns: &[String], done: Option<&DoneFiles>) -> Result<Look, SourceErr
 
 /// The first of the files that `patterns` name, if there is any.
 pub(in crate::ingest) fn first_file(patterns: &[String]) -> Result<Option<PathBuf>, SourceError> {
-    Ok(look(patterns, None)?.names.into_iter().next().map(PathBuf::from))
+    Ok(look(patterns, None)?.names.into_keys().next().map(PathBuf::from))
 }
 
 impl Reading {
-    fn open(name: &str, resume: Option<OpenFile>, settings: &Settings) -> Result<Self, SourceError> {
+    fn open(
+        name: &str,
+        resume: Option<OpenFile>,
+        settings: &Settings,
+        meter: Meter,
+    ) -> Result<Self, SourceError> {
         let read_before = resume.as_ref().map_or(0, |open| open.place.record);
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => SourceError::Vanished { path: name.to_owned(), read: read_before },
@@ -265,7 +294,7 @@ impl Reading {
             check_same("the hash of its first 64 KiB", name, &before.head, &open.head)?;
         }
         let mut reader =
-            InputReader::open(&shared, PlainInput::File(file), &settings.format, &settings.wanted)?;
+            InputReader::open(&shared, PlainInput::File(file, meter), &settings.format, &settings.wanted)?;
         if let Some(before) = resume {
             reader.skip_to(before.place, |_| {})?;
         }

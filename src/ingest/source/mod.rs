@@ -19,7 +19,20 @@ use position::Origin;
 pub struct Read {
     /// The records; `None` at the end of a file.
     pub chunk: Option<Chunk>,
+    /// How far the source was read when they were.
+    pub extent: Extent,
+    /// When their file had last changed, milliseconds since the epoch; `None` if it is no file.
+    pub changed_millis: Option<i64>,
     origin: Origin,
+}
+
+/// How much of a source was read, in bytes of files as they lie on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extent {
+    /// What was read.
+    pub read_bytes: u64,
+    /// What there is to read, where that is known: a source that is followed has no end.
+    pub found_bytes: Option<u64>,
 }
 
 impl Read {

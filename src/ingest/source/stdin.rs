@@ -5,7 +5,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::position::{Origin, hex};
-use super::{Read, SourceError, StdinPosition};
+use super::{Extent, Read, SourceError, StdinPosition};
 use crate::ingest::decode::{Format, InputReader, PlainInput, Wanted};
 
 /// What errors and dead letters call it.
@@ -59,7 +59,12 @@ impl State {
         if let Some(chunk) = &chunk {
             hash.update(chunk.text_before(chunk.records()));
         }
-        let read = chunk.map(|chunk| Read { chunk: Some(chunk), origin: Origin::Stdin(before) });
+        let read = chunk.map(|chunk| Read {
+            chunk: Some(chunk),
+            extent: Extent::default(),
+            changed_millis: None,
+            origin: Origin::Stdin(before),
+        });
         Ok((Self::Open { reader, hash }, read))
     }
 }

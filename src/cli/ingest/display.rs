@@ -1,0 +1,96 @@
+//! How a run goes on, on standard error.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+
+use crate::cli::output::{Format, Output};
+use crate::ingest::Event;
+
+/// A bar that moves on a terminal, where the end is known; else a spinner.
+const BAR: &str = "{spinner} {bar:24} {percent}%, {eta} left: {msg}";
+const SPINNER: &str = "{spinner} {msg}";
+
+/// Shows events: on a terminal a line that moves and a line per commit, else a line per commit; for
+/// scripts a JSON object per line.
+#[derive(Clone)]
+pub(super) struct Display {
+    bar: Option<ProgressBar>,
+    format: Format,
+}
+
+impl Display {
+    pub(super) fn new(output: Output) -> Self {
+        let format = output.format();
+        let bar = (format != Format::Json && io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::new_spinner().with_style(style(SPINNER));
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Self { bar, format }
+    }
+
+    pub(super) fn show(&self, event: &Event) {
+        match (event, &self.bar) {
+            (Event::Written { .. }, Some(bar)) => advance(bar, event),
+            (Event::Written { .. }, None) => {}
+            (event, Some(bar)) => bar.suspend(|| self.tell(event)),
+            (event, None) => self.tell(event),
+        }
+    }
+
+    pub(super) fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn tell(&self, event: &Event) {
+        let line = match self.format {
+            Format::Json => serde_json::to_string(event).ok(),
+            _ => line(event),
+        };
+        // Progress that nobody can see is no failure.
+        let _ = line.map(|line| io::stderr().write_all(format!("{line}\n").as_bytes()));
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+fn advance(bar: &ProgressBar, event: &Event) {
+    let Event::Written { input, records, bytes, read_bytes, found_bytes, .. } = event else { return };
+    if let Some(found) = found_bytes {
+        if bar.length() != Some(*found) {
+            bar.set_style(style(BAR));
+            bar.set_length(*found);
+        }
+        bar.set_position(*read_bytes);
+    }
+    let rate = *records as f64 / bar.elapsed().as_secs_f64().max(1e-3);
+    bar.set_message(format!(
+        "{} records of {}, {} a second, at {input}",
+        HumanCount(*records),
+        HumanBytes(*bytes),
+        HumanCount(rate as u64)
+    ));
+}
+
+fn line(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Created { uri, columns } => format!("created {uri} with {columns} columns"),
+        Event::Started { epoch, checkpoint: 0 } => format!("epoch {epoch}: nothing is committed yet"),
+        Event::Started { epoch, checkpoint } => {
+            format!("epoch {epoch}: going on after checkpoint {checkpoint}")
+        }
+        Event::Written { .. } => return None,
+        Event::Committed(done) => {
+            let (checkpoint, instant) = (done.checkpoint, &done.instant);
+            format!("checkpoint {checkpoint} committed at {instant}: {} rows", HumanCount(done.rows))
+        }
+        Event::Rewound { reason } => format!("going back to the last commit: {reason}"),
+        Event::Retrying { reason } => format!("trying again: {reason}"),
+    })
+}

@@ -1,0 +1,157 @@
+//! `lakebed ingest`: runs a job.
+
+mod display;
+mod report;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::output::{Page, Report};
+use super::{Context, Exit};
+use crate::error::{Error, ErrorKind};
+use crate::ingest::job::{Job, json_schema};
+use crate::ingest::{Events, RunOptions, committed_progress, dry_run, run as run_job};
+
+use display::Display;
+use report::ProgressReport;
+
+const EXAMPLES: &str = "\
+Examples:
+  lakebed ingest flights.yaml --once           read what there is, commit it and end
+  lakebed ingest flights.yaml --dry-run        say what would be written where
+  lakebed ingest flights.yaml --show-progress  how far the pipeline has come
+  lakebed ingest --print-schema                every setting of a job file, for editors
+
+SIGINT and SIGTERM finish the checkpoint and end with exit code 0; a second one ends at once, and
+the next run goes on from the last commit. With --format json what happens is told by JSON lines on
+standard error, and the summary is one JSON document on standard output.";
+
+/// The arguments of `lakebed ingest`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct IngestArgs {
+    /// The job file.
+    #[arg(required_unless_present = "print_schema")]
+    job: Option<PathBuf>,
+    /// Read what there is and end, whatever the job says of following files.
+    #[arg(long)]
+    once: bool,
+    /// Read and map what there is, say what would be written where, and write nothing. Ends with the
+    /// exit code that bad records would give the run.
+    #[arg(long)]
+    dry_run: bool,
+    /// Forget how far the pipeline has come, and read everything again.
+    #[arg(long)]
+    reset_progress: bool,
+    /// Show how far the pipelines of the table have come, and end.
+    #[arg(long, conflicts_with_all = ["once", "dry_run", "reset_progress"])]
+    show_progress: bool,
+    /// Print the JSON Schema of job files, for editors, and end.
+    #[arg(long, conflicts_with_all = ["once", "dry_run", "reset_progress", "show_progress"])]
+    print_schema: bool,
+}
+
+/// Runs `lakebed ingest`.
+pub(super) async fn run(context: &Context, args: IngestArgs) -> Result<Exit, Error> {
+    let Some(path) = args.job.filter(|_| !args.print_schema) else {
+        context.output.report(&JobSchema(json_schema()))?;
+        return Ok(Exit::Done);
+    };
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        Error::new(ErrorKind::FixInput, format!("{}: the job file cannot be read: {error}", path.display()))
+    })?;
+    let job = Job::from_yaml(&text)
+        .map_err(|error| Error::new(ErrorKind::FixInput, format!("{}: {error}", path.display())))?;
+    if args.show_progress {
+        let progress = committed_progress(&job, &context.environment).await?;
+        context.output.report(&ProgressReport::of(&job, progress))?;
+        return Ok(Exit::Done);
+    }
+    let options = RunOptions {
+        once: args.once,
+        reset_progress: args.reset_progress,
+        stdin: Some(Box::new(io::stdin())),
+    };
+    let (stop, display) = (stop_signal()?, Display::new(context.output));
+    let shown = display.clone();
+    let events: Events = Arc::new(move |event| shown.show(event));
+    match args.dry_run {
+        true => try_out(context, job, options, stop, &display, events).await,
+        false => ingest(context, job, options, stop, &display, events).await,
+    }
+}
+
+async fn ingest(
+    context: &Context,
+    job: Job,
+    options: RunOptions,
+    stop: watch::Receiver<bool>,
+    display: &Display,
+    events: Events,
+) -> Result<Exit, Error> {
+    let summary = run_job(job, options, &context.environment, stop.clone(), events).await;
+    display.end();
+    let summary = summary?;
+    context.output.report(&summary)?;
+    let nothing = summary.records == 0 && !*stop.borrow();
+    Ok(if nothing { Exit::NothingToDo } else { Exit::Done })
+}
+
+async fn try_out(
+    context: &Context,
+    job: Job,
+    options: RunOptions,
+    stop: watch::Receiver<bool>,
+    display: &Display,
+    events: Events,
+) -> Result<Exit, Error> {
+    let dry = dry_run(job, options, &context.environment, stop, events).await;
+    display.end();
+    let dry = dry?;
+    context.output.report(&dry)?;
+    match dry.stopped_by {
+        Some(error) => Err(error.into()),
+        None if dry.records == 0 => Ok(Exit::NothingToDo),
+        None => Ok(Exit::Done),
+    }
+}
+
+/// Turns true at the first SIGINT or SIGTERM; a second one ends the program at once.
+fn stop_signal() -> Result<watch::Receiver<bool>, Error> {
+    let failed = |error| Error::new(ErrorKind::Failed, format!("signals cannot be received: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        for times in 1.. {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if times > 1 {
+                tracing::warn!("stopped by a second signal; the open checkpoint is not committed");
+                std::process::exit(Exit::Failed.code().into());
+            }
+            tracing::info!("finishing the checkpoint; a second signal stops at once");
+            // Nobody listens any more if the run has just ended.
+            let _ = stop.send(true);
+        }
+    });
+    Ok(stopped)
+}
+
+/// The JSON Schema of job files.
+#[derive(serde::Serialize)]
+#[serde(transparent)]
+struct JobSchema(serde_json::Value);
+
+impl Report for JobSchema {
+    fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
+        page.line(&serde_json::to_string_pretty(&self.0).map_err(io::Error::other)?)
+    }
+}

@@ -1,0 +1,160 @@
+//! What a run did, would do, and how far the pipelines of a table have come.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use serde::Serialize;
+
+use crate::cli::human;
+use crate::cli::output::{Page, Report};
+use crate::commit::{PipelineProgress, Progress};
+use crate::ingest::job::Job;
+use crate::ingest::source::{FilesPosition, Position};
+use crate::ingest::{DryBucket, DryRun, Summary};
+
+/// So many buckets are shown to people.
+const BUCKETS_SHOWN: usize = 40;
+
+impl Report for Summary {
+    fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
+        if self.records == 0 {
+            return page.line("nothing new to read");
+        }
+        let millis = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);
+        page.line(&format!(
+            "{} read from {} ({}); {} written in {} and {} of {}, {}; {} rows a second",
+            human::counted(self.records, "record"),
+            human::counted(self.inputs, "input"),
+            human::bytes(self.input_bytes),
+            human::counted(self.rows, "row"),
+            human::counted(self.commits, "commit"),
+            human::counted(self.files, "file"),
+            human::bytes(self.bytes),
+            human::duration(millis),
+            human::count((self.rows as f64 / self.took.as_secs_f64().max(1e-3)) as u64),
+        ))?;
+        tell_deletes(page, self.deletes)?;
+        tell_bad(page, self.bad_records)
+    }
+}
+
+fn tell_deletes(page: &mut Page<'_>, deletes: u64) -> io::Result<()> {
+    match deletes {
+        0 => Ok(()),
+        deletes => page.line(&format!("{} of these only deleted their key", human::counted(deletes, "row"))),
+    }
+}
+
+fn tell_bad(page: &mut Page<'_>, bad_records: u64) -> io::Result<()> {
+    match bad_records {
+        0 => Ok(()),
+        bad => page.line(&format!("{} could not be taken", human::counted(bad, "bad record"))),
+    }
+}
+
+impl Report for DryRun {
+    fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let table = if self.creates_table { "would be created" } else { "is there" };
+        page.heading(&format!("{} {table}; nothing was written", self.uri))?;
+        if self.records == 0 {
+            return page.line("nothing new to read");
+        }
+        page.line(&format!(
+            "{} read from {} ({}); {} would be written in {}, more if time runs out before",
+            human::counted(self.records, "record"),
+            human::counted(self.inputs, "input"),
+            human::bytes(self.input_bytes),
+            human::counted(self.rows, "row"),
+            human::counted(self.commits, "commit"),
+        ))?;
+        tell_deletes(page, self.deletes)?;
+        tell_bad(page, self.bad_records)?;
+        page.line("")?;
+        let rows = self.buckets.iter().take(BUCKETS_SHOWN).map(|bucket| bucket.cells());
+        page.rows(&["PARTITION", "BUCKET>", "ROWS>", "DELETES>", ""], rows.collect())?;
+        match self.buckets.len().saturating_sub(BUCKETS_SHOWN) {
+            0 => Ok(()),
+            more => page.line(&format!("… {more} more: --format json")),
+        }
+    }
+}
+
+impl DryBucket {
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.partition.clone(),
+            self.bucket.map(|bucket| bucket.to_string()).unwrap_or_default(),
+            human::count(self.rows),
+            human::count(self.deletes),
+            if self.exists { String::new() } else { "new".to_owned() },
+        ]
+    }
+}
+
+/// How far the pipelines of a table have come.
+#[derive(Debug, Serialize)]
+pub(super) struct ProgressReport {
+    uri: String,
+    pipeline: String,
+    /// Of the job's pipeline; absent before its first commit.
+    progress: Option<PipelineProgress>,
+    /// Of the others.
+    others: BTreeMap<String, PipelineProgress>,
+}
+
+impl ProgressReport {
+    pub(super) fn of(job: &Job, progress: Progress) -> Self {
+        let mut others = progress.pipelines;
+        let progress = others.remove(&job.pipeline);
+        Self { uri: job.table.uri.clone(), pipeline: job.pipeline.clone(), progress, others }
+    }
+}
+
+impl Report for ProgressReport {
+    fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
+        if self.progress.is_none() {
+            page.line(&format!("{}: pipeline {} has committed nothing yet", self.uri, self.pipeline))?;
+        }
+        let own = self.progress.iter().map(|progress| (&self.pipeline, progress));
+        let rows: Vec<_> =
+            own.chain(&self.others).flat_map(|(name, progress)| cells(name, progress)).collect();
+        match rows.is_empty() {
+            true => Ok(()),
+            false => page.rows(&["PIPELINE", "EPOCH>", "CHECKPOINT>", "SOURCE", "READ"], rows),
+        }
+    }
+}
+
+/// A row for each source of a pipeline, or one that says that it has none.
+fn cells(name: &str, progress: &PipelineProgress) -> Vec<Vec<String>> {
+    let row = |source: &str, read: String| {
+        let (epoch, checkpoint) = (progress.epoch.to_string(), human::count(progress.checkpoint));
+        vec![name.to_owned(), epoch, checkpoint, source.to_owned(), read]
+    };
+    if progress.sources.is_empty() {
+        return vec![row("", "nothing: it starts anew".to_owned())];
+    }
+    let sources = progress.sources.iter();
+    sources.map(|(source, stands)| row(source, position(&stands.position))).collect()
+}
+
+/// A position as people read it; what other programs wrote, as it is.
+fn position(value: &serde_json::Value) -> String {
+    match Position::from_json(value) {
+        Ok(Position::Files(position)) => files(&position),
+        Ok(Position::Stdin(position)) => {
+            let place = position.place;
+            format!("{} ({})", human::counted(place.record, "record"), human::bytes(place.byte))
+        }
+        Err(_) => value.to_string(),
+    }
+}
+
+fn files(position: &FilesPosition) -> String {
+    let done = position.done.as_ref().map(|done| format!("all up to {}", done.mark));
+    let open = position.open.as_ref().map(|open| {
+        let records = human::counted(open.place.record, "record");
+        format!("{records} of {}", open.name)
+    });
+    done.into_iter().chain(open).collect::<Vec<_>>().join(", then ")
+}

@@ -1,0 +1,303 @@
+//! What a run would do: the input is read and mapped, and nothing is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{Array as _, BooleanArray, RecordBatch};
+use lakebed_hudi::bucket::BucketHash;
+use lakebed_hudi::schema::TableSchema;
+use lakebed_hudi::table_config::TableConfig;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::checkpoint::Checkpoint;
+use super::create::{Found, find_table_of};
+use super::decode::BadRecord;
+use super::job::{BadRecordPolicy, Job};
+use super::mapping::Mapping;
+use super::progress::progress_of;
+use super::reading::{Chunks, Ready, open_source, source_name};
+use super::run::refusal;
+use super::source::Position;
+use super::target::{position_of, sink_options};
+use super::{Event, Events, IngestError, RunOptions};
+use crate::environment::Environment;
+use crate::sink::{SinkError, check_open};
+use crate::storage::{self, Storage};
+use crate::table::properties::PropertiesFileError;
+use crate::table::{Table, TableError, conform};
+use crate::write::{KeyRules, KeyedBatch};
+
+/// What a run would do. Nothing was written.
+#[derive(Debug, Default, Serialize)]
+pub struct DryRun {
+    /// The table.
+    pub uri: String,
+    /// Whether it would be made.
+    pub creates_table: bool,
+    /// The last checkpoint of earlier runs; 0 if there is none.
+    pub checkpoint: u64,
+    /// Records read.
+    pub records: u64,
+    /// Rows that would be written, deletes included, before those of one key are made one.
+    pub rows: u64,
+    /// Rows that would only delete their key.
+    pub deletes: u64,
+    /// Records that cannot be taken.
+    pub bad_records: u64,
+    /// Commits by the limits of rows and bytes; the limit of time may make them more.
+    pub commits: u64,
+    /// Files of the source that were read to their end.
+    pub inputs: u64,
+    /// Bytes of input, unpacked.
+    pub input_bytes: u64,
+    /// Where the rows would go, by partition and bucket.
+    pub buckets: Vec<DryBucket>,
+    /// Why the run would stop before its end.
+    #[serde(serialize_with = "as_text")]
+    pub stopped_by: Option<IngestError>,
+}
+
+/// What a run would write to one bucket, or to one partition of a table without buckets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DryBucket {
+    /// The partition path.
+    pub partition: String,
+    /// The bucket; `None` where rows are only added.
+    pub bucket: Option<u32>,
+    /// Whether there are files of it.
+    pub exists: bool,
+    /// Rows, deletes included.
+    pub rows: u64,
+    /// Rows that only delete their key.
+    pub deletes: u64,
+}
+
+fn as_text<S: serde::Serializer>(error: &Option<IngestError>, serializer: S) -> Result<S::Ok, S::Error> {
+    match error {
+        Some(error) => serializer.serialize_some(&error.to_string()),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// Reads and maps what a run of the job would, from where the table says that the last one came to,
+/// and says what it would write. Changes nothing and claims no epoch.
+///
+/// Bad records do not end it: [`DryRun::stopped_by`] says whether they would end the run.
+///
+/// # Errors
+/// As [`run`](super::run).
+pub async fn dry_run(
+    job: Job,
+    mut options: RunOptions,
+    environment: &Environment,
+    mut stop: watch::Receiver<bool>,
+    events: Events,
+) -> Result<DryRun, IngestError> {
+    let storage = storage::open(&job.table.uri.parse()?, environment).await?;
+    let place = Place::find(&job, &storage, environment).await?;
+    check_open(&place.config, &sink_options(&job))?;
+    let mapping = Arc::new(Mapping::new(&job, place.schema.arrow())?);
+    let position = place.position.clone().filter(|_| !options.reset_progress);
+    // A source that is followed has no end, so what is there is read.
+    options.once = true;
+    let source = open_source(&job, &mapping, position, &mut options, environment)?;
+    let mut chunks = Chunks::of(source, mapping);
+    let mut dry = Dry::new(job, place, storage.uri().to_string());
+    loop {
+        let chunk = tokio::select! {
+            biased;
+            () = async { drop(stop.wait_for(|stop| *stop).await) } => break,
+            chunk = chunks.next() => chunk,
+        };
+        let Some(chunk) = chunk else { break };
+        let ready = chunk.ready().await?;
+        dry.take(&ready)?;
+        if let Some(chunk) = &ready.read.chunk {
+            events(&dry.written(&chunk.input, &ready));
+        }
+    }
+    Ok(dry.finish())
+}
+
+/// Where rows would go.
+#[derive(Debug)]
+struct Place {
+    config: TableConfig,
+    schema: TableSchema,
+    position: Option<Position>,
+    checkpoint: u64,
+    creates_table: bool,
+    /// The buckets that have files; without a number those of a table without buckets.
+    existing: BTreeSet<(String, Option<u32>)>,
+}
+
+impl Place {
+    async fn find(
+        job: &Job,
+        storage: &Arc<dyn Storage>,
+        environment: &Environment,
+    ) -> Result<Self, IngestError> {
+        if let Found::Nothing(new, schema) = find_table_of(job, storage, environment).await? {
+            let config = TableConfig::from_properties(new.to_properties())
+                .map_err(|error| TableError::from(PropertiesFileError::Config(error)))?;
+            let (position, checkpoint, existing) = (None, 0, BTreeSet::new());
+            return Ok(Self { config, schema, position, checkpoint, creates_table: true, existing });
+        }
+        let table = Table::open(storage.clone(), environment, job.table.timeline_zone()).await?;
+        let (config, snapshot) = (table.config.clone(), table.snapshot(None).await?);
+        let progress = progress_of(job, table, storage.clone(), environment).await?;
+        let progress = progress.pipelines.get(&job.pipeline).cloned().unwrap_or_default();
+        let has_buckets = config.bucket_index.is_some();
+        let mut existing = BTreeSet::new();
+        for (partition, groups) in snapshot.all_file_groups().await? {
+            let buckets = groups.iter().map(|group| group.id.file_id.bucket().filter(|_| has_buckets));
+            existing.extend(buckets.map(|bucket| (partition.clone(), bucket)));
+        }
+        Ok(Self {
+            config,
+            schema: snapshot.schema().await?,
+            position: position_of(&progress, source_name(job))?,
+            checkpoint: progress.checkpoint,
+            creates_table: false,
+            existing,
+        })
+    }
+}
+
+/// Counts.
+struct Dry {
+    job: Job,
+    place: Place,
+    keys: KeyRules,
+    hash: Option<BucketHash>,
+    open: Checkpoint,
+    counts: BTreeMap<(String, Option<u32>), (u64, u64)>,
+    report: DryRun,
+}
+
+impl Dry {
+    fn new(job: Job, place: Place, uri: String) -> Self {
+        let (creates_table, checkpoint) = (place.creates_table, place.checkpoint);
+        let index = place.config.bucket_index.as_ref();
+        Self {
+            keys: KeyRules::of(&place.config),
+            hash: index.map(|index| BucketHash::new(index.hash_fields.iter().cloned(), index.buckets)),
+            report: DryRun { uri, creates_table, checkpoint, ..DryRun::default() },
+            open: Checkpoint::default(),
+            counts: BTreeMap::new(),
+            job,
+            place,
+        }
+    }
+
+    fn take(&mut self, ready: &Ready) -> Result<(), IngestError> {
+        let Some(chunk) = &ready.read.chunk else {
+            self.report.inputs += 1;
+            return Ok(());
+        };
+        let refused = self.route(&ready.rows, ready.deletes.as_ref())?;
+        let refused = refused.into_iter().map(|(row, fault)| {
+            let record = ready.records.get(row).copied().unwrap_or_default();
+            (record, chunk.bad(record as usize, fault))
+        });
+        let mut bad: Vec<(u32, BadRecord)> = ready.bad.iter().cloned().chain(refused).collect();
+        bad.sort_by_key(|(record, _)| *record);
+        bad.into_iter().for_each(|(_, bad)| self.add_bad(bad));
+        let (total, mut taken) = (chunk.records(), 0);
+        while taken < total {
+            let count = self.open.fit(&self.job.commit, total - taken);
+            self.open.records += count as u64;
+            self.open.bytes += (chunk.bytes() * count / total) as u64;
+            taken += count;
+            if self.open.is_full(&self.job.commit) {
+                self.commit();
+            }
+        }
+        self.report.records += total as u64;
+        self.report.input_bytes += chunk.bytes() as u64;
+        Ok(())
+    }
+
+    /// Counts rows by bucket; returns those that cannot be written.
+    fn route(
+        &mut self,
+        rows: &RecordBatch,
+        deletes: Option<&BooleanArray>,
+    ) -> Result<Vec<(usize, super::decode::Fault)>, IngestError> {
+        if rows.num_rows() == 0 {
+            return Ok(Vec::new());
+        }
+        let rows = conform(rows, self.place.schema.arrow()).map_err(SinkError::from)?;
+        let (batch, refused) = self.keys.key(&rows, deletes).map_err(SinkError::from)?;
+        self.count(&batch);
+        Ok(refused.iter().map(|row| (row.row(), refusal(row))).collect())
+    }
+
+    fn count(&mut self, batch: &KeyedBatch) {
+        let paths: Vec<&str> = batch.partition_paths().collect();
+        let hash = self.hash.as_ref();
+        let is_delete = |row| batch.deletes.as_ref().is_some_and(|d| d.is_valid(row) && d.value(row));
+        let mut counted: BTreeMap<(u32, Option<u32>), (u64, u64)> = BTreeMap::new();
+        for row in 0..batch.num_rows() {
+            let bucket = hash.zip(batch.keys.as_ref()).map(|(hash, keys)| hash.bucket(keys.value(row)));
+            let (rows, deletes) = counted.entry((batch.partitions.keys().value(row), bucket)).or_default();
+            *rows += 1;
+            *deletes += u64::from(is_delete(row));
+        }
+        for ((path, bucket), (rows, deletes)) in counted {
+            let partition = paths.get(path as usize).copied().unwrap_or_default().to_owned();
+            let sum = self.counts.entry((partition, bucket)).or_default();
+            *sum = (sum.0 + rows, sum.1 + deletes);
+            self.report.rows += rows;
+            self.report.deletes += deletes;
+        }
+    }
+
+    fn add_bad(&mut self, bad: BadRecord) {
+        self.report.bad_records += 1;
+        let (settings, found) = (&self.job.bad_records, self.report.bad_records);
+        if self.report.stopped_by.is_some() {
+            return;
+        }
+        self.report.stopped_by = match (settings.policy, settings.limit) {
+            (BadRecordPolicy::Fail, _) => Some(IngestError::BadRecord(Box::new(bad))),
+            (BadRecordPolicy::DeadLetter, Some(limit)) if found > limit => {
+                Some(IngestError::TooManyBadRecords { limit, found, last: Box::new(bad) })
+            }
+            (BadRecordPolicy::DeadLetter, _) => None,
+        };
+    }
+
+    fn commit(&mut self) {
+        self.open = Checkpoint::default();
+        self.report.commits += 1;
+    }
+
+    fn written(&self, input: &str, ready: &Ready) -> Event {
+        let DryRun { records, input_bytes, bad_records, .. } = self.report;
+        Event::Written {
+            input: input.to_owned(),
+            records,
+            bytes: input_bytes,
+            bad_records,
+            buffered_bytes: 0,
+            read_bytes: ready.read.extent.read_bytes,
+            found_bytes: ready.read.extent.found_bytes,
+        }
+    }
+
+    fn finish(mut self) -> DryRun {
+        if self.open.records > 0 {
+            self.commit();
+        }
+        let existing = &self.place.existing;
+        let buckets = self.counts.into_iter().map(|(key, (rows, deletes))| {
+            let exists = existing.contains(&key);
+            let (partition, bucket) = key;
+            DryBucket { partition, bucket, exists, rows, deletes }
+        });
+        self.report.buckets = buckets.collect();
+        self.report
+    }
+}
