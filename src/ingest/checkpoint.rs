@@ -13,8 +13,8 @@ pub(super) struct Checkpoint {
     pub(super) deletes: u64,
     pub(super) bytes: u64,
     pub(super) position: Option<Position>,
-    /// When the newest of its files had last changed, milliseconds since the epoch.
-    pub(super) changed_millis: Option<i64>,
+    /// When the newest of its input was made, milliseconds since the epoch.
+    pub(super) newest_millis: Option<i64>,
     /// When it must end.
     pub(super) deadline: Option<Duration>,
 }

@@ -13,6 +13,7 @@ mod dry_run;
 mod error;
 pub mod job;
 pub mod mapping;
+mod metrics;
 mod progress;
 mod reading;
 mod report;
@@ -24,6 +25,7 @@ pub use columns::{ColumnsError, SAMPLE_RECORDS, sampled_columns, stated_columns}
 pub use create::create_or_check;
 pub use dry_run::{DryBucket, DryRun, dry_run};
 pub use error::IngestError;
+pub use metrics::Metrics;
 pub use progress::committed_progress;
 pub use report::{Committed, Event, Summary};
 pub use run::{Events, RunOptions, run};

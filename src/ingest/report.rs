@@ -68,8 +68,11 @@ pub struct Committed {
     pub files: u64,
     /// Bytes of these files.
     pub bytes: u64,
-    /// When the newest of its input files had last changed, milliseconds since the epoch.
-    pub changed_millis: Option<i64>,
+    /// Bytes of memory in buffers of the next checkpoint.
+    pub buffered_bytes: u64,
+    /// When the newest of its input was made, milliseconds since the epoch: the last change of a
+    /// file, the reading of a stream.
+    pub newest_millis: Option<i64>,
     /// How long it took to end the checkpoint: to make all of its files durable.
     #[serde(rename = "flush_seconds", serialize_with = "seconds")]
     pub flushed: Duration,

@@ -119,7 +119,7 @@ struct Committing {
     rows: u64,
     deletes: u64,
     bad_count: u64,
-    changed_millis: Option<i64>,
+    newest_millis: Option<i64>,
     flushed: Duration,
 }
 
@@ -224,6 +224,8 @@ impl Run {
             self.open.position = Some(ready.read.position(0));
             return Ok(Flow::On);
         };
+        // What comes by a stream is as old as its reading.
+        let made = ready.read.changed_millis.unwrap_or_else(|| self.environment.clock.unix_millis());
         let (total, mut taken) = (chunk.records(), 0);
         while taken < total {
             let until = taken + self.open.fit(&self.job.commit, total - taken);
@@ -234,7 +236,7 @@ impl Run {
             self.summary.records += records;
             self.summary.input_bytes += bytes;
             self.open.position = Some(ready.read.position(until));
-            self.open.changed_millis = self.open.changed_millis.max(ready.read.changed_millis);
+            self.open.newest_millis = self.open.newest_millis.max(Some(made));
             taken = until;
             let full = self.open.is_full(&self.job.commit) || self.bad.bytes() >= LETTER_BYTES;
             if full && self.checkpoint().await? == Flow::Again {
@@ -316,10 +318,10 @@ impl Run {
             let outcome = target::commit(committer, &sent, &environment, retrying).await?;
             Ok((outcome, clock.monotonic().saturating_sub(started)))
         });
-        let Checkpoint { rows, deletes, changed_millis, .. } = open;
+        let Checkpoint { rows, deletes, newest_millis, .. } = open;
         let bad_count = self.bad.count;
         self.committing =
-            Some(Committing { prepared, commit, letters, rows, deletes, bad_count, changed_millis, flushed });
+            Some(Committing { prepared, commit, letters, rows, deletes, bad_count, newest_millis, flushed });
         Ok(Flow::On)
     }
 
@@ -349,7 +351,8 @@ impl Run {
                     deletes: committing.deletes,
                     files: prepared.staged.files.len() as u64,
                     bytes: prepared.staged.files.iter().map(|file| file.size_bytes).sum(),
-                    changed_millis: committing.changed_millis,
+                    buffered_bytes: self.target.buffered_bytes(),
+                    newest_millis: committing.newest_millis,
                     flushed: committing.flushed,
                     took,
                 };

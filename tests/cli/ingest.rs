@@ -1,9 +1,10 @@
 //! `lakebed ingest`, run as people, schedulers and scripts run it.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStderr, Stdio};
 
 use serde_json::{Value, json};
 
@@ -80,7 +81,7 @@ fn scripts_get_events_and_a_summary_as_json() {
         [&events[1]["epoch"], &events[3]["checkpoint"], &events[3]["rows"]],
         [1, 2, 1].map(|n| json!(n)).each_ref()
     );
-    assert!(events[3]["flush_seconds"].is_f64() && events[3]["changed_millis"].is_i64(), "{events:?}");
+    assert!(events[3]["flush_seconds"].is_f64() && events[3]["newest_millis"].is_i64(), "{events:?}");
     let mut summary = ran.json();
     let mut take = |key: &str| summary.as_object_mut().unwrap().remove(key).unwrap();
     assert!(take("seconds").is_f64() && take("bytes").as_u64() > Some(0));
@@ -213,8 +214,8 @@ fn a_reset_overwrite_leaves_the_table_full_until_it_is_replaced() {
     assert_eq!(place.rows(), ["d,x,1"]);
 }
 
-/// A running `lakebed ingest`, and what it said on standard error up to a line that has `text`.
-pub fn start(job: &str, more: &[&str], text: &str) -> (Child, BufReader<std::process::ChildStderr>) {
+/// A running `lakebed ingest` that has said a line with `text` on standard error, and that line.
+pub fn start(job: &str, more: &[&str], text: &str) -> (Child, BufReader<ChildStderr>, String) {
     let mut child = command(&[&["ingest", job], more].concat())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -222,15 +223,21 @@ pub fn start(job: &str, more: &[&str], text: &str) -> (Child, BufReader<std::pro
         .spawn()
         .unwrap();
     let mut err = BufReader::new(child.stderr.take().unwrap());
+    let line = wait_for(&mut err, text);
+    (child, err, line)
+}
+
+/// Reads on up to a line that has `text`.
+fn wait_for(err: &mut impl BufRead, text: &str) -> String {
     let mut line = String::new();
     while !line.contains(text) {
         line.clear();
         assert!(err.read_line(&mut line).unwrap() > 0, "it ended without saying {text:?}");
     }
-    (child, err)
+    line
 }
 
-fn ended(mut child: Child, mut err: BufReader<std::process::ChildStderr>) -> Ran {
+fn ended(mut child: Child, mut err: BufReader<ChildStderr>) -> Ran {
     let (mut out, mut rest) = (String::new(), String::new());
     child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
     err.read_to_string(&mut rest).unwrap();
@@ -248,7 +255,7 @@ fn a_signal_finishes_the_checkpoint() {
     let source = "{files: [IN/*.csv], follow: true, poll: 10ms}";
     // An hour's checkpoint: only the signal can end it in time.
     let job = place.job(source, "commit: {interval: 1h, rows: 2}\n");
-    let (child, err) = start(&job, &[], "checkpoint 1 committed");
+    let (child, err, _) = start(&job, &[], "checkpoint 1 committed");
     signal(&child, rustix::process::Signal::TERM);
     let ran = ended(child, err);
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -266,7 +273,7 @@ fn a_signal_finishes_the_checkpoint() {
 fn a_signal_ends_a_run_that_waits_for_its_input() {
     let place = Place::new();
     let job = place.job("{stdin: true}", "format: {type: csv}\ncommit: {interval: 1h}\n");
-    let (mut child, err) = start(&job, &[], "epoch 1");
+    let (mut child, err, _) = start(&job, &[], "epoch 1");
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(FIRST.as_bytes()).unwrap();
     signal(&child, rustix::process::Signal::INT);
@@ -276,4 +283,60 @@ fn a_signal_ends_a_run_that_waits_for_its_input() {
     drop(stdin);
     let taken = place.rows();
     assert_eq!(taken, ["a,x,1", "b,x,1", "c,y,1"][..taken.len()]);
+}
+
+/// The status and the body of an HTTP answer.
+fn http(address: &str, request: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(format!("{request} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split_whitespace().nth(1).unwrap().parse().unwrap(), format!("{head}\n{body}"))
+}
+
+#[test]
+fn metrics_are_served_while_a_run_goes_on() {
+    let place = Place::new();
+    place.deliver("a.csv", FIRST);
+    let job = place.job("{files: [IN/*.csv], follow: true, poll: 10ms}", "commit: {rows: 3}\n");
+    let (child, mut err, said) = start(&job, &["--metrics", "0"], "metrics are at");
+    let address = said.trim().trim_start_matches("metrics are at http://").trim_end_matches("/metrics");
+    assert!(address.starts_with("127.0.0.1:"), "{said}");
+    wait_for(&mut err, "checkpoint 1 committed");
+    let (status, text) = http(address, "GET /metrics");
+    assert_eq!(status, 200, "{text}");
+    assert!(text.contains("content-type: text/plain; version=0.0.4; charset=utf-8"), "{text}");
+    let value = |name: &str| {
+        let line =
+            text.lines().find(|line| line.starts_with(&format!("lakebed_ingest_{name}{{pipeline=\"p\"}} ")));
+        line.unwrap_or_else(|| panic!("{name} is not in {text}"))
+            .rsplit(' ')
+            .next()
+            .unwrap()
+            .parse::<f64>()
+            .unwrap()
+    };
+    for (name, expected) in [
+        ("records_total", 3.0),
+        ("rows_total", 3.0),
+        ("bad_records_total", 0.0),
+        ("commits_total", 1.0),
+        ("input_bytes_total", 18.0),
+        ("epoch", 1.0),
+        ("checkpoint", 1.0),
+        ("flush_seconds_count", 1.0),
+        ("commit_seconds_count", 1.0),
+        ("buffered_bytes", 0.0),
+    ] {
+        assert_eq!(value(name), expected, "{name}");
+    }
+    assert!(value("freshness_seconds") >= 0.0 && value("last_commit_timestamp_seconds") > 1e9);
+    assert_eq!((http(address, "GET /").0, http(address, "POST /metrics").0), (404, 405));
+
+    let taken = lakebed(&["ingest", &job, "--metrics", address]);
+    taken.refused(2, &format!("--metrics {address}: Address already in use"));
+    lakebed(&["ingest", &job, "--metrics", ":9100"]).refused(2, "name the address: 127.0.0.1:9100");
+    signal(&child, rustix::process::Signal::TERM);
+    assert_eq!(ended(child, err).code, 0);
 }

@@ -1,6 +1,7 @@
 //! How a run goes on, on standard error.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
@@ -35,9 +36,17 @@ impl Display {
         match (event, &self.bar) {
             (Event::Written { .. }, Some(bar)) => advance(bar, event),
             (Event::Written { .. }, None) => {}
-            (event, Some(bar)) => bar.suspend(|| self.tell(event)),
-            (event, None) => self.tell(event),
+            (event, _) => self.tell(event),
         }
+    }
+
+    /// Tells where metrics are.
+    pub(super) fn tell_metrics(&self, address: SocketAddr) {
+        let url = format!("http://{address}/metrics");
+        self.write(&match self.format {
+            Format::Json => serde_json::json!({ "event": "metrics", "url": url }).to_string(),
+            _ => format!("metrics are at {url}"),
+        });
     }
 
     pub(super) fn end(&self) {
@@ -51,8 +60,15 @@ impl Display {
             Format::Json => serde_json::to_string(event).ok(),
             _ => line(event),
         };
+        if let Some(line) = line {
+            self.write(&line);
+        }
+    }
+
+    fn write(&self, line: &str) {
         // Progress that nobody can see is no failure.
-        let _ = line.map(|line| io::stderr().write_all(format!("{line}\n").as_bytes()));
+        let write = || drop(io::stderr().write_all(format!("{line}\n").as_bytes()));
+        self.bar.as_ref().map_or_else(write, |bar| bar.suspend(write));
     }
 }
 

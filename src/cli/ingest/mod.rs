@@ -1,6 +1,7 @@
 //! `lakebed ingest`: runs a job.
 
 mod display;
+mod metrics_server;
 mod report;
 
 use std::io;
@@ -15,14 +16,16 @@ use super::output::{Page, Report};
 use super::{Context, Exit};
 use crate::error::{Error, ErrorKind};
 use crate::ingest::job::{Job, json_schema};
-use crate::ingest::{Events, RunOptions, committed_progress, dry_run, run as run_job};
+use crate::ingest::{Events, Metrics, RunOptions, committed_progress, dry_run, run as run_job};
 
 use display::Display;
+use metrics_server::MetricsServer;
 use report::ProgressReport;
 
 const EXAMPLES: &str = "\
 Examples:
   lakebed ingest flights.yaml --once           read what there is, commit it and end
+  lakebed ingest flights.yaml --metrics 9100   go on, and serve http://127.0.0.1:9100/metrics
   lakebed ingest flights.yaml --dry-run        say what would be written where
   lakebed ingest flights.yaml --show-progress  how far the pipeline has come
   lakebed ingest --print-schema                every setting of a job file, for editors
@@ -43,14 +46,18 @@ pub(super) struct IngestArgs {
     once: bool,
     /// Read and map what there is, say what would be written where, and write nothing. Ends with the
     /// exit code that bad records would give the run.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "metrics")]
     dry_run: bool,
     /// Forget how far the pipeline has come, and read everything again.
     #[arg(long)]
     reset_progress: bool,
     /// Show how far the pipelines of the table have come, and end.
-    #[arg(long, conflicts_with_all = ["once", "dry_run", "reset_progress"])]
+    #[arg(long, conflicts_with_all = ["once", "dry_run", "reset_progress", "metrics"])]
     show_progress: bool,
+    /// Serve metrics in Prometheus' form at http://ADDR/metrics: a port, which is one of this machine
+    /// alone, or an address with a port.
+    #[arg(long, value_name = "ADDR", value_parser = metrics_server::parse_address)]
+    metrics: Option<String>,
     /// Print the JSON Schema of job files, for editors, and end.
     #[arg(long, conflicts_with_all = ["once", "dry_run", "reset_progress", "show_progress"])]
     print_schema: bool,
@@ -78,8 +85,19 @@ pub(super) async fn run(context: &Context, args: IngestArgs) -> Result<Exit, Err
         stdin: Some(Box::new(io::stdin())),
     };
     let (stop, display) = (stop_signal()?, Display::new(context.output));
+    let metrics = Arc::new(Metrics::new(&job.pipeline, &context.environment));
+    let server = match &args.metrics {
+        Some(address) => Some(MetricsServer::start(address, metrics.clone()).await?),
+        None => None,
+    };
+    if let Some(server) = &server {
+        display.tell_metrics(server.address);
+    }
     let shown = display.clone();
-    let events: Events = Arc::new(move |event| shown.show(event));
+    let events: Events = Arc::new(move |event| {
+        metrics.observe(event);
+        shown.show(event);
+    });
     match args.dry_run {
         true => try_out(context, job, options, stop, &display, events).await,
         false => ingest(context, job, options, stop, &display, events).await,
