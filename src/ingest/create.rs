@@ -79,9 +79,15 @@ pub(super) async fn find_table_of(
     storage: &Arc<dyn Storage>,
     environment: &Environment,
 ) -> Result<Found, IngestError> {
-    let Some(settings) = &job.table.create else { return Ok(Found::Table) };
+    let exists = properties::exist(storage.as_ref()).await.map_err(TableError::from)?;
+    let Some(settings) = &job.table.create else {
+        let uri = storage.uri();
+        let advice = "make it with `lakebed table create`, or say in table.create what it is to be";
+        let missing = || JobError::new("table.uri", format!("{uri} is no Hudi table: {advice}"));
+        return if exists { Ok(Found::Table) } else { Err(missing().into()) };
+    };
     let columns = stated(job, settings)?;
-    if properties::exist(storage.as_ref()).await.map_err(TableError::from)? {
+    if exists {
         let new = settings.new_table(&job.table.uri.parse()?, columns.as_ref());
         check_same(storage, environment, &new, columns.as_ref()).await?;
         return Ok(Found::Table);

@@ -328,6 +328,36 @@ fn inputs_that_cannot_be_read_say_why() {
     );
 }
 
+/// A Parquet file whose footer is `footer`.
+fn parquet_of(footer: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(footer.len()).unwrap().to_le_bytes();
+    [b"PAR1", footer, &length, b"PAR1"].concat()
+}
+
+#[test]
+fn what_a_parquet_footer_claims_is_checked_before_it_is_believed() {
+    // A list of 2^31 - 1 columns, for which the library would reserve memory.
+    let many = [0x15, 0x02, 0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07];
+    let long = [&b"PAR1"[..], &u32::MAX.to_le_bytes(), b"PAR1"].concat();
+    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..10_000));
+    let numbers = RecordBatch::try_from_iter([("id", numbers)]).unwrap();
+    let mut whole = Vec::new();
+    let mut writer = ::parquet::arrow::ArrowWriter::try_new(&mut whole, numbers.schema(), None).unwrap();
+    writer.write(&numbers).unwrap();
+    writer.close().unwrap();
+    // Its pages are cut away, so that its columns lie behind its end.
+    let footer_bytes = u32::from_le_bytes(*whole[..whole.len() - 4].last_chunk().unwrap()) as usize;
+    let footer = &whole[whole.len() - 8 - footer_bytes..whole.len() - 8];
+    for (bytes, expected) in [
+        (parquet_of(&many), "a header claims more than there are bytes"),
+        (long, "its footer claims 4294967295 bytes, at most 4 are possible"),
+        (parquet_of(footer), "its row group 0 claims rows or columns that are not there"),
+    ] {
+        let found = failure("t.parquet", &bytes, &id_and_text());
+        assert_eq!(found, format!("t.parquet: it is no sound parquet file: {expected}"));
+    }
+}
+
 #[test]
 fn a_packed_bomb_takes_no_more_than_a_block() {
     let bomb = zstd::encode_all(std::io::repeat(b'x').take(1 << 30), 1).unwrap();

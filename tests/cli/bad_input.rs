@@ -1,0 +1,219 @@
+//! What `lakebed ingest` does with what it cannot take: the text, the exit code, and a table that
+//! stays as it was.
+
+use std::fs;
+use std::io::Write as _;
+
+use super::ingest::{Place, SOURCE};
+use super::{Ran, command, files_below, lakebed, ran};
+
+const FIRST: &str = "id,p,ts\na,x,1\n";
+
+/// A table with one row.
+fn with_a_row() -> Place {
+    let place = Place::new();
+    place.deliver("a.csv", FIRST);
+    assert_eq!(lakebed(&["ingest", &place.job(SOURCE, "")]).code, 0);
+    place
+}
+
+/// What readers see of the table, and the instants that completed.
+fn state(place: &Place) -> (Vec<String>, Vec<String>) {
+    let mut timeline = files_below(&place.path("t/.hoodie/timeline"));
+    timeline.retain(|name| name.contains('_') && !name.contains(".rollback"));
+    (place.rows(), timeline)
+}
+
+/// Asserts that the run ends with that code and text, and leaves the table as it is.
+#[track_caller]
+fn refused(place: &Place, job: &str, code: i32, text: &str) {
+    let before = state(place);
+    let ran = lakebed(&["ingest", job]);
+    assert_eq!((ran.code, ran.out.as_str()), (code, ""), "{text}: {ran:?}");
+    assert!(ran.err.contains(text), "expected {text:?}: {ran:?}");
+    assert_eq!(state(place), before, "{text}");
+}
+
+#[test]
+fn jobs_that_cannot_be_understood_are_usage_errors() {
+    let place = with_a_row();
+    let with = |more: &str, text: &str| refused(&place, &place.job(SOURCE, more), 2, text);
+    with("commit: {rows: 5\n", "job.yaml: line ");
+    with("comit: {rows: 5}\n", "line 4, column 1: unknown setting \"comit\"; did you mean \"commit\"?");
+    with("commit: {rows: five}\n", "commit.rows: invalid type: string \"five\", expected u64");
+    with("operation: upsurt\n", "unknown value \"upsurt\"; did you mean \"upsert\"?");
+    with("format: {type: jsonl, header: true}\n", "format.header: it contradicts format.type");
+    with(
+        "mapping: {rename: {a: idd}}\n",
+        "mapping.rename.a: the table has no column \"idd\"; did you mean \"id\"?",
+    );
+    with("memory: 1 KiB\n", "1024 bytes of memory are too little for this table: expected at least ");
+    lakebed(&["ingest", "/nowhere.yaml"])
+        .refused(2, "/nowhere.yaml: the job file cannot be read: No such file");
+    lakebed(&["ingest"]).refused(2, "<JOB>");
+}
+
+#[test]
+fn records_that_do_not_fit_the_table_are_named() {
+    let place = with_a_row();
+    let with = |text: &str, code: i32, more: &str, expected: &str| {
+        place.deliver("b.csv", text);
+        refused(&place, &place.job(SOURCE, more), code, expected);
+    };
+    with(
+        "id,p\nb,x\n",
+        1,
+        "",
+        "b.csv: column \"ts\" is missing; map it, or set mapping.missing_columns to null",
+    );
+    with("id,p,ts,tss\nb,x,1,1\n", 1, "", "b.csv: column \"tss\" is not in the table (did you mean \"ts\"?)");
+    with("id,p,ts\nb,x,1\nc,x,one\n", 1, "", "b.csv:3, column \"ts\", value \"one\": it is no Int64");
+    with("id,p,ts\n,x,1\n", 1, "", "b.csv:2, column \"id\": it is null, and the table requires a value");
+    with("id,p,ts\nb,x,\n", 1, "", "b.csv:2: row 0 has no ordering value: \"ts\" is null");
+    with("id,p,ts\nb,x\n", 1, "", "b.csv:2: it has 2 fields, expected 3");
+    with("", 1, "", "b.csv: it has no header: it is empty");
+    let operation = "mapping: {operation: {column: op}}\n";
+    with(
+        "id,p,ts,op\nb,x,1,?\n",
+        1,
+        operation,
+        "b.csv:2, column \"op\", value \"?\": it is no known operation",
+    );
+    let letters = "bad_records: {policy: dead_letter, path: DEAD, limit: 1}\n";
+    with("id,p,ts\nb,x,\nc,x,one\n", 6, letters, "2 bad records, more than bad_records.limit allows (1)");
+}
+
+#[test]
+fn inputs_that_are_broken_are_named() {
+    let place = with_a_row();
+    let gz = |text: &str| {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(text.as_bytes()).unwrap();
+        packed.finish().unwrap()
+    };
+    let rows = |n: usize| (0..n).fold("id,p,ts\n".to_owned(), |text, i| format!("{text}k{i},x,{i}\n"));
+    let mut flipped = gz(&rows(1000));
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 0x55;
+    let (whole, zst) = (gz(&rows(1000)), zstd::encode_all(rows(1000).as_bytes(), 1).unwrap());
+    for (name, bytes, text) in [
+        ("b.csv.gz", &whole[..whole.len() / 2], "its gzip compression is broken or cut off"),
+        ("b.csv.gz", &flipped, "its gzip compression is broken or cut off"),
+        ("b.csv.gz", &b"id,p,ts\n"[..], "b.csv.gz: it should be compressed with gzip"),
+        ("b.csv.zst", &zst[..zst.len() / 2], "its zstd compression is broken or cut off"),
+        ("b.csv.zst", &gz("id"), "b.csv.zst: it should be compressed with zstd"),
+        (
+            "b.parquet",
+            b"PAR1 and no footer at all",
+            "b.parquet: it is no sound parquet file: it does not end in \"PAR1\"",
+        ),
+        ("b.avro", b"Obj\x01 and no header at all", "b.avro: it is no sound avro file: "),
+        ("b.arrow", b"ARROW1\0\0 and no message", "b.arrow: it is no sound arrow file: "),
+        ("b.jsonl", b"{\"id\": \"b\",\n", "b.jsonl:1: the object does not end on its line"),
+        ("b.csv", b"id,p,ts\n\xff\xfe,x,1\n", "b.csv:2: it is not UTF-8"),
+    ] {
+        fs::write(place.path("in").join(name), bytes).unwrap();
+        refused(&place, &place.job("{files: [IN/*]}", ""), 1, text);
+        fs::remove_file(place.path("in").join(name)).unwrap();
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_or_are_gone_are_named() {
+    let place = with_a_row();
+    place.deliver("b.csv", "id,p,ts\nb,x,1\nc,x,1\n");
+    let job = place.job(SOURCE, "commit: {rows: 1}\n");
+    if !rustix::process::geteuid().is_root() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode =
+            |mode| fs::set_permissions(place.path("in/b.csv"), fs::Permissions::from_mode(mode)).unwrap();
+        mode(0);
+        refused(&place, &job, 1, "b.csv: it cannot be read: Permission denied");
+        mode(0o644);
+    }
+    // A name that leads nowhere is there for who lists, and not for who opens.
+    fs::create_dir(place.path("in/c.csv")).unwrap();
+    std::os::unix::fs::symlink("/nowhere", place.path("in/d.csv")).unwrap();
+    assert_eq!(lakebed(&["ingest", &job]).code, 0);
+    assert_eq!(place.rows().len(), 3);
+    place.deliver("a0.csv", FIRST);
+    refused(&place, &job, 1, "a0.csv: it is new, and sorts before");
+    fs::remove_file(place.path("in/a0.csv")).unwrap();
+    let other = place.job("{stdin: true}", "format: {type: csv}\n");
+    assert_eq!(lakebed(&["ingest", &other]).code, 1, "an empty stream has no header");
+}
+
+#[test]
+fn a_stream_that_is_another_one_is_refused() {
+    let place = Place::new();
+    let job = place.job("{stdin: true}", "format: {type: csv}\n");
+    let give = |text: &str| -> Ran {
+        fs::write(place.path("stream"), text).unwrap();
+        let stream = fs::File::open(place.path("stream")).unwrap();
+        ran(command(&["ingest", &job]).stdin(stream).output().unwrap())
+    };
+    assert_eq!(give(FIRST).code, 0);
+    let before = state(&place);
+    let other = give("id,p,ts\nz,x,1\n");
+    assert_eq!(other.code, 1, "{other:?}");
+    assert!(
+        other.err.contains("standard input does not begin with the 14 bytes that were read before"),
+        "{other:?}"
+    );
+    let shorter = give("id,p,ts\n");
+    assert!(shorter.code == 1 && shorter.err.contains("it was cut or replaced"), "{shorter:?}");
+    assert_eq!(state(&place), before);
+    assert_eq!(give(&format!("{FIRST}b,x,1\n")).code, 0);
+    assert_eq!(place.rows(), ["a,x,1", "b,x,1"]);
+}
+
+#[test]
+fn tables_that_are_not_there_or_cannot_be_reached_are_named() {
+    let place = Place::new();
+    place.deliver("a.csv", FIRST);
+    let run = |table: &str| {
+        let text = format!(
+            "pipeline: p\ntable: {{uri: {table}}}\nsource: {{files: [{}/*]}}\n",
+            place.path("in").display()
+        );
+        fs::write(place.path("job.yaml"), text).unwrap();
+        let mut command = command(&["ingest", &place.path("job.yaml").display().to_string()]);
+        for variable in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"] {
+            command.env_remove(variable);
+        }
+        ran(command.env("AWS_EC2_METADATA_DISABLED", "true").output().unwrap())
+    };
+    run("/nowhere/at/all")
+        .refused(2, "table.uri: file:/nowhere/at/all is no Hudi table: make it with `lakebed table create`");
+    run("s3://no-such-bucket/t").refused(2, "s3://no-such-bucket/t");
+    run("ftp://x/t").refused(2, "table.uri: \"ftp://x/t\" is no table address");
+    fs::write(place.path("file"), "").unwrap();
+    run(&place.path("file/t").display().to_string()).refused(2, "file/t is no Hudi table");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let place = with_a_row();
+    place.deliver("b.csv", "id,p,ts\nb,x,1\n");
+    let job = place.job(SOURCE, "");
+    if rustix::process::geteuid().is_root() {
+        // Permissions do not bind the administrator; nobody can make a folder here.
+        let text = fs::read_to_string(&job).unwrap();
+        fs::write(&job, text.replace(&format!("uri: {},", place.path("t").display()), "uri: /proc/t,"))
+            .unwrap();
+        lakebed(&["ingest", &job]).refused(1, "/proc/t");
+        return;
+    }
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |mode| {
+        for folder in ["t/.hoodie/timeline", "t/.hoodie", "t"] {
+            fs::set_permissions(place.path(folder), fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    mode(0o555);
+    let refusal = lakebed(&["ingest", &job]);
+    mode(0o755);
+    assert_eq!(refusal.code, 1, "{refusal:?}");
+    assert!(refusal.err.contains("Permission denied"), "{refusal:?}");
+    assert_eq!(place.rows(), ["a,x,1"]);
+}
