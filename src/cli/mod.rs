@@ -13,6 +13,7 @@ mod ingest;
 mod logging;
 mod output;
 mod read;
+mod signals;
 mod table_create;
 mod table_show;
 mod timeline;

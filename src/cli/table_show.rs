@@ -177,10 +177,13 @@ fn describe(config: &TableConfig, uri: &TableUri) -> ShowReport {
 fn write_conditions(config: &TableConfig) -> Vec<String> {
     let mut conditions = Vec::new();
     if config.zone == DeclaredZone::Local {
-        conditions.push("the zone of the JVMs that write to it: its timeline is in LOCAL time".to_owned());
+        let zone = "the zone of the JVMs that write to it (timeline_timezone): its timeline is in LOCAL time";
+        conditions.push(zone.to_owned());
     }
     if !config.metadata_partitions().is_empty() {
-        conditions.push("that its metadata table is dropped: Lakebed does not keep it up to date".to_owned());
+        let drop =
+            "that its metadata table is dropped (metadata_table: drop): Lakebed does not keep it up to date";
+        conditions.push(drop.to_owned());
     }
     if config.bucket_index.is_none() && config.record_key.is_some() {
         conditions.push("the buckets of its other writers, to update or delete rows".to_owned());

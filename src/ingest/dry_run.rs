@@ -12,12 +12,11 @@ use tokio::sync::watch;
 
 use super::checkpoint::Checkpoint;
 use super::create::{Found, find_table_of};
-use super::decode::BadRecord;
+use super::decode::{BadRecord, Fault};
 use super::job::{BadRecordPolicy, Job};
 use super::mapping::Mapping;
 use super::progress::progress_of;
-use super::reading::{Chunks, Ready, open_source, source_name};
-use super::run::refusal;
+use super::reading::{Chunks, Ready, open_source, refusal, source_name};
 use super::source::Position;
 use super::target::{position_of, sink_options};
 use super::{Event, Events, IngestError, RunOptions};
@@ -224,7 +223,7 @@ impl Dry {
         &mut self,
         rows: &RecordBatch,
         deletes: Option<&BooleanArray>,
-    ) -> Result<Vec<(usize, super::decode::Fault)>, IngestError> {
+    ) -> Result<Vec<(usize, Fault)>, IngestError> {
         if rows.num_rows() == 0 {
             return Ok(Vec::new());
         }

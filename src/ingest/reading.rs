@@ -8,12 +8,13 @@ use arrow::array::{BooleanArray, RecordBatch};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::decode::BadRecord;
+use super::decode::{BadRecord, Fault};
 use super::job::{Job, TimeSpan};
 use super::mapping::Mapping;
 use super::source::{FilesPosition, FilesSource, Position, Read, Source, SourceError, StdinSource};
 use super::{IngestError, RunOptions};
 use crate::environment::Environment;
+use crate::write::RefusedRow;
 
 /// Chunks that are read and decoded ahead of the writer; text chunks are about 1 MiB each.
 const CHUNKS_AHEAD: usize = 6;
@@ -155,4 +156,15 @@ fn decode(read: Read, mapping: &Mapping) -> Result<Ready, IngestError> {
     bad.sort_by_key(|(record, _)| *record);
     let (rows, deletes) = (mapped.rows, mapped.deletes);
     Ok(Ready { read, rows, deletes, records, bad })
+}
+
+/// What is wrong with a record whose row the table does not take.
+pub(super) fn refusal(row: &RefusedRow) -> Fault {
+    let (columns, reason) = match row {
+        RefusedRow::Key(refused) => (&*refused.columns, "the record key is null or empty"),
+        RefusedRow::NullOrdering { column, .. } => {
+            (std::slice::from_ref(column), "it is null, and orders the rows of a key")
+        }
+    };
+    Fault { column: Some(columns.join(", ")), value: None, reason: reason.to_owned() }
 }

@@ -12,10 +12,10 @@ use tokio::task::{JoinError, JoinHandle};
 use super::bad_records::{BadRecords, PendingLetters};
 use super::checkpoint::Checkpoint;
 use super::create::create_table_of;
-use super::decode::{BadRecord, Fault};
+use super::decode::BadRecord;
 use super::job::{Job, TimeSpan};
 use super::mapping::Mapping;
-use super::reading::{Chunks, Ready, open_source};
+use super::reading::{Chunks, Ready, open_source, refusal};
 use super::report::Committed;
 use super::target::{self, Target};
 use super::{Event, IngestError, Summary};
@@ -378,10 +378,6 @@ impl Run {
             Outcome::Retryable { reason } => Err(IngestError::Retryable { tries: 1, reason }),
         }
     }
-}
-
-pub(super) fn refusal(row: &crate::write::RefusedRow) -> Fault {
-    Fault { column: None, value: None, reason: row.to_string() }
 }
 
 #[cfg(test)]

@@ -220,3 +220,24 @@ async fn a_reader_that_goes_away_ends_the_reading() {
         assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(0), ""), "{format}");
     }
 }
+
+#[tokio::test]
+async fn a_signal_leaves_no_part_of_a_file() {
+    let keys: ArrayRef = Arc::new(StringArray::from_iter_values((0..100_000).map(|i| format!("key{i}"))));
+    let one: ArrayRef = Arc::new(StringArray::from(vec!["x"; keys.len()]));
+    let ts: ArrayRef = Arc::new(Int64Array::from(vec![1; keys.len()]));
+    let many =
+        RecordBatch::try_from_iter_with_nullable([("id", keys, false), ("p", one, true), ("ts", ts, true)]);
+    let table = table_of(&many.unwrap()).await;
+    let out = table.path("rows.jsonl");
+    let mut child = command(&["read", &table.path("t"), "--out", &out]);
+    let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while table.files_named("rows.jsonl").is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM)
+        .unwrap();
+    // It may have been done just before.
+    let left: &[&str] = if child.wait().unwrap().code().unwrap() == 0 { &["rows.jsonl"] } else { &[] };
+    assert_eq!(table.files_named("rows.jsonl"), left);
+}

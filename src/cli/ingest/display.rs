@@ -10,8 +10,8 @@ use crate::cli::output::{Format, Output};
 use crate::ingest::Event;
 
 /// A bar that moves on a terminal, where the end is known; else a spinner.
-const BAR: &str = "{spinner} {bar:24} {percent}%, {eta} left: {msg}";
-const SPINNER: &str = "{spinner} {msg}";
+const BAR: &str = "{spinner} {bar:24} {percent}%, {eta} left: {wide_msg}";
+const SPINNER: &str = "{spinner} {wide_msg}";
 
 /// Shows events: on a terminal a line that moves and a line per commit, else a line per commit; for
 /// scripts a JSON object per line.

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::output::{Page, Report};
+use super::signals::stop_signal;
 use super::{Context, Exit};
 use crate::error::{Error, ErrorKind};
 use crate::ingest::job::{Job, json_schema};
@@ -137,30 +137,6 @@ async fn try_out(
         None if dry.records == 0 => Ok(Exit::NothingToDo),
         None => Ok(Exit::Done),
     }
-}
-
-/// Turns true at the first SIGINT or SIGTERM; a second one ends the program at once.
-fn stop_signal() -> Result<watch::Receiver<bool>, Error> {
-    let failed = |error| Error::new(ErrorKind::Failed, format!("signals cannot be received: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let (stop, stopped) = watch::channel(false);
-    tokio::spawn(async move {
-        for times in 1.. {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            if times > 1 {
-                tracing::warn!("stopped by a second signal; the open checkpoint is not committed");
-                std::process::exit(Exit::Failed.code().into());
-            }
-            tracing::info!("finishing the checkpoint; a second signal stops at once");
-            // Nobody listens any more if the run has just ended.
-            let _ = stop.send(true);
-        }
-    });
-    Ok(stopped)
 }
 
 /// The JSON Schema of job files.

@@ -13,6 +13,7 @@ use futures::StreamExt as _;
 use serde::Serialize;
 
 use super::output::{self, Format, Page, Report};
+use super::signals::Signals;
 use super::{Context, Exit, human};
 use crate::error::{Error, ErrorKind};
 use crate::read::{Filter, Scan, ScanOptions, parse_as_of};
@@ -68,7 +69,59 @@ pub(super) struct ReadArgs {
 /// Runs `lakebed read`.
 pub(super) async fn run(context: &Context, args: ReadArgs) -> Result<Exit, Error> {
     let format = format(&args)?;
-    let file = args.out.as_deref().map(|path| OutFile::create(path, args.overwrite)).transpose()?;
+    let written = match args.out.clone() {
+        None => read(context, args, format, None).await,
+        Some(path) => {
+            // A file that is begun goes when we do.
+            let mut signals = Signals::receive()?;
+            let file = OutFile::create(&path, args.overwrite)?;
+            tokio::select! {
+                written = read(context, args, format, Some(file)) => written,
+                () = signals.next() => {
+                    return Err(Error::new(ErrorKind::Failed, "stopped by a signal; no file is left"));
+                }
+            }
+        }
+    };
+    match written {
+        Ok(None) | Err(Stopped::Enough) => {}
+        Ok(Some(report)) => context.output.report(&report)?,
+        Err(Stopped::Failed(error)) => return Err(error),
+    }
+    Ok(Exit::Done)
+}
+
+/// A file that was written.
+#[derive(Debug, Serialize)]
+struct FileReport {
+    file: PathBuf,
+    rows: u64,
+    bytes: u64,
+}
+
+impl Report for FileReport {
+    fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let (rows, bytes) = (human::counted(self.rows, "row"), human::bytes(self.bytes));
+        page.line(&format!("{rows} written to {}, {bytes}", self.file.display()))
+    }
+}
+
+async fn read(
+    context: &Context,
+    args: ReadArgs,
+    format: Format,
+    file: Option<OutFile>,
+) -> Result<Option<FileReport>, Stopped> {
+    let scan = plan(context, args).await.map_err(Stopped::Failed)?;
+    let mut sink = RowSink::open(format, file, &scan.schema())?;
+    let mut rows = scan.stream();
+    while let Some(batch) = rows.next().await {
+        sink.write(&batch.map_err(|error| Stopped::Failed(error.into()))?)?;
+    }
+    sink.finish()
+}
+
+async fn plan(context: &Context, args: ReadArgs) -> Result<Scan, Error> {
     let table = context.open(&args.uri).await?;
     let as_of = args.as_of.as_deref().map(parse_as_of).transpose()?;
     let snapshot = table.snapshot(as_of).await?;
@@ -79,40 +132,7 @@ pub(super) async fn run(context: &Context, args: ReadArgs) -> Result<Exit, Error
         with_meta: args.meta,
         ..ScanOptions::default()
     };
-    let scan = Scan::plan(&snapshot, options).await?;
-    let written = match write(scan, format, file).await {
-        Err(Stopped::Enough) => return Ok(Exit::Done),
-        Err(Stopped::Failed(error)) => return Err(error),
-        Ok(written) => written,
-    };
-    if let (Some((rows, bytes)), Some(path)) = (written, args.out) {
-        context.output.report(&FileReport { file: path.display().to_string(), rows, bytes })?;
-    }
-    Ok(Exit::Done)
-}
-
-/// A file that was written.
-#[derive(Debug, Serialize)]
-struct FileReport {
-    file: String,
-    rows: u64,
-    bytes: u64,
-}
-
-impl Report for FileReport {
-    fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
-        let (rows, bytes) = (human::counted(self.rows, "row"), human::bytes(self.bytes));
-        page.line(&format!("{rows} written to {}, {bytes}", self.file))
-    }
-}
-
-async fn write(scan: Scan, format: Format, file: Option<OutFile>) -> Result<Option<(u64, u64)>, Stopped> {
-    let mut sink = RowSink::open(format, file, &scan.schema())?;
-    let mut rows = scan.stream();
-    while let Some(batch) = rows.next().await {
-        sink.write(&batch.map_err(|error| Stopped::Failed(error.into()))?)?;
-    }
-    sink.finish()
+    Ok(Scan::plan(&snapshot, options).await?)
 }
 
 /// What rows are written as.

@@ -50,15 +50,15 @@ impl OutFile {
         self.hidden.as_file().try_clone()
     }
 
-    /// Gives the file its name; says how large it is.
-    pub(super) fn publish(self) -> Result<u64, Error> {
+    /// Gives the file its name; says what it is called and how large it is.
+    pub(super) fn publish(self) -> Result<(PathBuf, u64), Error> {
         let Self { path, hidden, overwrite } = self;
         let failed = |error: &io::Error| problem(&path, error);
         hidden.as_file().sync_all().map_err(|error| failed(&error))?;
         let bytes = hidden.as_file().metadata().map_err(|error| failed(&error))?.len();
         let named = if overwrite { hidden.persist(&path) } else { hidden.persist_noclobber(&path) };
         match named {
-            Ok(_) => Ok(bytes),
+            Ok(_) => Ok((path, bytes)),
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(exists(&path)),
             Err(error) => Err(failed(&error.error)),
         }

@@ -13,6 +13,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
+use super::FileReport;
 use super::out_file::OutFile;
 use super::text_rows::{JsonRows, JsonShape, write_csv, write_csv_header};
 use crate::cli::output::Format;
@@ -110,14 +111,12 @@ impl RowSink {
         Ok(())
     }
 
-    /// Ends the rows and, where they go to a file, puts it under its name: says how many rows and
-    /// bytes it has.
-    pub(super) fn finish(self) -> Result<Option<(u64, u64)>, Stopped> {
+    /// Ends the rows and, where they go to a file, puts it under its name.
+    pub(super) fn finish(self) -> Result<Option<FileReport>, Stopped> {
         self.write.finish()?;
-        match self.file {
-            Some(file) => Ok(Some((self.rows, file.publish().map_err(Stopped::Failed)?))),
-            None => Ok(None),
-        }
+        let Some(file) = self.file else { return Ok(None) };
+        let (file, bytes) = file.publish().map_err(Stopped::Failed)?;
+        Ok(Some(FileReport { file, rows: self.rows, bytes }))
     }
 }
 
