@@ -258,7 +258,7 @@ fn columns_are_told_from_a_sample_and_shown() {
     assert_eq!(created.code, 0, "{created:?}");
     for line in [
         "  columns    7, told from 2 records",
-        "id      bigint         required",
+        "id      bigint     required",
         "x       double",
         "ok      boolean",
         "day     date",
@@ -269,7 +269,7 @@ fn columns_are_told_from_a_sample_and_shown() {
     let shown = lakebed(&["table", "show", &place.table(), "--format", "json"]).json();
     let columns = &shown["content"]["columns"];
     assert_eq!(columns[0], json!({ "name": "id", "data_type": "bigint", "nullable": false }));
-    assert_eq!(columns[5]["data_type"], "timestamp_ntz");
+    assert_eq!(columns[5]["data_type"], "timestamp");
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn samples_are_of_any_format_that_ingest_reads() {
     arrow::ipc::writer::FileWriter::try_new(&mut arrow, &schema).unwrap().finish().unwrap();
     for (name, bytes, types) in [
         ("a.jsonl", &jsonl[..], vec!["bigint", "array<string>", "struct<x:double>"]),
-        ("a.csv.zst", &zst, vec!["bigint", "bigint", "double", "boolean", "date", "timestamp_ntz", "string"]),
+        ("a.csv.zst", &zst, vec!["bigint", "bigint", "double", "boolean", "date", "timestamp", "string"]),
         ("a.parquet", &parquet, vec!["int"]),
         ("a.arrow", &arrow, vec!["int"]),
     ] {

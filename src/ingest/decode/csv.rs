@@ -133,18 +133,22 @@ pub(super) fn header_names(header: &[u8], options: &CsvOptions) -> Result<Vec<St
 
 /// The fields of one record.
 fn split(record: &[u8], options: &CsvOptions) -> Result<Vec<String>, String> {
-    let mut reader = csv::ReaderBuilder::new()
+    match fields(record, options).records().next() {
+        Some(Ok(fields)) => Ok(fields.iter().map(str::to_owned).collect()),
+        Some(Err(error)) => Err(error.to_string()),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Reads the fields of records as texts.
+pub(super) fn fields<'a>(records: &'a [u8], options: &CsvOptions) -> csv::Reader<&'a [u8]> {
+    csv::ReaderBuilder::new()
         .has_headers(false)
         .delimiter(options.delimiter)
         .quote(options.quote)
         .escape(options.escape)
         .flexible(true)
-        .from_reader(record);
-    match reader.records().next() {
-        Some(Ok(fields)) => Ok(fields.iter().map(str::to_owned).collect()),
-        Some(Err(error)) => Err(error.to_string()),
-        None => Ok(Vec::new()),
-    }
+        .from_reader(records)
 }
 
 pub(super) fn nulls(texts: &[String]) -> Result<Regex, DecodeProblem> {

@@ -9,11 +9,11 @@ use arrow::csv::reader::Format as ArrowCsv;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::json::reader::infer_json_schema;
 
-use super::csv::nulls;
+use super::csv::{fields, nulls};
 use super::guard::guarded;
 use super::reader::{open_file, open_sample};
 use super::text_reader::TextReader;
-use super::{DecodeError, DecodeProblem, Format, FormatKind, Meter};
+use super::{CsvOptions, DecodeError, DecodeProblem, Format, FormatKind, Meter};
 
 /// The columns of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +79,7 @@ fn infer_text(
             infer.infer_schema(Cursor::new(&text), None).map(|(schema, _)| schema)
         }
     })?;
+    let schema = if kind == FormatKind::Csv { refined(&schema, &text, &format.csv)? } else { schema };
     let schema = match header {
         Some(names) if names.len() == schema.fields().len() => {
             let fields = schema.fields().iter().zip(names);
@@ -93,6 +94,36 @@ fn infer_text(
         None => schema,
     };
     Ok(Inferred { schema: Arc::new(in_micros(&schema)), records })
+}
+
+/// The columns of CSV by what the library does not look at: whole numbers with leading zeros are
+/// texts, or the zeros would be lost; times that all have an offset are instants.
+fn refined(schema: &Schema, text: &[u8], csv: &CsvOptions) -> Result<Schema, DecodeProblem> {
+    let nulls = nulls(&csv.nulls)?;
+    let mut refined: Vec<(bool, bool)> = vec![(false, true); schema.fields().len()];
+    for record in fields(text, csv).records().map_while(Result::ok) {
+        let values = refined.iter_mut().zip(&record).filter(|(_, value)| !nulls.is_match(value));
+        for ((has_zeros, all_offsets), value) in values {
+            let digits = value.trim_start_matches(['-', '+']);
+            *has_zeros |= digits.len() > 1 && digits.starts_with('0');
+            *all_offsets &= has_offset(value);
+        }
+    }
+    let columns = schema.fields().iter().zip(refined).map(|(field, (has_zeros, all_offsets))| {
+        let data_type = match field.data_type() {
+            DataType::Int64 if has_zeros => DataType::Utf8,
+            DataType::Timestamp(unit, None) if all_offsets => DataType::Timestamp(*unit, Some("UTC".into())),
+            other => other.clone(),
+        };
+        field.as_ref().clone().with_data_type(data_type)
+    });
+    Ok(Schema::new(columns.collect::<Vec<_>>()))
+}
+
+/// Whether a time ends in `Z` or in hours and minutes of offset.
+fn has_offset(time: &str) -> bool {
+    let clock = time.split_once(['T', ' ']).map_or("", |(_, clock)| clock);
+    clock.ends_with(['Z', 'z']) || clock.contains(['+', '-'])
 }
 
 /// Times in the precision of a table.

@@ -397,6 +397,11 @@ fn schemas_are_told_from_a_sample_or_the_file() {
             inferred.schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect();
         assert_eq!(types, [("id".to_owned(), DataType::Int64), ("v".to_owned(), DataType::Utf8)], "{name}");
     }
+    let zeros = "a,b,c,d\n007,7,2024-01-01T00:00:00Z,2024-01-01T00:00:00Z\n,0,2024-01-01 00:00:00+01:00,2024-01-01T00:00:00\n";
+    std::fs::write(&csv, zeros).unwrap();
+    let inferred = infer_schema(&csv, &Format::default(), 100).unwrap();
+    let types: Vec<_> = inferred.schema.fields().iter().map(|f| f.data_type().to_string()).collect();
+    assert_eq!(types, ["Utf8", "Int64", "Timestamp(µs, \"UTC\")", "Timestamp(µs)"]);
     std::fs::write(&csv, "a,b\n").unwrap();
     let error = infer_schema(&csv, &Format::default(), 3).unwrap_err().to_string();
     assert!(error.ends_with("t.csv: it has no records to tell a schema by"), "{error}");
