@@ -181,11 +181,11 @@ fn tables_that_are_not_there_or_cannot_be_reached_are_named() {
         for variable in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"] {
             command.env_remove(variable);
         }
-        ran(command.env("AWS_EC2_METADATA_DISABLED", "true").output().unwrap())
+        ran(command.env("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1").output().unwrap())
     };
     run("/nowhere/at/all")
         .refused(2, "table.uri: file:/nowhere/at/all is no Hudi table: make it with `lakebed table create`");
-    run("s3://no-such-bucket/t").refused(2, "s3://no-such-bucket/t");
+    run("s3://no-such-bucket/t").refused(2, "s3://no-such-bucket/t: no credentials: set AWS_ACCESS_KEY_ID");
     run("ftp://x/t").refused(2, "table.uri: \"ftp://x/t\" is no table address");
     fs::write(place.path("file"), "").unwrap();
     run(&place.path("file/t").display().to_string()).refused(2, "file/t is no Hudi table");
