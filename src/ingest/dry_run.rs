@@ -21,7 +21,7 @@ use super::source::Position;
 use super::target::{position_of, sink_options};
 use super::{Event, Events, IngestError, RunOptions};
 use crate::environment::Environment;
-use crate::sink::{SinkError, check_open};
+use crate::sink::{SinkError, check_open, index_of};
 use crate::storage::{self, Storage};
 use crate::table::properties::PropertiesFileError;
 use crate::table::{Table, TableError, conform};
@@ -144,7 +144,9 @@ impl Place {
             return Ok(Self { config, schema, position, checkpoint, creates_table: true, existing });
         }
         let table = Table::open(storage.clone(), environment, job.table.timeline_zone()).await?;
-        let (config, snapshot) = (table.config.clone(), table.snapshot(None).await?);
+        let (mut config, snapshot) = (table.config.clone(), table.snapshot(None).await?);
+        config.bucket_index =
+            index_of(&config, job.table.bucket_index().as_ref()).map_err(SinkError::from)?;
         let progress = progress_of(job, table, storage.clone(), environment).await?;
         let progress = progress.pipelines.get(&job.pipeline).cloned().unwrap_or_default();
         let has_buckets = config.bucket_index.is_some();

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use lakebed_hudi::base_file::RECORD_KEY;
 use lakebed_hudi::bucket::BucketHash;
-use lakebed_hudi::table_config::BucketIndex;
+use lakebed_hudi::table_config::{BucketIndex, TableConfig};
 
 use super::SinkError;
 use crate::commit::Committer;
@@ -19,29 +19,41 @@ use crate::table::{FileGroupId, Refusal, TableSnapshot, conform};
 /// File groups whose keys are read at the same time.
 const GROUPS_AT_ONCE: usize = 4;
 
-/// Records `stated` in the table's properties once every stored key has been found in its bucket.
-/// A table that declares an index already must declare this one.
-pub(super) async fn adopt(committer: Committer, stated: &BucketIndex) -> Result<Committer, SinkError> {
-    let config = &committer.table().config;
-    let refuse = |feature: String, advice| Refusal { table: config.name.clone(), feature, advice };
+/// The index that a table declares, else the one that the job states for it.
+///
+/// # Errors
+/// A stated index that is not the declared one, or that hashes columns outside the record key.
+pub(crate) fn index_of(
+    config: &TableConfig,
+    stated: Option<&BucketIndex>,
+) -> Result<Option<BucketIndex>, Refusal> {
+    let Some(stated) = stated else { return Ok(config.bucket_index.clone()) };
+    let refuse = |feature: String, advice| Err(Refusal { table: config.name.clone(), feature, advice });
     let keys = config.record_key.as_ref().map_or(&[][..], |rule| rule.columns());
     let mut index = stated.clone();
     if index.hash_fields.is_empty() {
         index.hash_fields = keys.to_vec();
     }
-    if let Some(declared) = &config.bucket_index {
-        if *declared == index {
-            return Ok(committer);
-        }
-        let feature =
-            format!("an index of {} where the table declares {}", described(&index), described(declared));
-        return Err(refuse(feature, "leave the index out of the job").into());
+    if let Some(declared) = config.bucket_index.as_ref().filter(|declared| **declared != index) {
+        let (stated, declared) = (described(&index), described(declared));
+        let feature = format!("an index of {stated} where the table declares {declared}");
+        return refuse(feature, "leave the index out of the job");
     }
     if let Some(column) = index.hash_fields.iter().find(|field| !keys.contains(field)) {
         let feature =
             format!("hashing column {column:?}, which is not in the record key ({})", keys.join(", "));
-        return Err(refuse(feature, "hash columns of the record key").into());
+        return refuse(feature, "hash columns of the record key");
     }
+    Ok(Some(index))
+}
+
+/// Records `stated` in the table's properties once every stored key has been found in its bucket.
+/// A table that declares an index already must declare this one.
+pub(super) async fn adopt(committer: Committer, stated: &BucketIndex) -> Result<Committer, SinkError> {
+    let config = &committer.table().config;
+    let Some(index) = index_of(config, Some(stated))?.filter(|_| config.bucket_index.is_none()) else {
+        return Ok(committer);
+    };
     verify(&committer.table().snapshot(None).await?, &index).await?;
     tracing::info!(buckets = index.buckets, hash_fields = %index.hash_fields.join(","), "recording the bucket index");
     Ok(committer.record_bucket_index(&index).await?)

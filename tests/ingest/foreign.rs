@@ -91,3 +91,27 @@ async fn empty_checkpoints_are_committed_when_told_to() {
     let after = run_with(&place, "", "").await.unwrap();
     assert_eq!((after.records, place.ids().len()), (0, 3), "an empty commit keeps the place in the source");
 }
+
+#[tokio::test]
+async fn the_index_of_a_table_of_sparks_is_taken_from_the_job() {
+    let place = Place::new().await;
+    let table = crate::fixtures::unpack("bucket_mor");
+    place.deliver("a.csv", "id,p,ts,v\nk0,a,90,ours\nk7,b,1,new\n");
+    let job = |index: &str| {
+        let text = format!(
+            "pipeline: p\ntable: {{uri: {}{index}}}\nsource: {{files: [\"{}/*\"]}}\n",
+            table.path().display(),
+            place.path("in").display()
+        );
+        Job::from_yaml(&text).unwrap()
+    };
+    let run = async |index| place.run(job(index), RunOptions::default()).await.map_err(Error::from);
+    for (index, problem) in
+        [("", "state the index"), (", index: {buckets: 5}", "an index of 5 buckets by id")]
+    {
+        let error = run(index).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Refused);
+        assert!(error.to_string().contains(problem), "{error}");
+    }
+    assert_eq!(run(", index: {buckets: 3, hash_field: [id]}").await.unwrap().rows, 2);
+}

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use lakebed_hudi::instant::TimelineZone;
+use lakebed_hudi::table_config::BucketIndex;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
@@ -24,6 +25,10 @@ pub struct TableSettings {
     /// What it is to be if it is not there; one that is there must be the same.
     #[serde(default)]
     pub create: Option<CreateSettings>,
+    /// The simple bucket index of a table whose properties declare none, as Spark and Flink leave
+    /// them: checked against all stored keys once, then recorded.
+    #[serde(default)]
+    pub index: Option<IndexSettings>,
     /// What to do with a metadata table, which Lakebed does not keep up to date: refuse to write,
     /// or remove it first.
     #[serde(default)]
@@ -45,6 +50,18 @@ pub struct TableSettings {
     /// The signs of life of this writer: all writers of a table should agree on them.
     #[serde(default)]
     pub heartbeat: HeartbeatSettings,
+}
+
+/// A simple bucket index.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IndexSettings {
+    /// Buckets in each partition (hoodie.bucket.index.num.buckets).
+    pub buckets: u32,
+    /// Key columns that are hashed to find the bucket; all if not set
+    /// (hoodie.bucket.index.hash.field).
+    #[serde(default)]
+    pub hash_field: Vec<String>,
 }
 
 /// The table lock.
@@ -111,6 +128,12 @@ impl TableSettings {
             storage_validity_seconds: count(self.lock.validity, 1, default.storage_validity_seconds),
             storage_renew_seconds: count(self.lock.renew, 1, default.storage_renew_seconds),
         }
+    }
+
+    /// The bucket index of a table that declares none.
+    pub fn bucket_index(&self) -> Option<BucketIndex> {
+        let index = self.index.as_ref()?;
+        Some(BucketIndex { buckets: index.buckets, hash_fields: index.hash_field.clone() })
     }
 
     /// The zone of a timeline in LOCAL time.
