@@ -1,6 +1,7 @@
 //! Writing through the sink.
 
 mod copy_on_write;
+mod cost;
 mod in_flight;
 mod operations;
 mod short_memory;
