@@ -57,7 +57,7 @@ pub async fn open(path: &Path, workload: &Workload) -> Result<Sink, Failure> {
     Ok(Sink::open(storage, &environment, "bench", Vec::new(), SinkOptions::default()).await?)
 }
 
-/// Writes `rows`, or deletes their keys, and commits; returns the bytes of the files.
+/// Writes `rows`, or deletes their keys, and commits; returns the bytes of its files.
 pub async fn checkpoint(
     sink: &mut Sink,
     number: u64,
@@ -68,7 +68,11 @@ pub async fn checkpoint(
         let deletes = delete.then(|| BooleanArray::from(vec![true; batch.num_rows()]));
         sink.write(batch, deletes.as_ref()).await?;
     }
-    let progress = PipelineProgress { checkpoint: number, ..PipelineProgress::default() };
+    commit(sink, PipelineProgress { checkpoint: number, ..PipelineProgress::default() }).await
+}
+
+/// Ends the checkpoint and commits it; returns the bytes of its files.
+pub async fn commit(sink: &mut Sink, progress: PipelineProgress) -> Result<u64, Failure> {
     let prepared = sink.prepare(progress).await?.ok_or("nothing was written")?;
     match sink.committer().commit(&prepared).await? {
         Outcome::Committed { .. } => Ok(prepared.staged.files.iter().map(|file| file.size_bytes).sum()),
@@ -83,7 +87,13 @@ async fn create(
     environment: &Environment,
 ) -> Result<Arc<dyn Storage>, Failure> {
     let storage = storage::open(&path.display().to_string().parse()?, environment).await?;
-    let new = NewTable {
+    Table::create(storage.clone(), environment, &new_table(workload)?).await?;
+    Ok(storage)
+}
+
+/// The table of a workload.
+pub fn new_table(workload: &Workload) -> Result<NewTable, Failure> {
+    Ok(NewTable {
         name: "bench".into(),
         table_type: TableType::MergeOnRead,
         record_key_fields: vec!["id".into()],
@@ -95,7 +105,5 @@ async fn create(
         url_encode: true,
         create_schema: TableSchema::from_arrow(&workload.schema(), "bench")?.to_avro(),
         readers: vec!["spark".into()],
-    };
-    Table::create(storage.clone(), environment, &new).await?;
-    Ok(storage)
+    })
 }

@@ -46,7 +46,8 @@ pub fn report(title: &str, ours: &[Figures], limit: &[Figures]) {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The middle one of `values`.
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
 }

@@ -1,8 +1,10 @@
 //! Lakebed beside the limit: arrow and parquet alone on the same rows.
 
+mod commits;
 mod limit;
 mod load;
 mod measure;
+mod memory;
 mod upserts;
 
 use clap::{Args, Subcommand};
@@ -14,6 +16,10 @@ use crate::workload::{Shape, Workload};
 pub enum Bench {
     /// Loads the base rows into an empty table.
     Load(WorkloadArgs),
+    /// Makes commits of one row on a young and on an old table.
+    Commits(commits::CommitsArgs),
+    /// Takes the peak memory of checkpoints that are much larger than their budget.
+    Memory(memory::MemoryArgs),
     /// Makes ten upserts and a delete on the loaded table, each a commit.
     Upserts(WorkloadArgs),
 }
@@ -51,6 +57,8 @@ impl Bench {
     pub fn run(self) -> Result<(), Box<dyn std::error::Error>> {
         match self {
             Self::Load(args) => load::run(args),
+            Self::Commits(args) => commits::run(&args),
+            Self::Memory(args) => memory::run(&args),
             Self::Upserts(args) => upserts::run(args),
         }
     }

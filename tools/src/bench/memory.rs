@@ -1,0 +1,131 @@
+//! Peak memory of one checkpoint whose rows all go to one bucket, each in a process of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::{Args, ValueEnum};
+use lakebed::commit::PipelineProgress;
+use lakebed::environment::Environment;
+use lakebed::merge::SpillArea;
+use lakebed::sink::{Sink, SinkOptions};
+use lakebed::storage;
+use lakebed::table::Table;
+use lakebed_hudi::table_config::{BucketIndex, NewTable, TableType};
+
+use super::load::{Failure, commit, new_table};
+use crate::workload::{Shape, Workload};
+
+/// What a process may take beyond its budget.
+const SLACK_MIB: u64 = 64;
+
+/// The budget and the rows.
+#[derive(Debug, Args)]
+pub struct MemoryArgs {
+    /// The budget of the sink.
+    #[arg(long, default_value_t = 128)]
+    budget_mib: u64,
+    /// How many times the budget the rows of the checkpoint take in Arrow.
+    #[arg(long, default_value_t = 20)]
+    times: u64,
+    /// Runs one case in this process.
+    #[arg(long, hide = true, requires = "folder")]
+    case: Option<Case>,
+    /// The folder of that case's table.
+    #[arg(long, hide = true)]
+    folder: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Case {
+    /// A first base file.
+    FirstBase,
+    /// A log file, after `first-base`.
+    Log,
+    /// A first base file of a copy-on-write table.
+    Load,
+    /// A base file in the place of another, after `load`.
+    Rewrite,
+}
+
+impl Case {
+    fn table_type(self) -> TableType {
+        match self {
+            Self::FirstBase | Self::Log => TableType::MergeOnRead,
+            Self::Load | Self::Rewrite => TableType::CopyOnWrite,
+        }
+    }
+}
+
+/// Runs all cases and prints the peaks.
+#[expect(clippy::print_stdout, reason = "the figures are what the command is for")]
+pub fn run(args: &MemoryArgs) -> Result<(), Failure> {
+    if let (Some(case), Some(folder)) = (args.case, &args.folder) {
+        let peak_kib = run_case(args, case, folder)?;
+        println!("{peak_kib}");
+        return Ok(());
+    }
+    let allowed_mib = args.budget_mib + SLACK_MIB;
+    println!("peak memory of one checkpoint, budget {} MiB, rows {} times that", args.budget_mib, args.times);
+    let lake = tempfile::tempdir()?;
+    for case in [Case::FirstBase, Case::Log, Case::Load, Case::Rewrite] {
+        let folder = lake.path().join(format!("{:?}", case.table_type()));
+        let name = case.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        let mut child = Command::new(std::env::current_exe()?);
+        child.args(["bench", "memory", "--case", &name]).arg("--folder").arg(&folder);
+        child.args(["--budget-mib", &args.budget_mib.to_string(), "--times", &args.times.to_string()]);
+        let output = child.output()?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+        }
+        let peak_kib: u64 = String::from_utf8_lossy(&output.stdout).trim().parse()?;
+        println!("{name:>12} {:>6} MiB, allowed {allowed_mib} MiB", peak_kib / 1024);
+    }
+    Ok(())
+}
+
+/// Runs one case; returns the peak memory of this process in KiB.
+fn run_case(args: &MemoryArgs, case: Case, folder: &Path) -> Result<u64, Failure> {
+    let sample = workload(1).base().next().ok_or("no rows")?;
+    let row_bytes = (sample.get_array_memory_size() / sample.num_rows()).max(1) as u64;
+    let rows = args.budget_mib * args.times * (1 << 20) / row_bytes;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let environment = Environment::real();
+        let storage = storage::open(&folder.display().to_string().parse()?, &environment).await?;
+        let workload = workload(rows);
+        let first = matches!(case, Case::FirstBase | Case::Load);
+        if first {
+            let new = NewTable {
+                table_type: case.table_type(),
+                partition_fields: Vec::new(),
+                bucket_index: Some(BucketIndex { buckets: 1, hash_fields: vec!["id".into()] }),
+                ..new_table(&workload)?
+            };
+            Table::create(storage.clone(), &environment, &new).await?;
+        }
+        let options = SinkOptions {
+            memory_bytes: Some(args.budget_mib << 20),
+            spill: SpillArea::in_folder(folder.parent().unwrap_or(folder)),
+            ..SinkOptions::default()
+        };
+        let mut sink = Sink::open(storage, &environment, "bench", Vec::new(), options).await?;
+        for batch in workload.base() {
+            sink.write(&batch, None).await?;
+        }
+        let checkpoint = sink.progress().unwrap_or_default().checkpoint + 1;
+        commit(&mut sink, PipelineProgress { checkpoint, ..PipelineProgress::default() }).await?;
+        Ok::<_, Failure>(())
+    })?;
+    peak_kib()
+}
+
+fn workload(base_rows: u64) -> Workload {
+    Workload { seed: 7, shape: Shape::Wide, base_rows, upsert_rows: 0, delete_rows: 0 }
+}
+
+/// The most memory that this process has had, as Linux counts it.
+fn peak_kib() -> Result<u64, Failure> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    Ok(line.trim().trim_end_matches("kB").trim().parse()?)
+}
