@@ -7,5 +7,6 @@ mod fixtures;
 mod ingest;
 mod quickstart;
 mod read;
+mod storage;
 mod test_table;
 mod write;

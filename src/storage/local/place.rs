@@ -165,7 +165,8 @@ impl Place {
     }
 }
 
-/// Whether an error means that nothing is at a path: nothing there, or a file in the way.
+/// Whether an error means that nothing of the kind is at a path: nothing there, or a file where a
+/// folder was asked for, or a folder for a file.
 pub(super) fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory)
 }

@@ -104,7 +104,7 @@ pub(super) fn delete_dir(place: &Place) -> Result<()> {
     let folder = place.file()?;
     match fs::remove_dir_all(&folder) {
         Ok(()) => place.sync_folder(folder.parent().unwrap_or(&folder)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) if is_absent(&error) => Ok(()),
         Err(error) => Err(place.error(error)),
     }
 }

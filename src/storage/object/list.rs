@@ -29,7 +29,8 @@ pub(super) async fn list(storage: &ObjectStorage, place: &Place) -> Result<Listi
 
 /// One flat listing from `after` on; what lies in folders is passed over.
 pub(super) async fn list_after(storage: &ObjectStorage, place: &Place, after: &str) -> Result<Vec<Entry>> {
-    let offset = place.key.clone().join(after);
+    // Taken as it is; what cannot be a key is compared below alone.
+    let offset = Key::parse(format!("{}/{after}", place.key)).unwrap_or_else(|_| place.key.clone());
     let found: Vec<ObjectMeta> = storage
         .store
         .list_with_offset(Some(&place.key), &offset)
@@ -43,6 +44,7 @@ pub(super) async fn list_after(storage: &ObjectStorage, place: &Place, after: &s
             entries.push(entry_of(path_of(storage, place, &meta.location)?, &meta));
         }
     }
+    entries.retain(|entry| entry.path.file_name() > after);
     entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     Ok(entries)
 }

@@ -28,6 +28,7 @@ use super::{
 use crate::environment::{Environment, Ids};
 
 mod list;
+mod memory;
 mod s3;
 mod settle;
 mod writer;
@@ -55,7 +56,7 @@ impl ObjectStorage {
     /// A bucket in memory that lives as long as this value and its clones, for tests. `uri` is
     /// only its name.
     pub fn in_memory(uri: &TableUri, environment: &Environment) -> Self {
-        Self::over(uri, environment, Arc::new(object_store::memory::InMemory::new()))
+        Self::over(uri, environment, Arc::new(memory::Memory::default()))
     }
 
     fn over(uri: &TableUri, environment: &Environment, store: Arc<dyn ObjectStore>) -> Self {
@@ -306,6 +307,3 @@ impl Place {
 fn entry_of(path: TablePath, meta: &ObjectMeta) -> Entry {
     Entry { path, size: meta.size, modified_unix_millis: meta.last_modified.timestamp_millis() }
 }
-
-#[cfg(test)]
-mod tests;
