@@ -105,6 +105,27 @@ on_every_storage! {
     leftovers_are_invisible_and_files_are_not_swept
     files_of_several_parts_are_whole
     names_are_taken_as_they_are
-    a_reader_sees_one_version_or_the_other
     what_is_cancelled_happens_whole_or_not_at_all
+}
+
+// Not on S3Mock, which sends half of the old bytes where a file is replaced while it is read, and
+// forgets what is at a path when an upload in parts to it is given up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_sees_one_version_or_the_other() {
+    let place = Place::local().await;
+    conformance::a_reader_sees_one_version_or_the_other(place.storage.clone()).await;
+    conformance::a_reader_sees_one_version_or_the_other(Place::memory().storage).await;
+}
+
+#[tokio::test]
+async fn a_file_of_several_parts_never_replaces_another() {
+    let place = Place::local().await;
+    conformance::a_file_of_several_parts_never_replaces_another(place.storage.clone()).await;
+    conformance::a_file_of_several_parts_never_replaces_another(Place::memory().storage).await;
+}
+
+#[tokio::test]
+#[ignore = "needs S3Mock: lakebed-tools s3mock -- cargo test -p lakebed --test it -- --ignored s3"]
+async fn a_file_of_several_parts_is_not_completed_over_another_on_s3() {
+    conformance::finish_over_another_in_parts(&Place::s3().await.storage).await;
 }

@@ -3,11 +3,9 @@
 //! The one of the client replaces what is there when an upload in parts is completed.
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::path::Path as Key;
@@ -44,10 +42,6 @@ impl ObjectStore for Memory {
 
     async fn get_opts(&self, key: &Key, options: GetOptions) -> Result<GetResult> {
         self.inner.get_opts(key, options).await
-    }
-
-    async fn get_ranges(&self, key: &Key, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.inner.get_ranges(key, ranges).await
     }
 
     fn delete_stream(&self, keys: BoxStream<'static, Result<Key>>) -> BoxStream<'static, Result<Key>> {

@@ -19,7 +19,10 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path as Key;
-use object_store::{GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{
+    GetOptions, GetResult, OBJECT_STORE_COALESCE_DEFAULT, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+    PutOptions, coalesce_ranges,
+};
 
 use super::{
     Entry, FileWriter, Listing, Object, Operation, Result, Storage, StorageError, TablePath, TableUri,
@@ -88,22 +91,27 @@ impl ObjectStorage {
         Ok(self.fetch(place, GetOptions { head: true, ..GetOptions::default() }).await?.meta)
     }
 
-    /// Where a range failed: says whether it asked for more than there is.
-    async fn explain_range(
-        &self,
-        place: &Place,
-        ranges: &[Range<u64>],
-        error: object_store::Error,
-    ) -> StorageError {
-        if matches!(error, object_store::Error::NotFound { .. }) {
-            return place.error(error);
+    /// All bytes of `range`: a bucket answers with fewer where the object ends within it.
+    async fn fetch_range(&self, place: &Place, range: Range<u64>) -> Result<Bytes> {
+        let options = GetOptions { range: Some(range.clone().into()), ..GetOptions::default() };
+        let bytes = self.fetch(place, options).await?.bytes().await.map_err(|error| place.error(error))?;
+        if bytes.len() as u64 == range.end - range.start {
+            return Ok(bytes);
+        }
+        Err(place.out_of_range(&range, range.start + bytes.len() as u64))
+    }
+
+    /// Where a range failed: says which of `ranges` asked for more than there is.
+    async fn explain_range(&self, place: &Place, ranges: &[Range<u64>], error: StorageError) -> StorageError {
+        if matches!(error, StorageError::NotFound { .. }) {
+            return error;
         }
         match self.head(place).await {
             Ok(meta) => match outside(ranges, meta.size) {
                 Some(range) => place.out_of_range(range, meta.size),
-                None => place.error(error),
+                None => error,
             },
-            Err(_) => place.error(error),
+            Err(_) => error,
         }
     }
 }
@@ -172,15 +180,11 @@ impl Storage for ObjectStorage {
             }
         }
         let wanted: Vec<_> = ranges.iter().filter(|range| !range.is_empty()).cloned().collect();
-        let got = match self.store.get_ranges(&place.key, &wanted).await {
+        let fetch = |range| self.fetch_range(&place, range);
+        let got = match coalesce_ranges(&wanted, fetch, OBJECT_STORE_COALESCE_DEFAULT).await {
             Ok(got) => got,
             Err(error) => return Err(self.explain_range(&place, ranges, error).await),
         };
-        for (range, bytes) in wanted.iter().zip(&got) {
-            if bytes.len() as u64 != range.end - range.start {
-                return Err(place.out_of_range(range, self.head(&place).await?.size));
-            }
-        }
         let mut got = got.into_iter();
         Ok(ranges
             .iter()
