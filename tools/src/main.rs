@@ -6,6 +6,7 @@ mod fixtures;
 mod interop;
 mod parquet_file;
 mod rows;
+mod s3mock;
 mod spark;
 mod workload;
 
@@ -28,18 +29,25 @@ enum Command {
     Fixtures(fixtures::FixturesCommand),
     /// Tables that real Spark and Lakebed write in turns, checked row by row.
     Interop(interop::InteropArguments),
+    /// A command with a bucket of S3 at hand: s3mock -- COMMAND...
+    S3mock(s3mock::S3MockArguments),
 }
 
-#[expect(clippy::print_stderr, reason = "this is the program's edge")]
 fn main() -> ExitCode {
     let done = match Command::parse() {
         Command::Bench(bench) => bench.run(),
         Command::Spark(command) => command.run(),
         Command::Fixtures(command) => command.run(),
         Command::Interop(arguments) => arguments.run(),
+        Command::S3mock(arguments) => return exit(arguments.run()),
     };
+    exit(done.map(|()| ExitCode::SUCCESS))
+}
+
+#[expect(clippy::print_stderr, reason = "this is the program's edge")]
+fn exit(done: Result<ExitCode, Box<dyn std::error::Error>>) -> ExitCode {
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("lakebed-tools: {error}");
             ExitCode::FAILURE
