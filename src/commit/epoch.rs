@@ -40,6 +40,11 @@ fn folder(pipeline: &str) -> Result<TablePath, CommitError> {
 }
 
 impl Epoch {
+    /// Where the claims of its pipeline are.
+    pub(super) fn folder(&self) -> Result<TablePath, CommitError> {
+        folder(&self.pipeline)
+    }
+
     /// Claims the next epoch of `pipeline`. The caller holds the table lock.
     pub(super) async fn claim(table: &Table, pipeline: &str) -> Result<Self, CommitError> {
         let folder = folder(pipeline)?;
@@ -59,7 +64,7 @@ impl Epoch {
 
     /// The epoch that has fenced this one, if any.
     pub(super) async fn fenced_by(&self, table: &Table) -> Result<Option<u64>, CommitError> {
-        let claims = claims(table, &folder(&self.pipeline)?).await?;
+        let claims = claims(table, &self.folder()?).await?;
         Ok(claims.last().map(|(number, _)| *number).filter(|newest| *newest > self.number))
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use lakebed_hudi::instant::InstantTime;
 use tokio::task::JoinHandle;
 
-use super::CommitError;
+use super::{CommitError, Committer};
 use crate::storage::{Storage, StorageError, TablePath};
 use crate::table::Table;
 
@@ -93,6 +93,28 @@ pub(super) async fn is_expired(
     let now = table.environment.clock.unix_millis();
     let age = now.saturating_sub(last_beat.unwrap_or_default());
     Ok(u128::try_from(age).unwrap_or_default() > expiry.as_millis())
+}
+
+/// Removes what nobody looks at any more: the heartbeats of instants that completed, and those of
+/// writers that died before their instant was on the timeline.
+pub(super) async fn sweep(committer: &Committer) -> Result<(), CommitError> {
+    let table = committer.table();
+    let files = table.storage.list(&folder()).await?.files;
+    if files.is_empty() {
+        return Ok(());
+    }
+    let timeline = committer.timeline().await?;
+    for file in files {
+        let Ok(instant) = file.path.file_name().parse::<InstantTime>() else { continue };
+        let is_over = match timeline.write_at(instant) {
+            Some(known) => known.is_completed(),
+            None => is_expired(table, instant, committer.options().heartbeat_expiry()).await?,
+        };
+        if is_over {
+            table.storage.delete(&file.path).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes the heartbeat file of a dead writer.

@@ -1,6 +1,7 @@
 //! Taking over a pipeline, and letting a write of it go.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
@@ -9,8 +10,11 @@ use lakebed_hudi::timeline_metadata::CommitMetadata;
 use super::progress::PROGRESS_KEY;
 use super::{Begun, CommitError, Committer, Epoch, Heartbeat, Known, Progress, epoch, heartbeat};
 use crate::storage::TablePath;
-use crate::table::marker_folder;
+use crate::table::{Table, marker_folder};
 use crate::timeline::Instant;
+
+/// No small file takes longer than that to be put.
+const PUT_MAX: Duration = Duration::from_secs(600);
 
 impl Committer {
     /// Claims the next epoch of `pipeline` and cleans up behind earlier runs: their pending
@@ -31,7 +35,18 @@ impl Committer {
         let epoch = claimed?;
         self.roll_back_dead(Some(pipeline), adopted).await?;
         self.sweep().await?;
+        self.sweep_metadata(&epoch).await?;
         Ok((epoch, self.read_known(pipeline).await?))
+    }
+
+    /// Deletes what was left half-written of the small files that every run writes.
+    async fn sweep_metadata(&self, epoch: &Epoch) -> Result<(), CommitError> {
+        let longest_put = i64::try_from(PUT_MAX.as_millis()).unwrap_or(i64::MAX);
+        let before = self.table.environment.clock.unix_millis().saturating_sub(longest_put);
+        for folder in [Table::meta_folder(), TablePath::literal(".hoodie/timeline"), epoch.folder()?] {
+            self.table.storage.sweep(&folder, before).await?;
+        }
+        Ok(())
     }
 
     /// Rolls back pending writes whose writer is dead: those of `pipeline`, of which there is but
@@ -44,7 +59,11 @@ impl Committer {
         pipeline: Option<&str>,
         alive: &BTreeSet<InstantTime>,
     ) -> Result<(), CommitError> {
-        let timeline = self.timeline().await?;
+        let mut timeline = self.timeline().await?;
+        if timeline.pending().any(|instant| instant.action == Action::Rollback) {
+            self.finish_rollbacks().await?;
+            timeline = self.timeline().await?;
+        }
         let writes = timeline.pending().filter(|i| i.action.writes_data() && !i.is_pending_service());
         for instant in writes.filter(|i| !alive.contains(&i.time)) {
             let writer = self.pipeline_of(instant).await?;

@@ -12,7 +12,7 @@ use lakebed_hudi::timeline_metadata::{
 
 use super::{CommitError, Committer, heartbeat};
 use crate::storage::{StorageError, TablePath};
-use crate::table::{marker_folder, marker_root};
+use crate::table::{marker_folder, marker_root, partition_folder};
 use crate::timeline::{Instant, TimelineError};
 
 /// The lists of markers that Hudi's timeline server keeps instead of one file each.
@@ -37,9 +37,11 @@ impl Committer {
         let inflight = TimelineFile::inflight(rollback, Action::Rollback);
         self.put_or_keep(&inflight, Bytes::new()).await?;
         let deleted = self.delete_files(&plan).await?;
+        self.sweep_partitions(target, &plan).await?;
         let guard = self.locked().await?;
         let took = self.table.environment.clock.monotonic().saturating_sub(started);
-        let finished = self.finish_rollback(target, rollback, deleted, took.as_millis()).await;
+        let info = InstantInfo { commit_time: target.time, action: target.requested_as };
+        let finished = self.finish_rollback(info, rollback, deleted, took.as_millis()).await;
         guard.release().await?;
         finished?;
         self.table.storage.delete_dir(&marker_folder(target.time)?).await?;
@@ -56,11 +58,7 @@ impl Committer {
     ) -> Result<Option<(InstantTime, RollbackPlan)>, CommitError> {
         let timeline = self.timeline().await?;
         for rollback in timeline.pending().filter(|i| i.action == Action::Rollback) {
-            let file = TimelineFile::requested(rollback.time, Action::Rollback);
-            let bytes = self.table.timeline.read(&file).await?;
-            let path = || self.table.timeline.path(&file);
-            let plan = RollbackPlan::from_avro(&bytes)
-                .map_err(|source| TimelineError::Metadata { path: path(), source })?;
+            let plan = self.read_rollback_plan(rollback.time).await?;
             if plan.instant_to_rollback.is_some_and(|i| i.commit_time == target.time) {
                 return Ok(Some((rollback.time, plan)));
             }
@@ -72,6 +70,42 @@ impl Committer {
         let rollback = self.new_time(&timeline).await;
         self.put(&TimelineFile::requested(rollback, Action::Rollback), plan.to_avro()?.into()).await?;
         Ok(Some((rollback, plan)))
+    }
+
+    /// Completes the rollbacks that were cut off when what they undo had left the timeline already.
+    ///
+    /// Whoever takes an instant off the timeline completes the rollback under the same lock; so who
+    /// holds the lock and finds the one without the other knows that nobody is at it.
+    ///
+    /// # Errors
+    /// Those of the storage and the lock; call it again.
+    pub(super) async fn finish_rollbacks(&self) -> Result<(), CommitError> {
+        let guard = self.locked().await?;
+        let finished = self.finish_rollbacks_locked().await;
+        guard.release().await?;
+        finished
+    }
+
+    async fn finish_rollbacks_locked(&self) -> Result<(), CommitError> {
+        let timeline = self.timeline().await?;
+        for rollback in timeline.pending().filter(|i| i.action == Action::Rollback) {
+            let plan = self.read_rollback_plan(rollback.time).await?;
+            let Some(target) = plan.instant_to_rollback else { continue };
+            if timeline.pending().any(|instant| instant.time == target.commit_time) {
+                continue;
+            }
+            self.put_or_keep(&TimelineFile::inflight(rollback.time, Action::Rollback), Bytes::new()).await?;
+            let deleted = self.delete_files(&plan).await?;
+            self.finish_rollback(target, rollback.time, deleted, 0).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_rollback_plan(&self, rollback: InstantTime) -> Result<RollbackPlan, CommitError> {
+        let file = TimelineFile::requested(rollback, Action::Rollback);
+        let bytes = self.table.timeline.read(&file).await?;
+        let broken = |source| TimelineError::Metadata { path: self.table.timeline.path(&file), source };
+        Ok(RollbackPlan::from_avro(&bytes).map_err(broken)?)
     }
 
     async fn rollback_plan(&self, target: &Instant) -> Result<RollbackPlan, CommitError> {
@@ -94,13 +128,19 @@ impl Committer {
     }
 
     /// Deletes what writers left behind under instants that are no longer on the timeline, or that
-    /// completed: files and markers that came after a rollback, markers that outlived a commit.
+    /// completed: files and markers that came after a rollback, markers and heartbeats that outlived
+    /// a commit.
     ///
     /// Such files are invisible now and would show up once the timeline is archived past them.
     ///
     /// # Errors
     /// Those of the storage; call it again.
     pub async fn sweep(&self) -> Result<(), CommitError> {
+        self.sweep_markers().await?;
+        heartbeat::sweep(self).await
+    }
+
+    async fn sweep_markers(&self) -> Result<(), CommitError> {
         let root = marker_root();
         // Markers before timeline: an instant that began in between is on the timeline.
         let folders = self.table.storage.list(&root).await?.folders;
@@ -144,6 +184,22 @@ impl Committer {
         Ok(files)
     }
 
+    /// Deletes what the writer of `target` left half-written where it wrote. Of other writers only
+    /// what is older than their instants is surely not theirs.
+    async fn sweep_partitions(&self, target: &Instant, plan: &RollbackPlan) -> Result<(), CommitError> {
+        let now = self.table.environment.clock.unix_millis();
+        let timeline = self.timeline().await?;
+        let others = timeline.pending().filter(|i| i.time != target.time);
+        let begun = others.filter_map(|i| i.time.to_unix_millis(self.table.zone)).min();
+        let before = begun.map_or(now, |begun| begun.min(now));
+        let partitions: BTreeSet<&str> =
+            plan.rollback_requests.iter().map(|request| request.partition_path.as_str()).collect();
+        for partition in partitions {
+            self.table.storage.sweep(&partition_folder(partition)?, before).await?;
+        }
+        Ok(())
+    }
+
     async fn delete_files(
         &self,
         plan: &RollbackPlan,
@@ -163,15 +219,15 @@ impl Committer {
 
     async fn finish_rollback(
         &self,
-        target: &Instant,
+        target: InstantInfo,
         rollback: InstantTime,
         partition_metadata: BTreeMap<String, RollbackPartitionMetadata>,
         took_millis: u128,
     ) -> Result<(), CommitError> {
         let timeline = self.timeline().await?;
         let files = [
-            TimelineFile::inflight(target.time, target.requested_as),
-            TimelineFile::requested(target.time, target.requested_as),
+            TimelineFile::inflight(target.commit_time, target.action),
+            TimelineFile::requested(target.commit_time, target.action),
         ];
         for file in files {
             self.table.storage.delete(&self.table.timeline.path(&file)).await?;
@@ -184,10 +240,10 @@ impl Committer {
             start_rollback_time: rollback,
             time_taken_in_millis: i64::try_from(took_millis).unwrap_or(i64::MAX),
             total_files_deleted: i32::try_from(total).unwrap_or(i32::MAX),
-            commits_rollback: vec![target.time],
+            commits_rollback: vec![target.commit_time],
             partition_metadata,
             version: 1,
-            instants_rollback: vec![InstantInfo { commit_time: target.time, action: target.requested_as }],
+            instants_rollback: vec![target],
         };
         let completion = self.new_time(&timeline).await;
         self.put(&TimelineFile::completed(rollback, Action::Rollback, completion), metadata.to_avro()?.into())

@@ -150,11 +150,11 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// Not atomic: when it fails, some files are gone. The table's own folder is refused.
     async fn delete_dir(&self, dir: &TablePath) -> Result<()>;
 
-    /// Deletes what stopped writers left in `dir` and below it, if it was last written before
+    /// Deletes what stopped writers left directly in `dir`, if it was last written before
     /// `before_unix_millis`; returns how many files that were.
     ///
     /// Such leftovers are invisible to readers and to listings; they only take space. The time
-    /// must lie before the start of every writer that may still be at work.
+    /// must lie before the start of every writer that may still be at work in `dir`.
     async fn sweep(&self, dir: &TablePath, before_unix_millis: i64) -> Result<u64>;
 
     /// Starts a new data file: writes the empty file `marker`, if given, then opens `path`.

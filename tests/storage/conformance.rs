@@ -393,7 +393,7 @@ pub async fn what_is_given_up_never_shows(storage: Shared) {
 pub async fn leftovers_are_invisible_and_files_are_not_swept(storage: Shared) {
     put_all(&storage, &["p/x", "p/q/.y"]).await;
     let later = Environment::real().clock.unix_millis() + 3_600_000;
-    assert_eq!(storage.sweep(&TablePath::root(), later).await.unwrap(), 0);
+    assert_eq!(storage.sweep(&path("p"), later).await.unwrap(), 0);
     assert_eq!(storage.sweep(&path("z"), later).await.unwrap(), 0);
     // As a process leaves it that is stopped.
     std::mem::forget(start(&storage, "p/z", &vec![1; 2 << 20]).await);
@@ -401,9 +401,9 @@ pub async fn leftovers_are_invisible_and_files_are_not_swept(storage: Shared) {
     assert_eq!(names(&storage.list(&path("p")).await.unwrap().files), ["p/x"]);
     assert_eq!(names(&storage.list_after(&path("p"), "").await.unwrap()), ["p/x"]);
     assert!(is_not_found(storage.stat(&path("p/z")).await));
-    assert_eq!(storage.sweep(&TablePath::root(), later - 7_200_000).await.unwrap(), 0);
-    storage.sweep(&TablePath::root(), later).await.unwrap();
-    assert_eq!(storage.sweep(&TablePath::root(), later).await.unwrap(), 0);
+    assert_eq!(storage.sweep(&path("p"), later - 7_200_000).await.unwrap(), 0);
+    storage.sweep(&path("p"), later).await.unwrap();
+    assert_eq!(storage.sweep(&path("p"), later).await.unwrap(), 0);
     assert_eq!(all_names(&storage).await, ["p/q/.y", "p/x"]);
     put_all(&storage, &["p/z"]).await;
 }

@@ -97,15 +97,29 @@ pub(super) fn list_all(place: &Place) -> Result<Vec<Entry>> {
     Ok(files)
 }
 
+/// The temporary files directly in the folder of `place`; nothing else is looked at.
+pub(super) fn temporaries(place: &Place) -> Result<Vec<(TablePath, Metadata)>> {
+    let mut found = Vec::new();
+    for entry in entries(place)? {
+        if !is_temporary(&entry.file_name().to_string_lossy()) {
+            continue;
+        }
+        if let Some((path, Found::Temporary(metadata))) = look_at(place, &entry)? {
+            found.push((path, metadata));
+        }
+    }
+    Ok(found)
+}
+
 /// What is found in a folder.
-pub(super) enum Found {
+enum Found {
     Folder,
     File(Metadata),
     Temporary(Metadata),
 }
 
 /// Shows `visitor` everything directly in the folder of `place`; nothing if it is absent.
-pub(super) fn visit(place: &Place, mut visitor: impl FnMut(TablePath, Found)) -> Result<()> {
+fn visit(place: &Place, mut visitor: impl FnMut(TablePath, Found)) -> Result<()> {
     for entry in entries(place)? {
         if let Some((path, found)) = look_at(place, &entry)? {
             visitor(path, found);

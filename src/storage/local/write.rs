@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::super::Result;
 use super::TEMPORARY_PREFIX;
 use super::place::{Place, is_absent};
-use super::read::{Found, visit};
+use super::read::temporaries;
 use crate::environment::{Ids, unix_millis_of};
 
 /// A file under a temporary name; removed when dropped.
@@ -110,23 +110,11 @@ pub(super) fn delete_dir(place: &Place) -> Result<()> {
 }
 
 pub(super) fn sweep(place: &Place, before_unix_millis: i64) -> Result<u64> {
-    let mut old = Vec::new();
-    let mut folders = vec![place.path().clone()];
-    while let Some(folder) = folders.pop() {
-        visit(&place.at(folder), |path, found| match found {
-            Found::Folder => folders.push(path),
-            Found::Temporary(metadata) => {
-                let modified = metadata.modified().map_or(i64::MAX, unix_millis_of);
-                if modified < before_unix_millis {
-                    old.push(path);
-                }
-            }
-            Found::File(_) => {}
-        })?;
-    }
     let mut swept = 0;
-    for path in old {
-        swept += u64::from(delete(&place.at(path))?);
+    for (path, metadata) in temporaries(place)? {
+        if metadata.modified().map_or(i64::MAX, unix_millis_of) < before_unix_millis {
+            swept += u64::from(delete(&place.at(path))?);
+        }
     }
     Ok(swept)
 }
