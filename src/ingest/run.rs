@@ -22,7 +22,7 @@ use super::{Event, IngestError, Summary};
 use crate::commit::Outcome;
 use crate::environment::Environment;
 use crate::sink::Prepared;
-use crate::storage;
+use crate::storage::{self, Storage};
 
 /// When to commit if the job says nothing.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -39,6 +39,9 @@ pub struct RunOptions {
     pub reset_progress: bool,
     /// What is read where the job says standard input.
     pub stdin: Option<Box<dyn std::io::Read + Send>>,
+    /// How the table's files are reached, where that is not what the job's address says: a storage
+    /// of the embedder's own, or one with faults.
+    pub storage: Option<Arc<dyn Storage>>,
 }
 
 impl std::fmt::Debug for RunOptions {
@@ -67,7 +70,10 @@ pub async fn run(
     events: Events,
 ) -> Result<Summary, IngestError> {
     let started = environment.clock.monotonic();
-    let storage = storage::open(&job.table.uri.parse()?, environment).await?;
+    let storage = match options.storage.take() {
+        Some(storage) => storage,
+        None => storage::open(&job.table.uri.parse()?, environment).await?,
+    };
     if let Some(schema) = create_table_of(&job, &storage, environment).await? {
         let columns = schema.arrow().fields().len() as u64;
         events(&Event::Created { uri: storage.uri().to_string(), columns });
@@ -155,15 +161,14 @@ impl Run {
         let flow = self.consume(&mut chunks, stop).await;
         drop(chunks);
         let flow = match flow {
-            Ok(Flow::Again) => Flow::Again,
-            Ok(_) => self.finish().await?,
-            Err(error) => {
-                // What is on its way may still become visible: the next run must find it settled.
-                let _ = self.settle().await;
-                return Err(error);
-            }
+            Ok(Flow::On | Flow::End) => self.finish().await,
+            flow => flow,
         };
-        Ok(flow)
+        if flow.is_err() {
+            // What is on its way may still become visible: the next run must find it settled.
+            let _ = self.settle().await;
+        }
+        flow
     }
 
     async fn finish(&mut self) -> Result<Flow, IngestError> {
