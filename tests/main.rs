@@ -7,6 +7,7 @@ mod fixtures;
 mod ingest;
 mod quickstart;
 mod read;
+mod recovery;
 mod storage;
 mod test_table;
 mod write;

@@ -1,0 +1,8 @@
+//! Jobs that are stopped at any point, and what is found when they are started again.
+
+mod audit;
+mod clock;
+mod engine;
+mod ingest;
+mod matrix;
+mod model;
