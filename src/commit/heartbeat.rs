@@ -11,7 +11,8 @@ use super::{CommitError, Committer};
 use crate::storage::{Storage, StorageError, TablePath};
 use crate::table::Table;
 
-fn folder() -> TablePath {
+/// Where heartbeats are.
+pub(super) fn folder() -> TablePath {
     TablePath::literal(".hoodie/.heartbeat")
 }
 

@@ -6,3 +6,4 @@ mod engine;
 mod ingest;
 mod matrix;
 mod model;
+mod random;

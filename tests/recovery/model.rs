@@ -7,6 +7,18 @@ use arrow::datatypes::Int64Type;
 
 use crate::test_table::{Row, rows};
 
+/// SplitMix64.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+}
+
 /// A row to write: id, partition, ordering value, text, whether it deletes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {

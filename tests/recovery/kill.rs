@@ -1,0 +1,1 @@
+//! The program itself, killed at any moment.
