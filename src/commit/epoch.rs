@@ -63,7 +63,7 @@ impl Epoch {
     }
 
     /// The epoch that has fenced this one, if any.
-    pub(super) async fn fenced_by(&self, table: &Table) -> Result<Option<u64>, CommitError> {
+    pub(crate) async fn fenced_by(&self, table: &Table) -> Result<Option<u64>, CommitError> {
         let claims = claims(table, &self.folder()?).await?;
         Ok(claims.last().map(|(number, _)| *number).filter(|newest| *newest > self.number))
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use lakebed_hudi::file_name::{DataFileName, MarkerKind};
 use lakebed_hudi::instant::InstantTime;
-use lakebed_hudi::timeline_file::{Action, TimelineFile};
+use lakebed_hudi::timeline_file::{Action, State, TimelineFile};
 use lakebed_hudi::timeline_metadata::{
     InstantInfo, RollbackMetadata, RollbackPartitionMetadata, RollbackPlan, RollbackRequest,
 };
@@ -189,7 +189,9 @@ impl Committer {
     async fn sweep_partitions(&self, target: &Instant, plan: &RollbackPlan) -> Result<(), CommitError> {
         let now = self.table.environment.clock.unix_millis();
         let timeline = self.timeline().await?;
-        let others = timeline.pending().filter(|i| i.time != target.time);
+        // Nobody writes a file before the instant is inflight.
+        let writing = |i: &&Instant| i.state == State::Inflight && i.action.writes_data();
+        let others = timeline.pending().filter(writing).filter(|i| i.time != target.time);
         let begun = others.filter_map(|i| i.time.to_unix_millis(self.table.zone)).min();
         let before = begun.map_or(now, |begun| begun.min(now));
         let partitions: BTreeSet<&str> =

@@ -82,6 +82,13 @@ pub enum IngestError {
     Stopped,
 }
 
+impl IngestError {
+    /// Whether it is only that an earlier checkpoint was given up, which is told elsewhere.
+    pub(super) fn asks_to_rewind(&self) -> bool {
+        matches!(self, Self::Sink(error) if matches!(**error, SinkError::Rewind { .. }))
+    }
+}
+
 impl From<SinkError> for IngestError {
     fn from(error: SinkError) -> Self {
         Self::Sink(Box::new(error))

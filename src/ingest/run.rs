@@ -164,11 +164,17 @@ impl Run {
             Ok(Flow::On | Flow::End) => self.finish().await,
             flow => flow,
         };
-        if flow.is_err() {
-            // What is on its way may still become visible: the next run must find it settled.
-            let _ = self.settle().await;
+        let Err(error) = flow else { return flow };
+        // What is on its way may still become visible: the next run must find it settled.
+        let settled = self.settle().await;
+        if let Ok(Some(by)) = self.target.committer().fenced_by().await {
+            // Whatever it was that failed: who has taken over has also taken files away.
+            return Err(IngestError::Fenced { by });
         }
-        flow
+        match settled {
+            Ok(Flow::Again) | Err(_) if error.asks_to_rewind() => settled,
+            _ => Err(error),
+        }
     }
 
     async fn finish(&mut self) -> Result<Flow, IngestError> {

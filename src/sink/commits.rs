@@ -116,6 +116,14 @@ impl SinkCommitter {
         Ok(outcome)
     }
 
+    /// The epoch of the run that has taken this pipeline over, if any has.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn fenced_by(&self) -> Result<Option<u64>, SinkError> {
+        Ok(self.shared.epoch.fenced_by(self.shared.committer.table()).await?)
+    }
+
     /// Takes in that `instant` is done, and removes what only a running write needs. What cannot be
     /// removed is swept by a later run.
     async fn settle(&self, instant: InstantTime, known: &Known, completed: bool) {
