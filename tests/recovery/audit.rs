@@ -1,6 +1,7 @@
 //! What a table should be like when all who wrote to it have ended.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
@@ -49,4 +50,21 @@ pub async fn strays(table: &Table) -> Vec<String> {
     }
     strays.extend(written.into_iter().map(|path| format!("missing: {path}")));
     strays
+}
+
+/// The temporary files below a folder of this machine, which listings leave out.
+pub fn temporary_files(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.display().to_string().contains("/.lakebed-tmp-") {
+                found.push(format!("left behind: {}", path.display()));
+            }
+        }
+    }
+    found
 }

@@ -26,7 +26,7 @@ const FILES: i64 = 4;
 const ROWS_PER_FILE: i64 = 5;
 
 /// A table without keys: a record that was taken twice is there twice.
-fn append_table() -> NewTable {
+pub fn append_table() -> NewTable {
     NewTable {
         record_key_fields: Vec::new(),
         ordering_fields: Vec::new(),

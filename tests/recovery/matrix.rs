@@ -106,25 +106,9 @@ impl Place {
             Ok(()) => audit::problems(&self.disk, &environment, &model_of(&steps())).await,
             Err(error) => vec![format!("the second run failed: {error}")],
         };
-        problems.extend(self.temporary_files());
+        problems.extend(self.folder.iter().flat_map(|folder| audit::temporary_files(folder.path())));
         let at = faulty.operations().get(fault.at).map(|o| format!("{} {}", o.operation, o.path));
         (!problems.is_empty()).then(|| format!("{fault:?}, {at:?}, {ended:?}:\n  {}", problems.join("\n  ")))
-    }
-
-    fn temporary_files(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        let mut folders: Vec<_> = self.folder.iter().map(|folder| folder.path().to_owned()).collect();
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if path.display().to_string().contains("/.lakebed-tmp-") {
-                    found.push(format!("left behind: {}", path.display()));
-                }
-            }
-        }
-        found
     }
 }
 

@@ -4,6 +4,7 @@ mod audit;
 mod clock;
 mod engine;
 mod ingest;
+mod kill;
 mod matrix;
 mod model;
 mod random;
