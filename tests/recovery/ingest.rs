@@ -129,6 +129,5 @@ async fn each_record_is_taken_once_after_a_fault_at_any_operation() {
     });
     let runs: Vec<_> = runs.buffer_unordered(4).map(Result::unwrap).collect().await;
     let failed: Vec<&str> = runs.iter().flatten().map(String::as_str).collect();
-    eprintln!("{} runs with a fault", runs.len());
     assert!(failed.is_empty(), "{} runs went wrong:\n{}", failed.len(), failed.join("\n"));
 }

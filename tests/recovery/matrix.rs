@@ -141,8 +141,12 @@ async fn matrix(disk: Disk, stores: bool, kinds: &[FaultKind], stride: usize) {
     let runs: Vec<_> = runs.buffer_unordered(4).map(Result::unwrap).collect().await;
     let failed: Vec<&str> = runs.iter().flatten().map(String::as_str).collect();
     let (count, all) = (runs.len(), operations.len());
-    eprintln!("{count} runs with a fault, {all} operations");
-    assert!(failed.is_empty(), "{} runs went wrong:\n{}", failed.len(), failed.join("\n"));
+    assert!(
+        failed.is_empty(),
+        "{} of {count} runs of {all} operations went wrong:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -386,13 +386,12 @@ async fn run(seed: u64, late: Late) {
             run.take(step).await;
             run.check().await;
         });
-        if let Err(panic) = taken.catch_unwind().await {
-            let before: Vec<_> = steps[..=number].iter().map(|step| format!("  {step:?}")).collect();
-            eprintln!(
-                "seed {seed}, late rows follow {late:?}; the last of these steps went wrong:\n{}",
-                before.join("\n")
+        if taken.catch_unwind().await.is_err() {
+            let taken: Vec<_> = steps[..=number].iter().map(|step| format!("  {step:?}")).collect();
+            panic!(
+                "seed {seed}, late rows follow {late:?}: the last of these steps went wrong:\n{}",
+                taken.join("\n")
             );
-            std::panic::resume_unwind(panic);
         }
     }
     run.reopen(WriteOperation::Upsert, Vec::new()).await;
