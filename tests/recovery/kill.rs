@@ -230,14 +230,14 @@ fn in_a_bucket() -> Option<String> {
 #[tokio::test]
 async fn rows_are_inserted_once_however_often_the_program_is_killed() {
     let mut place = Place::new(None, Does::Insert, 1).await;
-    place.kill(60).await;
+    place.kill(50).await;
     place.check().await;
 }
 
 #[tokio::test]
 async fn rows_are_upserted_however_often_the_program_is_killed() {
     let mut place = Place::new(None, Does::Upsert, 2).await;
-    place.kill(60).await;
+    place.kill(50).await;
     place.check().await;
 }
 

@@ -125,7 +125,7 @@ async fn operations(disk: Disk, template: &Template) -> Vec<LoggedOperation> {
 /// Runs the job with faults of `kinds` at every `stride`-th operation.
 ///
 /// Where an operation only reads there is one case of its own, that it fails: a process that stops
-/// there leaves what it leaves when it stops after the write before.
+/// there leaves what it leaves when it stops after the write before it.
 async fn matrix(disk: Disk, stores: bool, kinds: &[FaultKind], stride: usize) {
     let template = Arc::new(template().await);
     let operations = operations(disk, &template).await;
@@ -154,12 +154,13 @@ async fn a_job_survives_a_fault_at_any_operation() {
     matrix(Disk::Memory, false, &[FailBefore, FailAfter, DieBefore, DieAfter], 1).await;
 }
 
+/// What a process leaves that stops before a write it has left after the write before it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_prepared_is_adopted_after_a_stop_at_any_operation() {
-    matrix(Disk::Memory, true, &[DieBefore, DieAfter], 1).await;
+    matrix(Disk::Memory, true, &[DieAfter], 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_on_local_disk_survives_faults() {
-    matrix(Disk::Local, true, &[FailBefore, FailAfter, DieBefore, DieAfter], 6).await;
+    matrix(Disk::Local, true, &[FailBefore, FailAfter, DieBefore, DieAfter], 11).await;
 }

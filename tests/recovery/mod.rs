@@ -5,6 +5,7 @@ mod clock;
 mod engine;
 mod ingest;
 mod kill;
+mod leftovers;
 mod matrix;
 mod model;
 mod random;

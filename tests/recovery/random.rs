@@ -18,7 +18,7 @@ use super::clock::QuickClock;
 use super::model::{Change, Model, Random, batch};
 use crate::test_table::{bucket_table, progress};
 
-const FIXED_SEEDS: u64 = 4;
+const FIXED_SEEDS: u64 = 3;
 const STEPS: usize = 40;
 const IDS: u64 = 10;
 const PARTITIONS: [&str; 3] = ["x", "y", "z"];
