@@ -52,8 +52,8 @@ pub use publish::{Known, Outcome, Publication};
 /// How commits are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommitOptions {
-    /// How long to wait for the table lock.
-    pub lock_wait: Duration,
+    /// How long to wait for the table lock; [`TableLock::patience`] if `None`.
+    pub lock_wait: Option<Duration>,
     /// By how much the clocks of the table's writers may differ
     /// (`hoodie.time.generator.max_expected_clock_skew_ms`). Each new time waits for so long.
     pub clock_skew: Duration,
@@ -68,7 +68,7 @@ impl Default for CommitOptions {
     /// Hudi's defaults for a table that one process writes; others set `clock_skew` to 200 ms.
     fn default() -> Self {
         Self {
-            lock_wait: Duration::from_secs(60),
+            lock_wait: None,
             clock_skew: Duration::from_millis(1),
             heartbeat_interval: Duration::from_secs(60),
             heartbeat_misses: 2,
@@ -203,6 +203,6 @@ impl Committer {
 
     /// Takes the table lock.
     async fn locked(&self) -> Result<LockGuard, CommitError> {
-        Ok(self.lock.acquire(self.options.lock_wait).await?)
+        Ok(self.lock.acquire(self.options.lock_wait.unwrap_or_else(|| self.lock.patience())).await?)
     }
 }

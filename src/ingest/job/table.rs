@@ -68,7 +68,8 @@ pub struct IndexSettings {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LockSettings {
-    /// How long to wait for it; 1m if not set.
+    /// How long to wait for it. If not set 1m, in a bucket for so long after the lock of a dead
+    /// writer has lost its validity.
     #[serde(default)]
     pub wait: Option<TimeSpan>,
     /// On disk: after which time a lock file is taken for abandoned, in whole minutes; never if not
@@ -109,7 +110,7 @@ impl TableSettings {
         let default = CommitOptions::default();
         let clock_skew = if self.shared { SHARED_CLOCK_SKEW } else { default.clock_skew };
         CommitOptions {
-            lock_wait: span(self.lock.wait, default.lock_wait),
+            lock_wait: self.lock.wait.map(|TimeSpan(wait)| wait),
             clock_skew: span(self.clock_skew, clock_skew),
             heartbeat_interval: span(self.heartbeat.interval, default.heartbeat_interval),
             heartbeat_misses: self.heartbeat.misses.unwrap_or(default.heartbeat_misses),

@@ -146,7 +146,11 @@ pub struct Lease {
 pub struct TableLock {
     provider: Arc<dyn Provider>,
     environment: Environment,
+    patience: Duration,
 }
+
+/// How long a lock is waited for that a living writer holds.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl TableLock {
     /// The lock of the table in `storage`; of the kind that its other writers use there.
@@ -159,13 +163,22 @@ impl TableLock {
         options: LockOptions,
     ) -> Result<Self, LockOptionsError> {
         let options = options.validated()?;
-        let provider: Arc<dyn Provider> = match storage.uri().scheme() {
-            Scheme::File => Arc::new(file_system::FileSystemLock::new(storage, environment, options)),
+        let (provider, dead): (Arc<dyn Provider>, _) = match storage.uri().scheme() {
+            Scheme::File => {
+                (Arc::new(file_system::FileSystemLock::new(storage, environment, options)), Duration::ZERO)
+            }
             Scheme::S3 | Scheme::S3a => {
-                Arc::new(storage_based::StorageLock::new(storage, environment, options))
+                let validity = Duration::from_secs(options.storage_validity_seconds.into());
+                (Arc::new(storage_based::StorageLock::new(storage, environment, options)), validity)
             }
         };
-        Ok(Self { provider, environment: environment.clone() })
+        Ok(Self { provider, environment: environment.clone(), patience: PATIENCE + dead })
+    }
+
+    /// How long it is worth waiting: a minute, in a bucket a minute more than the lock of a dead
+    /// writer is valid.
+    pub fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// Waits for the lock, at most `wait`; zero means one try. Needs a tokio runtime.
