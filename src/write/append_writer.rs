@@ -7,7 +7,6 @@ use super::WriteError;
 use super::base_file::BaseFileEncoder;
 use super::encoding::ROW_GROUP_ROWS;
 use super::group_writer::WriteContext;
-use super::meta_columns::Place;
 use super::staging::{self, encode_into, send};
 use crate::storage::{FileWriter, TablePath};
 use crate::table::{FileGroupId, RowCounts, StagedFile, StagedKind};
@@ -85,19 +84,14 @@ impl AppendWriter {
             Some(open) => open,
             None => self.create(context).await?,
         };
-        let mut place = Place {
-            instant: context.task.instant,
-            partition: self.partition.clone(),
-            file_name: open.name.clone(),
-            task: self.number,
-            rows_numbered: self.rows_numbered,
-        };
+        let mut place = context.place(self.number, &self.partition, open.name.clone());
+        place.rows_numbered = self.rows_numbered;
         let (format, mut encoder) = (context.format.clone(), open.encoder);
         let (encoder, rows_numbered) = encode_into(open.file.as_mut(), move |pieces| {
             for batch in batches {
                 let rows = match format.has_keys {
-                    true => place.with_meta(&batch, format.schema())?,
-                    false => place.with_meta(&place.numbered(&batch)?, format.schema())?,
+                    true => place.numbered(&batch)?,
+                    false => place.numbered(&place.keyed_by_number(&batch)?)?,
                 };
                 send(pieces, encoder.write(&rows)?)?;
             }
@@ -140,7 +134,9 @@ impl AppendWriter {
         let (storage, task) = (context.storage.as_ref(), &context.task);
         let (path, file) = staging::create(storage, task, &self.partition, &name, MarkerKind::Create).await?;
         let group = FileGroupId { partition: self.partition.clone(), file_id };
-        Ok(OpenBase { group, name, path, file, encoder: BaseFileEncoder::new(context.format.base.clone()) })
+        let constants = context.place(self.number, &self.partition, name.clone()).constants_of_new();
+        let encoder = BaseFileEncoder::new(context.format.base.clone(), constants);
+        Ok(OpenBase { group, name, path, file, encoder })
     }
 }
 

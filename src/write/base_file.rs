@@ -1,6 +1,5 @@
 //! Rows as the bytes of a base file.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
@@ -8,14 +7,13 @@ use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use lakebed_hudi::base_file::{BaseFileFooter, RECORD_KEY};
 use lakebed_hudi::bloom::BloomFilter;
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::file::metadata::KeyValue;
 
 use super::WriteError;
 use super::column_ranges::column_ranges;
 use super::encoding::{EncodingSet, ROW_GROUP_ROWS};
 use super::parquet_schema::parquet_schema;
+use super::parquet_writer::{Constants, ParquetWriter};
 use crate::table::ColumnRange;
 
 /// What all base files of one write share.
@@ -37,30 +35,38 @@ pub(super) struct BaseFileSummary {
     pub(super) columns: Vec<ColumnRange>,
 }
 
+/// The first row group's rows are looked at before it is encoded, up to so many bytes.
+const SAMPLE_BYTES: usize = 32 << 20;
+
 /// A base file on its way: batches in, bytes out as soon as a row group is full.
 pub(super) struct BaseFileEncoder {
     format: BaseFileFormat,
+    constants: Constants,
     /// Batches of the first row group, from which its encodings are chosen.
     sample: Vec<RecordBatch>,
     sample_rows: usize,
-    writer: Option<ArrowWriter<Drain>>,
+    sample_bytes: usize,
+    writer: Option<ParquetWriter>,
     keys: KeySummary,
     rows: u64,
 }
 
 impl BaseFileEncoder {
-    pub(super) fn new(format: BaseFileFormat) -> Self {
+    /// Encodes rows that have all columns but `constants`.
+    pub(super) fn new(format: BaseFileFormat, constants: Constants) -> Self {
         Self {
             format,
+            constants,
             sample: Vec::new(),
             sample_rows: 0,
+            sample_bytes: 0,
             writer: None,
             keys: KeySummary::default(),
             rows: 0,
         }
     }
 
-    /// Takes rows with all columns; returns the bytes that are ready, often none.
+    /// Takes rows; returns the bytes that are ready, often none.
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<Bytes, WriteError> {
         self.rows += batch.num_rows() as u64;
         match &mut self.writer {
@@ -71,13 +77,14 @@ impl BaseFileEncoder {
             None => {
                 self.sample.push(batch.clone());
                 self.sample_rows += batch.num_rows();
-                if self.sample_rows < ROW_GROUP_ROWS {
+                self.sample_bytes += batch.get_array_memory_size();
+                if self.sample_rows < ROW_GROUP_ROWS && self.sample_bytes < SAMPLE_BYTES {
                     return Ok(Bytes::new());
                 }
                 self.start()?;
             }
         }
-        Ok(self.drain())
+        Ok(self.take_bytes())
     }
 
     /// Ends the open row group early and returns its bytes.
@@ -86,33 +93,27 @@ impl BaseFileEncoder {
         if let Some(writer) = &mut self.writer {
             writer.flush()?;
         }
-        Ok(self.drain())
+        Ok(self.take_bytes())
     }
 
     /// Bytes of rows that are held back, encoded or not.
     pub(super) fn memory_bytes(&self) -> usize {
-        let sample: usize = self.sample.iter().map(RecordBatch::get_array_memory_size).sum();
-        sample + self.writer.as_ref().map_or(0, ArrowWriter::memory_size)
+        self.sample_bytes + self.writer.as_ref().map_or(0, ParquetWriter::memory_bytes)
     }
 
     /// Bytes of the file so far, those of the open row group by estimate.
     pub(super) fn file_bytes(&self) -> u64 {
-        let encoded = |w: &ArrowWriter<Drain>| w.bytes_written() + w.in_progress_size();
-        let sample: usize = self.sample.iter().map(RecordBatch::get_array_memory_size).sum();
-        self.writer.as_ref().map_or(sample / 4, encoded) as u64
+        self.writer.as_ref().map_or(self.sample_bytes / 4, ParquetWriter::file_bytes) as u64
     }
 
     /// Ends the file: its last bytes, and what is in it. A file may have no rows.
     pub(super) fn finish(mut self) -> Result<(Bytes, BaseFileSummary), WriteError> {
         self.start()?;
-        let Some(mut writer) = self.writer.take() else { return Err(WriteError::Panicked) };
-        let footer = self.keys.footer(&self.format.avro);
-        for (key, value) in footer.to_key_values() {
-            writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
-        }
-        let metadata = writer.finish()?;
-        let summary = BaseFileSummary { rows: self.rows, columns: column_ranges(&metadata) };
-        Ok((writer.inner_mut().take(), summary))
+        let Some(writer) = self.writer.take() else { return Err(WriteError::Panicked) };
+        let footer = self.keys.footer(&self.format.avro).to_key_values().into_iter();
+        let entries = footer.map(|(key, value)| KeyValue::new(key.to_owned(), value));
+        let (rest, metadata) = writer.finish(entries)?;
+        Ok((rest, BaseFileSummary { rows: self.rows, columns: column_ranges(&metadata) }))
     }
 
     /// Opens the file with encodings that fit the rows collected so far.
@@ -120,17 +121,15 @@ impl BaseFileEncoder {
         if self.writer.is_some() {
             return Ok(());
         }
-        let properties = self.format.encodings.properties(&self.format.schema, &self.sample)?.build();
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties)
-            .with_parquet_schema(parquet_schema(&self.format.schema)?)
-            .with_skip_arrow_metadata(true);
-        let mut writer =
-            ArrowWriter::try_new_with_options(Drain::default(), self.format.schema.clone(), options)?;
+        let BaseFileFormat { schema, encodings, .. } = &self.format;
+        let properties = encodings.properties(schema, &self.constants, &self.sample)?.build();
+        let parquet = parquet_schema(schema)?;
+        let mut writer = ParquetWriter::new(schema, &parquet, properties, self.constants.clone())?;
         if self.format.bloom_filter {
             let keys_per_row = u32::try_from(self.sample_rows).unwrap_or(u32::MAX);
             self.keys.bloom_filter = Some(BloomFilter::new(keys_per_row, FALSE_POSITIVE_RATE));
         }
+        self.sample_bytes = 0;
         for batch in std::mem::take(&mut self.sample) {
             self.keys.add(&batch);
             writer.write(&batch)?;
@@ -139,29 +138,8 @@ impl BaseFileEncoder {
         Ok(())
     }
 
-    fn drain(&mut self) -> Bytes {
-        self.writer.as_mut().map(|writer| writer.inner_mut().take()).unwrap_or_default()
-    }
-}
-
-/// Bytes that were written and not yet taken away.
-#[derive(Debug, Default)]
-struct Drain(Vec<u8>);
-
-impl Drain {
-    fn take(&mut self) -> Bytes {
-        std::mem::take(&mut self.0).into()
-    }
-}
-
-impl Write for Drain {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+    fn take_bytes(&mut self) -> Bytes {
+        self.writer.as_mut().map(ParquetWriter::take_bytes).unwrap_or_default()
     }
 }
 

@@ -111,25 +111,26 @@ impl GroupRows {
         mut place: Place,
         pieces: &Pieces,
     ) -> Result<(BaseFileSummary, MergeCounts), WriteError> {
-        let mut encoder = BaseFileEncoder::new(format.base.clone());
-        let counts = match self {
+        let (mut encoder, counts);
+        match self {
             Self::Combined(batches) => {
-                let mut counts = MergeCounts::default();
+                encoder = BaseFileEncoder::new(format.base.clone(), place.constants_of_new());
+                let added = batches.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
+                counts = MergeCounts { added, ..MergeCounts::default() };
                 for batch in batches {
-                    counts.added += batch.num_rows() as u64;
-                    send(pieces, encoder.write(&place.with_meta(&batch, format.schema())?)?)?;
+                    send(pieces, encoder.write(&place.numbered(&batch)?)?)?;
                 }
-                counts
             }
             Self::Merged(source) => {
+                encoder = BaseFileEncoder::new(format.base.clone(), place.constants_of_kept());
                 let columns = format.rewritten.clone();
                 let mut merged = MergedRows::new(source.as_ref(), columns, format.rules.clone(), resources)?;
                 while let Some(batch) = merged.next().transpose()? {
-                    send(pieces, encoder.write(&place.at_home(&batch, format.schema())?)?)?;
+                    send(pieces, encoder.write(&batch)?)?;
                 }
-                merged.counts()
+                counts = merged.counts();
             }
-        };
+        }
         let (rest, summary) = encoder.finish()?;
         send(pieces, rest)?;
         Ok((summary, counts))

@@ -13,12 +13,14 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, Schema};
 use foldhash::fast::FixedState;
 use lakebed_hudi::base_file::{COMMIT_SEQNO, COMMIT_TIME, FILE_NAME, PARTITION_PATH, RECORD_KEY};
-use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
+use super::constant_chunk::compression;
 use super::parquet_schema::parquet_schema;
+use super::parquet_writer::{Constants, constant};
 
 /// Rows of a row group: a compaction copies the row groups that no change touches.
 pub(super) const ROW_GROUP_ROWS: usize = 50_000;
@@ -49,15 +51,16 @@ impl EncodingSet {
         if readers.split(',').all(known) { Self::Delta } else { Self::Plain }
     }
 
-    /// Properties for files of `schema` whose first row group begins with `rows`, meta columns
-    /// included.
+    /// Properties for files of `schema` whose first row group begins with `rows`, which have all
+    /// columns but `constants`.
     pub(super) fn properties(
         self,
         schema: &Schema,
+        constants: &Constants,
         rows: &[RecordBatch],
     ) -> Result<WriterPropertiesBuilder, ParquetError> {
         let mut builder = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+            .set_compression(compression()?)
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .set_created_by(concat!("lakebed version ", env!("CARGO_PKG_VERSION")).to_owned());
         if rows.is_empty() {
@@ -65,12 +68,18 @@ impl EncodingSet {
         }
         let parquet = parquet_schema(schema)?;
         let mut columns = parquet.columns().iter();
-        for (field, name) in schema.fields().iter().enumerate() {
-            let arrays: Vec<ArrayRef> = rows.iter().map(|batch| batch.column(field).clone()).collect();
-            let known = meta_choice(name.name());
-            if matches!(name.name().as_str(), COMMIT_SEQNO | FILE_NAME) {
-                // Nobody looks for rows by these, and comparing them costs.
-                let column = ColumnPath::new(vec![name.name().clone()]);
+        let mut numbers = 0..;
+        for field in schema.fields() {
+            if constant(constants, field.name()).is_some() {
+                columns.next();
+                continue;
+            }
+            let Some(number) = numbers.next() else { continue };
+            let arrays: Vec<ArrayRef> = rows.iter().map(|batch| batch.column(number).clone()).collect();
+            let known = meta_choice(field.name());
+            if field.name() == COMMIT_SEQNO {
+                // Nobody looks for rows by it, and comparing it costs.
+                let column = ColumnPath::new(vec![field.name().clone()]);
                 builder = builder.set_column_statistics_enabled(column, EnabledStatistics::None);
             }
             for (leaf, column) in leaves(arrays).into_iter().zip(columns.by_ref()) {

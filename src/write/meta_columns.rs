@@ -7,10 +7,11 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use lakebed_hudi::base_file::{COMMIT_SEQNO, COMMIT_TIME};
+use lakebed_hudi::base_file::{COMMIT_SEQNO, COMMIT_TIME, FILE_NAME, PARTITION_PATH};
 use lakebed_hudi::instant::InstantTime;
 
 use super::WriteError;
+use super::parquet_writer::Constants;
 use crate::merge::MergeColumns;
 
 /// Where new rows go: what their meta columns say.
@@ -33,45 +34,55 @@ impl Place {
         keyed: &RecordBatch,
         schema: &SchemaRef,
     ) -> Result<RecordBatch, ArrowError> {
-        let stamped = self.stamped(keyed)?;
-        self.at_home(&stamped, schema)
-    }
-
-    /// New rows after their commit times and sequence numbers: `keyed` has the record key, then
-    /// other columns.
-    pub(super) fn stamped(&mut self, keyed: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         let rows = keyed.num_rows();
-        let text = |name: &str| Arc::new(Field::new(name, DataType::Utf8, true));
-        let mut fields = vec![text(COMMIT_TIME), text(COMMIT_SEQNO)];
-        fields.extend(keyed.schema_ref().fields().iter().cloned());
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(fields.len());
-        columns.push(constant(self.instant.as_str(), rows));
-        columns.push(Arc::new(self.sequence_numbers(rows)));
-        self.rows_numbered += rows as u64;
-        columns.extend(keyed.columns().iter().cloned());
-        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
-    }
-
-    /// Rows with all columns of `schema`: `stamped` has commit time, sequence number and record
-    /// key, then the user's columns. They say where they lie from now on.
-    pub(super) fn at_home(
-        &self,
-        stamped: &RecordBatch,
-        schema: &SchemaRef,
-    ) -> Result<RecordBatch, ArrowError> {
-        let rows = stamped.num_rows();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
-        columns.extend(stamped.columns().iter().take(3).cloned());
+        columns.push(constant(self.instant.as_str(), rows));
+        columns.push(self.next_numbers(rows));
+        columns.push(keyed.column(0).clone());
         columns.push(constant(&self.partition, rows));
         columns.push(constant(&self.file_name, rows));
-        columns.extend(stamped.columns().iter().skip(3).cloned());
+        columns.extend(keyed.columns().iter().skip(1).cloned());
         RecordBatch::try_new(schema.clone(), columns)
     }
 
-    /// Rows without keys after their numbers, which are their keys.
+    /// What all new rows say.
+    pub(super) fn constants_of_new(&self) -> Constants {
+        let mut constants = self.constants_of_kept();
+        constants.push((COMMIT_TIME, self.instant.to_string()));
+        constants
+    }
+
+    /// What all rows say, those too that are taken over from another file.
+    pub(super) fn constants_of_kept(&self) -> Constants {
+        vec![(PARTITION_PATH, self.partition.clone()), (FILE_NAME, self.file_name.clone())]
+    }
+
+    /// New rows after their sequence numbers.
+    pub(super) fn numbered(&mut self, keyed: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+        let numbers = self.next_numbers(keyed.num_rows());
+        before(vec![(COMMIT_SEQNO, numbers)], keyed)
+    }
+
+    /// New rows after their commit times and sequence numbers.
+    pub(super) fn stamped(&mut self, keyed: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+        let rows = keyed.num_rows();
+        let stamps = vec![
+            (COMMIT_TIME, constant(self.instant.as_str(), rows)),
+            (COMMIT_SEQNO, self.next_numbers(rows)),
+        ];
+        before(stamps, keyed)
+    }
+
+    fn next_numbers(&mut self, rows: usize) -> ArrayRef {
+        let numbers = self.sequence_numbers(rows);
+        self.rows_numbered += rows as u64;
+        Arc::new(numbers)
+    }
+
+    /// Rows without keys after their sequence numbers, which are their keys.
     ///
     /// Source: `AutoRecordGenWrapperKeyGenerator`.
-    pub(super) fn numbered(&self, rows: &RecordBatch) -> Result<RecordBatch, WriteError> {
+    pub(super) fn keyed_by_number(&self, rows: &RecordBatch) -> Result<RecordBatch, WriteError> {
         Ok(MergeColumns::keyed(rows, &self.sequence_numbers(rows.num_rows()), None)?)
     }
 
@@ -93,6 +104,16 @@ impl Place {
         }
         string_array(offsets, bytes)
     }
+}
+
+/// `rows` after other text columns.
+fn before(columns: Vec<(&str, ArrayRef)>, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let text = |name: &str| Arc::new(Field::new(name, DataType::Utf8, true));
+    let (names, mut arrays): (Vec<_>, Vec<ArrayRef>) = columns.into_iter().unzip();
+    let mut fields: Vec<_> = names.into_iter().map(text).collect();
+    fields.extend(rows.schema_ref().fields().iter().cloned());
+    arrays.extend(rows.columns().iter().cloned());
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
 }
 
 /// A column that says the same in all rows.

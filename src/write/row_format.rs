@@ -11,8 +11,6 @@ use lakebed_hudi::log_file::{
 };
 use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::table_config::{TableConfig, key};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
 
 use super::WriteError;
 use super::base_file::BaseFileFormat;
@@ -20,6 +18,7 @@ use super::column_ranges::column_ranges;
 use super::encoding::EncodingSet;
 use super::meta_columns::Place;
 use super::parquet_schema::parquet_schema;
+use super::parquet_writer::ParquetWriter;
 use crate::merge::{Combined, Deleted, LogRecords, MergeColumns, MergeRules, combine};
 use crate::table::ColumnRange;
 
@@ -105,11 +104,12 @@ impl RowFormat {
             ..LogBlocks::default()
         };
         if !combined.batches.is_empty() {
-            let rows = combined.batches.iter().map(|batch| place.with_meta(batch, self.schema()));
-            let rows = rows.collect::<Result<Vec<_>, _>>()?;
+            let rows = combined.batches.as_slice();
             let (kind, content) = match self.log_blocks {
-                LogBlockFormat::Parquet => (BlockKind::Parquet, self.parquet(rows, &mut blocks.columns)?),
-                LogBlockFormat::Avro => (BlockKind::Avro, self.avro(&rows)?),
+                LogBlockFormat::Parquet => {
+                    (BlockKind::Parquet, self.parquet(rows, place, &mut blocks.columns)?)
+                }
+                LogBlockFormat::Avro => (BlockKind::Avro, self.avro(rows, place)?),
             };
             blocks.push(kind, &header, content)?;
         }
@@ -124,30 +124,30 @@ impl RowFormat {
         Ok(blocks)
     }
 
-    fn avro(&self, rows: &[RecordBatch]) -> Result<Vec<u8>, WriteError> {
+    fn avro(&self, rows: &[RecordBatch], place: &mut Place) -> Result<Vec<u8>, WriteError> {
         let mut encoder = AvroBlockEncoder::try_new(&self.base.avro, self.schema())?;
         for batch in rows {
-            encoder.push(batch)?;
+            encoder.push(&place.with_meta(batch, self.schema())?)?;
         }
         Ok(encoder.finish())
     }
 
     fn parquet(
         &self,
-        batches: Vec<RecordBatch>,
+        rows: &[RecordBatch],
+        place: &mut Place,
         columns: &mut Vec<ColumnRange>,
     ) -> Result<Vec<u8>, WriteError> {
-        let properties = self.base.encodings.properties(self.schema(), &batches)?.build();
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties)
-            .with_parquet_schema(parquet_schema(self.schema())?)
-            .with_skip_arrow_metadata(true);
-        let mut writer = ArrowWriter::try_new_with_options(Vec::new(), self.schema().clone(), options)?;
-        for batch in batches {
+        let rows = rows.iter().map(|batch| place.numbered(batch)).collect::<Result<Vec<_>, _>>()?;
+        let (schema, constants) = (self.schema(), place.constants_of_new());
+        let properties = self.base.encodings.properties(schema, &constants, &rows)?.build();
+        let mut writer = ParquetWriter::new(schema, &parquet_schema(schema)?, properties, constants)?;
+        for batch in rows {
             writer.write(&batch)?;
         }
-        *columns = column_ranges(&writer.finish()?);
-        Ok(std::mem::take(writer.inner_mut()))
+        let (bytes, metadata) = writer.finish([])?;
+        *columns = column_ranges(&metadata);
+        Ok(bytes.into())
     }
 }
 

@@ -1,0 +1,164 @@
+//! Batches in, the bytes of a Parquet file out.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{KeyValue, ParquetMetaData};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::SchemaDescriptor;
+
+use super::WriteError;
+use super::constant_chunk::ConstantChunk;
+use super::encoding::ROW_GROUP_ROWS;
+
+/// A row group of wide rows ends when its encoded columns take so much memory.
+const ROW_GROUP_BYTES: usize = 32 << 20;
+
+/// Columns that say the same in all rows of a file, and what they say.
+pub(super) type Constants = Vec<(&'static str, String)>;
+
+/// A Parquet file on its way. Bytes are there as soon as a row group is full.
+pub(super) struct ParquetWriter {
+    file: SerializedFileWriter<Drain>,
+    groups: ArrowRowGroupWriterFactory,
+    schema: SchemaRef,
+    constants: Constants,
+    open: Option<OpenGroup>,
+}
+
+struct OpenGroup {
+    /// A writer for each leaf, those of constant columns included.
+    leaves: Vec<ArrowColumnWriter>,
+    rows: usize,
+}
+
+impl ParquetWriter {
+    /// A file of the columns of `schema`, which lie in Parquet as `parquet` says. `constants` are
+    /// optional text columns at the top level.
+    pub(super) fn new(
+        schema: &SchemaRef,
+        parquet: &SchemaDescriptor,
+        properties: WriterProperties,
+        constants: Constants,
+    ) -> Result<Self, WriteError> {
+        let file =
+            SerializedFileWriter::new(Drain::default(), parquet.root_schema_ptr(), Arc::new(properties))?;
+        let groups = ArrowRowGroupWriterFactory::new(&file, schema.clone());
+        Ok(Self { file, groups, schema: schema.clone(), constants, open: None })
+    }
+
+    /// Takes rows, which have the columns that are not constant, in the order of the schema.
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), WriteError> {
+        let mut from = 0;
+        while from < batch.num_rows() {
+            let open = self.open.as_ref().map_or(0, |open| open.rows);
+            let rows = (ROW_GROUP_ROWS - open).min(batch.num_rows() - from);
+            self.write_slice(&batch.slice(from, rows))?;
+            from += rows;
+            if open + rows == ROW_GROUP_ROWS || self.memory_bytes() >= ROW_GROUP_BYTES {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_slice(&mut self, batch: &RecordBatch) -> Result<(), WriteError> {
+        let open = match &mut self.open {
+            Some(open) => open,
+            none => {
+                let number = self.file.flushed_row_groups().len();
+                none.insert(OpenGroup { leaves: self.groups.create_column_writers(number)?, rows: 0 })
+            }
+        };
+        let mut writers = open.leaves.iter_mut();
+        let mut columns = batch.columns().iter();
+        for field in self.schema.fields() {
+            if constant(&self.constants, field.name()).is_some() {
+                writers.next();
+                continue;
+            }
+            let Some(column) = columns.next() else { continue };
+            for (leaf, writer) in compute_leaves(field, column)?.iter().zip(writers.by_ref()) {
+                writer.write(leaf)?;
+            }
+        }
+        open.rows += batch.num_rows();
+        Ok(())
+    }
+
+    /// Ends the open row group.
+    pub(super) fn flush(&mut self) -> Result<(), WriteError> {
+        let Some(open) = self.open.take() else { return Ok(()) };
+        let rows = u32::try_from(open.rows).map_err(|error| ParquetError::General(error.to_string()))?;
+        let descriptors: Vec<_> = self.file.schema_descr().columns().to_vec();
+        let mut group = self.file.next_row_group()?;
+        for (writer, descriptor) in open.leaves.into_iter().zip(descriptors) {
+            let name = descriptor.path().parts().first().cloned().unwrap_or_default();
+            match constant(&self.constants, &name) {
+                Some(text) => ConstantChunk::new(text, rows, descriptor)?.append_to(&mut group)?,
+                None => writer.close()?.append_to_row_group(&mut group)?,
+            }
+        }
+        group.close()?;
+        Ok(())
+    }
+
+    /// Bytes of memory of the open row group.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.open.iter().flat_map(|open| &open.leaves).map(ArrowColumnWriter::memory_size).sum()
+    }
+
+    /// Bytes of the file so far, those of the open row group by estimate.
+    pub(super) fn file_bytes(&self) -> usize {
+        let open = self.open.iter().flat_map(|open| &open.leaves);
+        self.file.bytes_written() + open.map(ArrowColumnWriter::get_estimated_total_bytes).sum::<usize>()
+    }
+
+    /// The bytes that are there and were not yet taken.
+    pub(super) fn take_bytes(&mut self) -> Bytes {
+        self.file.inner_mut().take()
+    }
+
+    /// Ends the file: its last bytes, and its footer.
+    pub(super) fn finish(
+        mut self,
+        key_values: impl IntoIterator<Item = KeyValue>,
+    ) -> Result<(Bytes, ParquetMetaData), WriteError> {
+        self.flush()?;
+        key_values.into_iter().for_each(|entry| self.file.append_key_value_metadata(entry));
+        let metadata = self.file.finish()?;
+        Ok((self.take_bytes(), metadata))
+    }
+}
+
+/// What the column says in all rows, if it does.
+pub(super) fn constant<'a>(constants: &'a Constants, column: &str) -> Option<&'a str> {
+    constants.iter().find(|(name, _)| *name == column).map(|(_, text)| text.as_str())
+}
+
+/// Bytes that were written and not yet taken away.
+#[derive(Debug, Default)]
+struct Drain(Vec<u8>);
+
+impl Drain {
+    fn take(&mut self) -> Bytes {
+        std::mem::take(&mut self.0).into()
+    }
+}
+
+impl Write for Drain {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
