@@ -189,13 +189,17 @@ impl TimelineFile {
     /// Reads a name in the timeline folder.
     ///
     /// `Ok(None)` for names that are no instants: folders, `.crc` files, `hoodie.properties`
-    /// and everything else that does not start with a digit.
+    /// and everything else that does not start with a digit; and for files that Hudi is writing
+    /// and renames when they are whole (`<name>.<uuid>`).
+    ///
+    /// Source: `HoodieStorage.createImmutableFileInPath`.
     ///
     /// # Errors
     /// A name that starts like an instant and cannot be understood. Skipping it might hide a
     /// pending write of an engine newer than this library.
     pub fn parse(name: &str, layout: TimelineLayout) -> Result<Option<Self>, TimelineFileError> {
-        if !name.starts_with(|c: char| c.is_ascii_digit()) {
+        let is_temporary = name.rsplit_once('.').is_some_and(|(_, last)| is_uuid(last));
+        if is_temporary || !name.starts_with(|c: char| c.is_ascii_digit()) {
             return Ok(None);
         }
         let (times, suffix) =
@@ -254,6 +258,12 @@ fn parse_suffix(suffix: &str, completion: Option<InstantTime>) -> Option<(Action
     }
 }
 
+/// Whether `text` is a UUID with its hyphens, as Java writes it.
+fn is_uuid(text: &str) -> bool {
+    let lengths = text.split('-').map(str::len);
+    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -295,7 +305,10 @@ mod tests {
 
     #[test]
     fn other_files_are_passed_over_and_strange_instants_refused() {
-        for name in ["history", "hoodie.properties", ".20260307162557587.commit.crc", "_version_"] {
+        let unfinished = "20260307162557587.deltacommit.inflight.1d6f557d-50af-4deb-a685-e7d496f165a5";
+        let names =
+            ["history", "hoodie.properties", ".20260307162557587.commit.crc", "_version_", unfinished];
+        for name in names {
             assert_eq!(TimelineFile::parse(name, TimelineLayout::Two), Ok(None), "{name}");
         }
         for name in [
