@@ -90,10 +90,8 @@ impl Committer {
         if known.progress.pipelines.is_empty() {
             known.progress = self.archived_progress().await?;
         }
-        let mut restored = timeline.completed().filter(|i| i.action == Action::Restore);
-        if let Some(restore) =
-            restored.next_back().filter(|restore| restore.completion() > known.source_completion(&timeline))
-        {
+        let source = known.source_completion(&timeline);
+        if let Some(restore) = timeline.last_restore().filter(|restore| restore.completion() > source) {
             let checkpoint = known.progress.pipelines.get(pipeline).map(|p| p.checkpoint);
             tracing::warn!(restore = %restore.time, ?checkpoint, "the table was restored; going on from the restored progress");
         }

@@ -186,6 +186,12 @@ impl Committer {
         if let Some(reason) = self.changed_properties().await? {
             return Ok(Outcome::Conflicted { reason });
         }
+        if let Some(restore) =
+            timeline.last_restore().filter(|r| r.completion() > publication.begun.snapshot_time)
+        {
+            let reason = format!("restore {} took the table back meanwhile", restore.time);
+            return Ok(Outcome::Conflicted { reason });
+        }
         if let Some(source) = known.source
             && !timeline.is_committed(source)
         {

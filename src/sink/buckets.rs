@@ -46,6 +46,11 @@ impl Buckets {
         ours: &BTreeSet<InstantTime>,
     ) -> Result<Vec<TableSchema>, SinkError> {
         let timeline = committer.timeline().await?;
+        if timeline.last_restore().and_then(Instant::completion) > self.upto {
+            // It takes files away that no commit speaks of.
+            self.partitions.clear();
+            self.in_flight.clear();
+        }
         let news =
             timeline.completed_writes().filter(|i| i.completion() > self.upto && !ours.contains(&i.time));
         let mut schemas = Vec::new();

@@ -133,6 +133,11 @@ impl Timeline {
         self.completed().filter(|instant| instant.action.writes_data())
     }
 
+    /// The newest completed restore.
+    pub fn last_restore(&self) -> Option<&Instant> {
+        self.completed().rfind(|instant| instant.action == Action::Restore)
+    }
+
     /// Instants that are not completed, oldest first.
     pub fn pending(&self) -> impl DoubleEndedIterator<Item = &Instant> {
         self.instants().filter(|instant| !instant.is_completed())

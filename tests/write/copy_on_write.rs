@@ -4,7 +4,9 @@ use arrow::array::{AsArray as _, BooleanArray};
 use lakebed::commit::Outcome;
 use lakebed::read::ScanOptions;
 use lakebed::sink::{Sink, SinkOptions};
+use lakebed_hudi::instant::{InstantTime, TimelineZone};
 use lakebed_hudi::table_config::{BucketIndex, NewTable, TableType};
+use lakebed_hudi::timeline_file::{Action, TimelineFile};
 
 use crate::test_table::*;
 
@@ -125,4 +127,54 @@ async fn two_writers_of_a_bucket_conflict_and_the_loser_goes_on() {
     write(&mut ours, &[("b", "x", 1, None)], &[]).await;
     assert!(is_committed(&checkpoint(&mut ours, 2).await));
     assert_eq!(table.texts().await, ["a x 1 -", "b x 1 -", "c x 1 -"]);
+}
+
+#[tokio::test]
+async fn a_table_that_was_restored_is_gone_on_with_from_there() {
+    let table = TestTable::create(&copy_on_write_table()).await;
+    let mut sink = table.sink("p1", SinkOptions::default()).await;
+    for (number, id) in [(1, "a"), (2, "b")] {
+        write(&mut sink, &[(id, "x", 1, None)], &[]).await;
+        assert!(is_committed(&checkpoint(&mut sink, number).await));
+    }
+    write(&mut sink, &[("c", "x", 1, None)], &[]).await;
+    let in_flight = sink.prepare(progress(3)).await.unwrap().unwrap();
+    restore_to_first_commit(&table).await;
+
+    let conflicts = |outcome: &Outcome| matches!(outcome, Outcome::Conflicted { .. });
+    assert!(conflicts(&sink.committer().commit(&in_flight).await.unwrap()));
+    sink.rewind().await.unwrap();
+    assert_eq!(sink.progress().unwrap().checkpoint, 1);
+    write(&mut sink, &[("d", "x", 1, None)], &[]).await;
+    assert!(is_committed(&checkpoint(&mut sink, 2).await));
+    assert_eq!(table.texts().await, ["a x 1 -", "d x 1 -"]);
+
+    restore_to_first_commit(&table).await;
+    write(&mut sink, &[("e", "x", 1, None)], &[]).await;
+    assert!(conflicts(&checkpoint(&mut sink, 3).await), "the base file is not missed, the commit is");
+    sink.rewind().await.unwrap();
+    assert_eq!(sink.progress().unwrap().checkpoint, 1);
+    assert_eq!(table.texts().await, ["a x 1 -"]);
+}
+
+/// What a restore leaves, whoever made it.
+async fn restore_to_first_commit(table: &TestTable) {
+    let snapshot = table.snapshot().await;
+    for instant in snapshot.timeline.completed_writes().skip(1) {
+        let timeline = &snapshot.table.timeline;
+        for (partition, stat) in timeline.commit_metadata(instant).await.unwrap().write_stats() {
+            let name = stat.path.as_deref().unwrap().rsplit('/').next().unwrap();
+            assert!(table.storage.delete(&format!("{partition}/{name}").parse().unwrap()).await.unwrap());
+        }
+        for file in [
+            TimelineFile::requested(instant.time, instant.action),
+            TimelineFile::inflight(instant.time, instant.action),
+            instant.file(),
+        ] {
+            assert!(table.storage.delete(&timeline.path(&file)).await.unwrap());
+        }
+    }
+    let now = InstantTime::from_unix_millis(table.environment.clock.unix_millis(), TimelineZone::Utc);
+    let file = TimelineFile::completed(now, Action::Restore, now);
+    table.storage.put_if_absent(&snapshot.table.timeline.path(&file), "restored".into()).await.unwrap();
 }
