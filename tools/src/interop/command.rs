@@ -3,14 +3,22 @@
 
 use clap::{Args, ValueEnum};
 
+use super::scenarios::Scenario;
 use super::{Outcome, run};
 
 /// Tables that real Spark and Lakebed write in turns, checked row by row.
 #[derive(Debug, Args)]
 pub struct InteropArguments {
-    /// Run only scenarios with this in their name.
-    #[arg(long, default_value = "")]
-    filter: String,
+    /// Run only scenarios with this, or one of these, in their name.
+    #[arg(long)]
+    filter: Vec<String>,
+    /// Run only the scenarios that try every dimension once.
+    #[arg(long)]
+    ci: bool,
+    /// An empty folder or bucket for the tables (s3a://BUCKET/PREFIX, with the usual AWS_* variables);
+    /// a temporary folder if nothing is said.
+    #[arg(long)]
+    tables: Option<String>,
     /// How to report.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -35,12 +43,16 @@ impl InteropArguments {
                 println!("{outcome}");
             }
         };
-        let outcomes = run(&self.filter, &report)?;
+        let is_chosen = |scenario: &Scenario| {
+            (!self.ci || scenario.in_ci())
+                && (self.filter.is_empty() || self.filter.iter().any(|part| scenario.name.contains(part)))
+        };
+        let outcomes = run(is_chosen, self.tables.as_deref(), &report)?;
         if self.format == Format::Json {
             println!("{}", serde_json::to_string_pretty(&outcomes)?);
         }
         if outcomes.is_empty() {
-            return Err(format!("no scenario has {:?} in its name", self.filter).into());
+            return Err("no scenario was chosen: see their names by running all".into());
         }
         match outcomes.iter().filter(|outcome| outcome.failure.is_some()).count() {
             0 => Ok(()),

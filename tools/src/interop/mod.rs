@@ -5,17 +5,26 @@
 
 mod command;
 mod model;
+mod ours;
 mod run;
 mod scenarios;
 mod script;
 mod shape;
+mod stage;
+mod step;
+mod theirs;
+mod together;
 
 use std::fmt;
 
 pub use command::InteropArguments;
+use scenarios::Scenario;
 use serde::Serialize;
 
 use crate::spark::{Spark, SparkError};
+
+/// What went wrong in a step, in words.
+type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 /// How one scenario ended.
 #[derive(Debug, Clone, Serialize)]
@@ -52,21 +61,30 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Runs the scenarios that have `filter` in their name, one after the other in one session.
+/// Runs the chosen scenarios one after the other in one session, with their tables in `tables`, else
+/// in a temporary folder.
 ///
 /// # Errors
 /// No Spark. A scenario that fails is an outcome.
-fn run(filter: &str, report: &dyn Fn(&Outcome)) -> Result<Vec<Outcome>, SparkError> {
-    let chosen: Vec<_> = scenarios::all().into_iter().filter(|s| s.name.contains(filter)).collect();
+fn run(
+    is_chosen: impl Fn(&Scenario) -> bool,
+    tables: Option<&str>,
+    report: &dyn Fn(&Outcome),
+) -> Result<Vec<Outcome>, SparkError> {
+    let in_bucket = tables.is_some_and(|uri| uri.contains("://"));
+    let fits = |scenario: &Scenario| !in_bucket || scenario.fits_buckets();
+    let chosen: Vec<_> = scenarios::all().into_iter().filter(|s| is_chosen(s) && fits(s)).collect();
     if chosen.is_empty() {
         return Ok(Vec::new());
     }
     let runtime = tokio::runtime::Runtime::new()?;
     let _guard = runtime.enter();
     let mut spark = Spark::start()?;
+    let folder = tempfile::Builder::new().prefix("lakebed-interop-").tempdir()?;
+    let tables = tables.map_or_else(|| folder.path().display().to_string(), str::to_owned);
     let mut outcomes = Vec::new();
     for scenario in chosen {
-        let outcome = run::scenario(&runtime, &mut spark, &scenario)?;
+        let outcome = run::scenario(&runtime, &mut spark, &scenario, &tables)?;
         report(&outcome);
         outcomes.push(outcome);
     }

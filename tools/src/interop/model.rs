@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::script::Change;
 use super::shape::Cell;
+use super::step::Change;
 
 /// The rows of a table, by key number.
 ///
@@ -11,22 +11,22 @@ use super::shape::Cell;
 /// is remembered until a compaction, in copy-on-write tables until the end of the write; one without
 /// deletes whatever is there and is forgotten.
 /// Scripts keep late rows off keys that were deleted without an ordering value: what Hudi shows
-/// then depends on where the older row lies, and fixtures of their own show that.
-#[derive(Debug, Default)]
+/// then depends on where the older row lies, and fixtures of their own show that. For the same
+/// reason they keep late rows, and rows of deleted keys, off tables with partial rows.
+#[derive(Debug, Clone, Default)]
 pub struct Model {
-    /// By key, the rank of its row and the row.
-    rows: BTreeMap<u32, (u32, Cell)>,
+    /// By key, the rank of its row, and the row over those that came before it.
+    rows: BTreeMap<u32, (u32, Vec<Cell>)>,
     /// By key, the rank of its delete.
     deleted: BTreeMap<u32, u32>,
 }
 
 impl Model {
     /// Applies a write. `ordered` is false where arrival alone decides.
-    pub fn write(&mut self, changes: &[Change], ordered: bool) {
+    pub fn write(&mut self, changes: &[Change], wide: bool, ordered: bool) {
         for change in changes {
             let rank = if ordered { change.order } else { 0 };
-            for key in change.keys.clone() {
-                let cell = Cell { key, order: change.order, salt: change.salt };
+            for cell in change.cells(wide) {
                 self.change(rank, cell, change.delete);
             }
         }
@@ -42,7 +42,9 @@ impl Model {
             self.deleted.insert(cell.key, rank);
         } else {
             self.deleted.remove(&cell.key);
-            self.rows.insert(cell.key, (rank, cell));
+            let (newest, cells) = self.rows.entry(cell.key).or_default();
+            *newest = rank;
+            cells.insert(0, cell);
         }
     }
 
@@ -54,11 +56,10 @@ impl Model {
         }
     }
 
-    /// Replaces all rows for which `replaced` says so by those of a write.
-    pub fn overwrite(&mut self, changes: &[Change], replaced: impl Fn(u32) -> bool) {
-        self.rows.retain(|key, _| !replaced(*key));
-        self.deleted.retain(|key, _| !replaced(*key));
-        self.write(changes, true);
+    /// Removes all rows, and what is known of deletes, where `removed` says so of the key.
+    pub fn remove(&mut self, removed: impl Fn(u32) -> bool) {
+        self.rows.retain(|key, _| !removed(*key));
+        self.deleted.retain(|key, _| !removed(*key));
     }
 
     /// A compaction of everything: deletes are forgotten.
@@ -66,8 +67,14 @@ impl Model {
         self.deleted.clear();
     }
 
-    /// The rows.
-    pub fn cells(&self) -> Vec<Cell> {
-        self.rows.values().map(|row| row.1).collect()
+    /// The rows; then those under them, as often as any key was written, for a key that has no more
+    /// its lowest row again.
+    pub fn layers(&self) -> Vec<Vec<Cell>> {
+        let depth = self.rows.values().map(|(_, cells)| cells.len()).max().unwrap_or(1);
+        let layer = |number: usize| {
+            let cells = self.rows.values().filter_map(|(_, cells)| cells.get(number).or(cells.last()));
+            cells.copied().collect()
+        };
+        (0..depth).map(layer).collect()
     }
 }

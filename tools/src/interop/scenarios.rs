@@ -2,8 +2,53 @@
 
 use lakebed_hudi::table_config::TableType;
 
-use super::script::{self, Step};
-use super::shape::{Data, Keys, Ordering, Partitioning, Shape};
+use super::script;
+use super::shape::{Data, Keys, Ordering, Partial, Partitioning, Shape};
+use super::step::{Step, rows};
+
+/// Every value of every dimension once, on either type of table.
+const IN_CI: [&str; 40] = [
+    "cow/ours/clustering",
+    "cow/ours/data/nested",
+    "cow/ours/everything/unpartitioned",
+    "cow/ours/in_flight",
+    "cow/ours/insert",
+    "cow/ours/keys/Date",
+    "cow/ours/keys/Long",
+    "cow/ours/keys/Two",
+    "cow/ours/ordering/CommitTime",
+    "cow/ours/ordering/Float",
+    "cow/ours/ordering/Timestamp",
+    "cow/ours/ordering/Two",
+    "cow/ours/partial/NullsByArrival",
+    "cow/ours/partitioning/Encoded",
+    "cow/ours/replacing",
+    "cow/ours/strays/we_recover",
+    "cow/ours/widening",
+    "cow/theirs/upsert",
+    "mor/ours/buckets/7",
+    "mor/ours/everything",
+    "mor/ours/in_flight",
+    "mor/ours/keys/Int",
+    "mor/ours/keys/Odd",
+    "mor/ours/keys/Timestamp",
+    "mor/ours/metadata_table",
+    "mor/ours/ordering/Date",
+    "mor/ours/ordering/Decimal",
+    "mor/ours/ordering/Double",
+    "mor/ours/ordering/Int",
+    "mor/ours/ordering/String",
+    "mor/ours/ordering/TimestampNtz",
+    "mor/ours/overwrite",
+    "mor/ours/partial/Marker",
+    "mor/ours/partitioning/Two",
+    "mor/ours/restoring",
+    "mor/ours/strays/spark_recovers",
+    "mor/ours/together",
+    "mor/ours/widened",
+    "mor/theirs/insert",
+    "mor/theirs/version_8",
+];
 
 /// A table's shape and what is done to it.
 #[derive(Debug, Clone)]
@@ -18,6 +63,19 @@ pub struct Scenario {
     pub steps: Vec<Step>,
 }
 
+impl Scenario {
+    /// Whether it can be played in a bucket. Spark's own lock on S3 is in no package of Hudi that is
+    /// to be had, so that both cannot write at the same time; and objects cannot be made older.
+    pub fn fits_buckets(&self) -> bool {
+        !self.steps.iter().any(|step| matches!(step, Step::Together(_) | Step::Silence))
+    }
+
+    /// Whether it is one of those that try every dimension once.
+    pub fn in_ci(&self) -> bool {
+        IN_CI.contains(&self.name.as_str())
+    }
+}
+
 /// All scenarios.
 pub fn all() -> Vec<Scenario> {
     let plain = Shape {
@@ -27,65 +85,117 @@ pub fn all() -> Vec<Scenario> {
         ordering: Ordering::Long,
         data: Data::Flat,
         buckets: 2,
+        partial: None,
+        version: 9,
+        wide: false,
     };
-    let scenario = |name: &str, shape: Shape, steps: Vec<Step>| Scenario {
-        name: name.into(),
-        theirs: name.contains("/theirs/"),
-        steps: steps.into_iter().filter(|step| step.fits(&shape)).collect(),
-        shape,
-    };
-    let mut all = vec![
-        scenario("mor/ours/everything", plain, script::full()),
-        scenario(
-            "mor/ours/everything/unpartitioned",
-            Shape { partitioning: Partitioning::None, ..plain },
-            script::full(),
-        ),
-        scenario("mor/ours/data/nested", Shape { data: Data::Nested, ..plain }, script::full()),
-        scenario("mor/ours/buckets/7", Shape { buckets: 7, ..plain }, script::short()),
-    ];
-    for table_type in [TableType::MergeOnRead, TableType::CopyOnWrite] {
-        let kind = kind(table_type);
-        let shape = Shape { table_type, buckets: 0, ..plain };
-        all.push(scenario(&format!("{kind}/ours/insert"), shape, script::inserting()));
-        all.push(scenario(&format!("{kind}/theirs/insert"), shape, after_spark(script::inserting())));
-    }
-    all.push(scenario("mor/theirs/upsert", plain, script::theirs()));
-    all.push(scenario("mor/ours/overwrite", plain, script::overwriting()));
-    let rewritten = Shape { table_type: TableType::CopyOnWrite, ..plain };
-    let unpartitioned = Shape { partitioning: Partitioning::None, ..rewritten };
-    let nested = Shape { data: Data::Nested, ..rewritten };
-    all.push(scenario("cow/ours/everything", rewritten, script::full()));
-    all.push(scenario("cow/ours/everything/unpartitioned", unpartitioned, script::full()));
-    all.push(scenario("cow/ours/data/nested", nested, script::full()));
-    all.push(scenario("cow/theirs/upsert", rewritten, script::theirs()));
-    all.push(scenario("cow/ours/overwrite", rewritten, script::overwriting()));
-    for shape in [plain, rewritten] {
-        for partitioning in Partitioning::ALL {
-            let name = format!("{}/ours/partitioning/{partitioning:?}", kind(shape.table_type));
-            all.push(scenario(&name, Shape { partitioning, ..shape }, script::short()));
-        }
-        for keys in Keys::ALL {
-            let name = format!("{}/ours/keys/{keys:?}", kind(shape.table_type));
-            all.push(scenario(&name, Shape { keys, ..shape }, script::short()));
-        }
-        for ordering in Ordering::ALL {
-            let name = format!("{}/ours/ordering/{ordering:?}", kind(shape.table_type));
-            all.push(scenario(&name, Shape { ordering, ..shape }, script::short()));
+    let mut all = Vec::new();
+    for (kind, table_type) in [("mor", TableType::MergeOnRead), ("cow", TableType::CopyOnWrite)] {
+        let shape = Shape { table_type, ..plain };
+        for (name, shape, steps) in
+            [scripts(shape), unbucketed(shape), partial(shape), dimensions(shape)].concat()
+        {
+            all.push(Scenario {
+                name: format!("{kind}/{name}"),
+                theirs: name.starts_with("theirs/"),
+                steps: steps.into_iter().filter(|step| step.fits(&shape)).collect(),
+                shape,
+            });
         }
     }
     all
 }
 
-fn kind(table_type: TableType) -> &'static str {
-    match table_type {
-        TableType::CopyOnWrite => "cow",
-        TableType::MergeOnRead => "mor",
+type Scenarios = Vec<(String, Shape, Vec<Step>)>;
+
+/// Everything that happens to tables of the one shape.
+fn scripts(shape: Shape) -> Scenarios {
+    let more_buckets = Shape { buckets: 7, ..shape };
+    let mut scripts = vec![
+        ("ours/everything", shape, script::full()),
+        (
+            "ours/everything/unpartitioned",
+            Shape { partitioning: Partitioning::None, ..shape },
+            script::full(),
+        ),
+        ("ours/data/nested", Shape { data: Data::Nested, ..shape }, script::full()),
+        ("ours/buckets/7", more_buckets, script::short()),
+        ("ours/overwrite", shape, script::overwriting()),
+        ("ours/widening", shape, script::widening()),
+        ("ours/widened", shape, script::widened()),
+        ("ours/restoring", shape, script::restoring()),
+        ("ours/replacing", shape, script::replacing()),
+        ("ours/in_flight", shape, script::in_flight()),
+        ("ours/metadata_table", shape, script::metadata_table()),
+        ("ours/strays/spark_recovers", more_buckets, script::spark_recovers()),
+        ("ours/strays/we_recover", more_buckets, script::we_recover()),
+        ("theirs/upsert", shape, script::theirs()),
+        ("theirs/version_8", Shape { version: 8, ..shape }, script::theirs_full()),
+    ];
+    if shape.table_type == TableType::MergeOnRead {
+        scripts.push(("ours/together", shape, script::together()));
     }
+    scripts.into_iter().map(|(name, shape, steps)| (name.to_owned(), shape, steps)).collect()
+}
+
+/// Tables without a bucket index.
+fn unbucketed(shape: Shape) -> Scenarios {
+    let shape = Shape { buckets: 0, ..shape };
+    vec![
+        ("ours/insert".to_owned(), shape, script::inserting()),
+        ("theirs/insert".to_owned(), shape, after_spark(script::inserting())),
+        (
+            "theirs/version_8/insert".to_owned(),
+            Shape { version: 8, ..shape },
+            after_spark(script::inserting()),
+        ),
+        ("ours/clustering".to_owned(), shape, script::clustering()),
+        ("theirs/clustering".to_owned(), shape, after_spark(script::clustering())),
+    ]
+}
+
+/// Tables whose rows may say nothing of a column.
+fn partial(shape: Shape) -> Scenarios {
+    let of = |partial: Partial| {
+        let shape = Shape { partial: Some(partial), ordering: partial.ordering(), ..shape };
+        [
+            (format!("ours/partial/{partial:?}"), shape, script::partial()),
+            (format!("theirs/partial/{partial:?}"), shape, after_spark(script::partial())),
+        ]
+    };
+    Partial::ALL.into_iter().flat_map(of).collect()
+}
+
+/// Shapes that differ in one thing.
+fn dimensions(shape: Shape) -> Scenarios {
+    let partitionings = Partitioning::ALL
+        .into_iter()
+        .map(|partitioning| (format!("ours/partitioning/{partitioning:?}"), Shape { partitioning, ..shape }));
+    let keys = Keys::ALL.into_iter().map(|keys| (format!("ours/keys/{keys:?}"), Shape { keys, ..shape }));
+    let orderings = Ordering::ALL
+        .into_iter()
+        .map(|ordering| (format!("ours/ordering/{ordering:?}"), Shape { ordering, ..shape }));
+    let shapes = partitionings.chain(keys).chain(orderings);
+    shapes.map(|(name, shape)| (name, shape, script::short())).collect()
 }
 
 /// The script on a table that Spark has written to.
 fn after_spark(mut steps: Vec<Step>) -> Vec<Step> {
-    steps.insert(0, Step::Spark(vec![script::rows(60..66, 10, 9)]));
+    steps.insert(0, Step::Spark(vec![rows(60..66, 10, 9)]));
     steps
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_those_of_ci_exist() {
+        let all = all();
+        let names: BTreeSet<&str> = all.iter().map(|scenario| scenario.name.as_str()).collect();
+        assert_eq!(names.len(), all.len());
+        assert_eq!(IN_CI.iter().find(|name| !names.contains(**name)), None);
+    }
 }

@@ -1,96 +1,6 @@
-//! What is done to a table, step by step.
+//! What is done to tables, step by step.
 
-use std::fmt;
-use std::ops::Range;
-
-use lakebed_hudi::table_config::TableType;
-
-use super::shape::Shape;
-
-/// Rows of a range of key numbers.
-#[derive(Debug, Clone)]
-pub struct Change {
-    /// The keys.
-    pub keys: Range<u32>,
-    /// The number that their ordering values are made from.
-    pub order: u32,
-    /// The number that their other values are made from.
-    pub salt: u32,
-    /// Whether the rows only say that their key is deleted.
-    pub delete: bool,
-}
-
-/// Rows to write.
-pub fn rows(keys: Range<u32>, order: u32, salt: u32) -> Change {
-    Change { keys, order, salt, delete: false }
-}
-
-/// Deletes with an ordering value.
-pub fn deletes(keys: Range<u32>, order: u32) -> Change {
-    Change { keys, order, salt: 0, delete: true }
-}
-
-/// One step.
-#[derive(Debug, Clone)]
-pub enum Step {
-    /// We commit a checkpoint.
-    Ours(Vec<Change>),
-    /// We insert rows with new keys.
-    Insert(Vec<Change>),
-    /// We replace the partitions that rows go to.
-    Overwrite(Vec<Change>),
-    /// We replace the table's rows.
-    OverwriteTable(Vec<Change>),
-    /// We start anew: another run of the pipeline takes over.
-    Reopen,
-    /// Spark upserts.
-    Spark(Vec<Change>),
-    /// Spark deletes keys (without ordering values).
-    SparkDelete(Range<u32>),
-    /// Spark writes, and fails when its files are written.
-    SparkFails(Vec<Change>),
-    /// Spark schedules a compaction.
-    Schedule,
-    /// Spark runs the pending compactions, scheduling one if there is none.
-    Compact,
-    /// Spark cleans.
-    Clean,
-    /// Spark savepoints the newest commit.
-    Savepoint,
-    /// Spark archives most of the timeline.
-    Archive,
-}
-
-impl Step {
-    /// Whether that can be done to tables of a shape.
-    pub fn fits(&self, shape: &Shape) -> bool {
-        match self {
-            Self::Schedule | Self::Compact => shape.table_type == TableType::MergeOnRead,
-            Self::Spark(_) => shape.spark_upserts(),
-            _ => true,
-        }
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ours(_) => "Lakebed upserts and deletes",
-            Self::Insert(_) => "Lakebed inserts",
-            Self::Overwrite(_) => "Lakebed overwrites partitions",
-            Self::OverwriteTable(_) => "Lakebed overwrites the table",
-            Self::Reopen => "Lakebed opens the table anew",
-            Self::Spark(_) => "Spark upserts",
-            Self::SparkDelete(_) => "Spark deletes",
-            Self::SparkFails(_) => "Spark fails to write",
-            Self::Schedule => "Spark schedules a compaction",
-            Self::Compact => "Spark compacts",
-            Self::Clean => "Spark cleans",
-            Self::Savepoint => "Spark savepoints",
-            Self::Archive => "Spark archives",
-        })
-    }
-}
+use super::step::{Step, deletes, rows};
 
 /// We write, Spark writes, deletes and compacts, we go on.
 pub fn short() -> Vec<Step> {
@@ -118,6 +28,13 @@ pub fn theirs() -> Vec<Step> {
         Step::Spark(vec![rows(50..52, 20, 92), rows(54..56, 10, 93)]),
     ];
     steps.extend(short());
+    steps
+}
+
+/// [`theirs`], and everything else that Spark does.
+pub fn theirs_full() -> Vec<Step> {
+    let mut steps = theirs();
+    steps.extend(full().into_iter().skip(short().len()));
     steps
 }
 
@@ -177,5 +94,185 @@ pub fn full() -> Vec<Step> {
         Step::Archive,
         Step::Spark(vec![rows(24..26, 10, 25)]),
     ]);
+    steps
+}
+
+/// Both sides add a column and widen another one.
+pub fn widening() -> Vec<Step> {
+    vec![
+        Step::Ours(vec![rows(0..12, 10, 1)]),
+        Step::SparkWidens,
+        Step::Spark(vec![rows(0..3, 20, 2), rows(12..14, 10, 2)]),
+        // Rows without the new column: it stays, with the values that others have in it.
+        Step::Ours(vec![rows(0..1, 30, 3), rows(4..6, 30, 3), deletes(6..7, 30)]),
+        Step::Compact,
+        Step::Ours(vec![rows(7..8, 30, 4), rows(14..16, 10, 4)]),
+        Step::Reopen,
+        Step::Ours(vec![rows(8..9, 30, 5)]),
+        Step::Widen,
+        Step::Ours(vec![rows(1..2, 40, 6), rows(9..10, 40, 6), rows(16..18, 10, 6)]),
+        Step::Spark(vec![rows(2..3, 50, 7), rows(16..17, 50, 7)]),
+        Step::Compact,
+        Step::Ours(vec![rows(10..12, 60, 8), deletes(16..17, 60)]),
+    ]
+}
+
+/// We add a column and widen another one; Spark goes on.
+pub fn widened() -> Vec<Step> {
+    vec![
+        Step::Ours(vec![rows(0..12, 10, 1)]),
+        Step::Spark(vec![rows(0..2, 20, 2)]),
+        Step::Widen,
+        Step::Ours(vec![rows(2..4, 20, 3), rows(12..14, 10, 3)]),
+        Step::SparkWidens,
+        Step::Spark(vec![rows(3..5, 30, 4), rows(14..16, 10, 4)]),
+        Step::SparkDelete(5..6),
+        Step::Compact,
+        Step::Ours(vec![rows(4..5, 40, 5), rows(6..7, 40, 5)]),
+    ]
+}
+
+/// Rows that say nothing of some columns, from both sides.
+pub fn partial() -> Vec<Step> {
+    vec![
+        Step::Ours(vec![rows(0..12, 10, 1)]),
+        Step::Ours(vec![rows(0..6, 20, 2), rows(12..14, 20, 2)]),
+        Step::Spark(vec![rows(0..3, 30, 3), rows(6..9, 30, 3), rows(14..16, 30, 3)]),
+        Step::Ours(vec![rows(1..4, 40, 5), rows(14..15, 40, 5), deletes(11..12, 40)]),
+        Step::Compact,
+        Step::Ours(vec![rows(2..5, 50, 6), rows(16..17, 50, 6)]),
+        Step::Spark(vec![rows(2..4, 60, 7), rows(13..14, 60, 7)]),
+        Step::SparkDelete(10..11),
+        Step::Compact,
+        Step::Spark(vec![rows(0..5, 70, 9)]),
+        Step::Ours(vec![rows(3..7, 80, 11)]),
+    ]
+}
+
+/// We insert, Spark clusters what we have inserted, we go on.
+pub fn clustering() -> Vec<Step> {
+    vec![
+        Step::Insert(vec![rows(0..12, 10, 1)]),
+        Step::Insert(vec![rows(12..16, 10, 2)]),
+        Step::Cluster,
+        Step::Insert(vec![rows(20..24, 10, 3)]),
+        Step::Spark(vec![rows(0..2, 20, 4), rows(20..21, 20, 4)]),
+        Step::Cluster,
+        Step::Clean,
+        Step::Insert(vec![rows(30..33, 10, 5)]),
+        Step::Reopen,
+        Step::Insert(vec![rows(33..36, 10, 6)]),
+    ]
+}
+
+/// Spark takes the table back, under a writer of ours that lives and under one that starts anew.
+pub fn restoring() -> Vec<Step> {
+    vec![
+        Step::Ours(vec![rows(0..12, 10, 1)]),
+        Step::Ours(vec![rows(0..3, 20, 2)]),
+        Step::Savepoint,
+        Step::Ours(vec![rows(2..5, 30, 3), rows(12..14, 10, 3)]),
+        Step::Spark(vec![rows(5..7, 30, 4)]),
+        Step::Restore,
+        Step::Conflict(vec![rows(7..8, 40, 5)]),
+        Step::Ours(vec![rows(7..9, 40, 6), rows(12..13, 5, 6)]),
+        Step::Spark(vec![rows(8..10, 50, 7)]),
+        Step::Restore,
+        Step::Reopen,
+        Step::Ours(vec![rows(9..11, 40, 8)]),
+        Step::Compact,
+        Step::Ours(vec![rows(0..2, 60, 9)]),
+    ]
+}
+
+/// Spark ends file groups that we have written to.
+pub fn replacing() -> Vec<Step> {
+    vec![
+        Step::Ours(vec![rows(0..12, 10, 1)]),
+        Step::SparkDeletePartition(0),
+        Step::Ours(vec![rows(0..2, 5, 2), rows(1..2, 20, 2)]),
+        Step::SparkOverwrite(vec![rows(1..2, 3, 3), rows(21..22, 3, 3)]),
+        Step::Ours(vec![rows(1..2, 4, 4), rows(3..4, 1, 4), deletes(21..22, 4)]),
+        Step::Spark(vec![rows(0..4, 30, 5)]),
+        Step::Compact,
+        Step::SparkDeletePartition(1),
+        Step::Clean,
+        Step::Reopen,
+        Step::Ours(vec![rows(0..6, 40, 6)]),
+    ]
+}
+
+/// Spark commits while checkpoints of ours are in flight.
+pub fn in_flight() -> Vec<Step> {
+    vec![
+        Step::Ours(vec![rows(0..12, 10, 1)]),
+        Step::Spark(vec![rows(0..2, 20, 2)]),
+        Step::InFlight([
+            vec![rows(0..4, 30, 3), rows(12..14, 30, 3)],
+            vec![rows(1..6, 40, 4), rows(14..16, 10, 4)],
+            vec![rows(2..8, 50, 5), rows(14..15, 20, 5), deletes(12..13, 50)],
+        ]),
+        Step::Compact,
+        Step::Ours(vec![rows(0..16, 60, 6)]),
+    ]
+}
+
+/// A metadata table comes, is dropped, and comes again.
+pub fn metadata_table() -> Vec<Step> {
+    vec![
+        Step::Ours(vec![rows(0..12, 10, 1)]),
+        Step::SparkIndexes(vec![rows(0..2, 20, 2)]),
+        Step::Conflict(vec![rows(2..4, 30, 3)]),
+        Step::Refused,
+        Step::DropMetadata,
+        Step::Ours(vec![rows(2..4, 30, 4)]),
+        Step::Spark(vec![rows(3..6, 40, 5)]),
+        Step::SparkIndexes(vec![rows(5..7, 50, 6)]),
+        Step::Refused,
+    ]
+}
+
+/// Both commit at the same time.
+pub fn together() -> Vec<Step> {
+    vec![
+        // Every bucket gets its base file first.
+        Step::Ours(vec![rows(100..116, 1, 1), rows(200..216, 1, 1), rows(300..303, 0, 1)]),
+        Step::Together(0..12),
+        Step::Compact,
+        Step::Together(12..15),
+    ]
+}
+
+/// Spark rolls back what we, and what it itself left; then archives past it.
+pub fn spark_recovers() -> Vec<Step> {
+    let mut steps = dead_writes();
+    steps.extend([Step::SparkRecovers, Step::NoStrays, Step::Ours(vec![rows(0..2, 50, 6)])]);
+    steps.extend(archived_past());
+    steps
+}
+
+/// We roll back what we and what Spark left; then Spark archives past it.
+pub fn we_recover() -> Vec<Step> {
+    let mut steps = dead_writes();
+    steps.extend([Step::Ours(vec![rows(0..2, 50, 6)]), Step::NoStrays]);
+    steps.extend(archived_past());
+    steps
+}
+
+/// Writers of both sides die, in old file groups and in new ones.
+fn dead_writes() -> Vec<Step> {
+    vec![
+        Step::Ours(vec![rows(0..12, 10, 1)]),
+        Step::Spark(vec![rows(0..2, 20, 2)]),
+        Step::Dies(vec![rows(0..6, 90, 3), rows(20..30, 90, 3)]),
+        Step::SparkFails(vec![rows(4..8, 90, 4), rows(30..40, 90, 4)]),
+        Step::Silence,
+    ]
+}
+
+fn archived_past() -> Vec<Step> {
+    let mut steps: Vec<Step> = (0..4).map(|n| Step::Ours(vec![rows(n..n + 3, 60 + n, 7)])).collect();
+    steps.extend([Step::Spark(vec![rows(2..9, 70, 8)]), Step::Archive, Step::ArchivedPastDead]);
+    steps.extend([Step::Ours(vec![rows(6..8, 80, 9)]), Step::NoStrays]);
     steps
 }

@@ -130,18 +130,6 @@ impl<'a> SparkTable<'a> {
         self.some_rows("call run_compaction(op => 'run', path => '{path}')")
     }
 
-    /// Whether a compaction was planned and not finished.
-    ///
-    /// # Errors
-    /// The timeline's folder cannot be read.
-    pub fn has_pending_compaction(&self) -> Result<bool, SparkError> {
-        let names = self.timeline()?;
-        let finished =
-            |time: &str| names.iter().any(|name| name.starts_with(time) && name.ends_with(".commit"));
-        let planned = names.iter().filter_map(|name| name.strip_suffix(".compaction.requested"));
-        Ok(planned.into_iter().any(|time| !finished(time)))
-    }
-
     /// Runs a procedure that reports what it did, and fails if it did nothing.
     ///
     /// # Errors

@@ -1,0 +1,159 @@
+//! Our writer and reader of a scenario's table.
+
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, RecordBatch};
+use futures::TryStreamExt as _;
+use lakebed::commit::{Outcome, PipelineProgress};
+use lakebed::environment::Environment;
+use lakebed::read::{Scan, ScanOptions};
+use lakebed::sink::{MetadataTablePolicy, Prepared, Sink, SinkError, SinkOptions};
+use lakebed::storage::{self, Storage};
+use lakebed::table::{Table, WriteOperation};
+use lakebed_hudi::schema::TableSchema;
+use lakebed_hudi::table_config::{BucketIndex, NewTable};
+
+use super::Failed;
+
+/// Rows, and which of them only delete.
+pub type Batch = (RecordBatch, BooleanArray);
+
+/// Our writer and reader of one table. The writer is opened by the first thing that it does.
+#[derive(Debug)]
+pub struct Ours {
+    /// Where the table is.
+    pub uri: String,
+    /// The index of a table that does not record it, as Spark's do not.
+    pub bucket_index: Option<BucketIndex>,
+    /// Columns that the writer adds.
+    pub schema: Option<TableSchema>,
+    /// The last committed checkpoint.
+    pub committed: u64,
+    environment: Environment,
+    prepared: u64,
+    sink: Option<(WriteOperation, Sink)>,
+}
+
+impl Ours {
+    /// Nothing is opened yet.
+    pub fn new(uri: String, environment: &Environment, bucket_index: Option<BucketIndex>) -> Self {
+        let environment = environment.clone();
+        Self { uri, bucket_index, schema: None, committed: 0, environment, prepared: 0, sink: None }
+    }
+
+    /// Creates the table.
+    pub async fn create(&self, new: &NewTable) -> Result<(), Failed> {
+        Table::create(self.storage().await?, &self.environment, new).await?;
+        Ok(())
+    }
+
+    /// The table as it is.
+    pub async fn table(&self) -> Result<Table, Failed> {
+        Ok(Table::open(self.storage().await?, &self.environment, None).await?)
+    }
+
+    /// Its rows.
+    pub async fn read(&self) -> Result<Vec<RecordBatch>, Failed> {
+        let scan = Scan::plan(&self.table().await?.snapshot(None).await?, ScanOptions::default()).await?;
+        Ok(scan.stream().try_collect().await?)
+    }
+
+    /// Ends the writer, whatever it is at, as if its process died.
+    pub fn close(&mut self) {
+        self.sink = None;
+        self.prepared = self.committed;
+    }
+
+    /// Opens a writer; it must go on from the last committed checkpoint.
+    pub async fn open(
+        &mut self,
+        operation: WriteOperation,
+        metadata_table: MetadataTablePolicy,
+    ) -> Result<(), Failed> {
+        self.close();
+        let (bucket_index, schema) = (self.bucket_index.clone(), self.schema.clone());
+        let options =
+            SinkOptions { operation, bucket_index, schema, metadata_table, ..SinkOptions::default() };
+        let sink =
+            Sink::open(self.storage().await?, &self.environment, "interop", Vec::new(), options).await?;
+        check_progress(&sink, self.committed)?;
+        self.sink = Some((operation, sink));
+        Ok(())
+    }
+
+    /// Writes the next checkpoint, which then is durable and not visible.
+    pub async fn prepare(&mut self, operation: WriteOperation, rows: &Batch) -> Result<Prepared, Failed> {
+        if self.sink.as_ref().is_none_or(|(opened_for, _)| *opened_for != operation) {
+            self.open(operation, MetadataTablePolicy::Refuse).await?;
+        }
+        let sink = self.opened()?;
+        if let Some(refused) = sink.write(&rows.0, Some(&rows.1)).await?.first() {
+            return Err(refused.to_string().into());
+        }
+        self.prepared += 1;
+        let progress = PipelineProgress { checkpoint: self.prepared, ..PipelineProgress::default() };
+        self.opened()?.prepare(progress).await?.ok_or_else(|| "nothing to commit".into())
+    }
+
+    /// Commits a checkpoint, or hears why not.
+    pub async fn publish(&mut self, prepared: &Prepared) -> Result<Outcome, Failed> {
+        let outcome = self.opened()?.committer().commit(prepared).await?;
+        if let Outcome::Committed { .. } = outcome {
+            self.committed = prepared.progress.checkpoint;
+        }
+        Ok(outcome)
+    }
+
+    /// Writes a checkpoint and commits it.
+    pub async fn commit(&mut self, operation: WriteOperation, rows: &Batch) -> Result<(), Failed> {
+        let prepared = self.prepare(operation, rows).await?;
+        self.must_commit(&prepared).await
+    }
+
+    /// Commits a checkpoint with which nothing may stand in conflict.
+    pub async fn must_commit(&mut self, prepared: &Prepared) -> Result<(), Failed> {
+        match self.publish(prepared).await? {
+            Outcome::Committed { .. } => Ok(()),
+            other => Err(format!("not committed: {other:?}").into()),
+        }
+    }
+
+    /// Commits a checkpoint that must be found in conflict, and takes back what was written.
+    pub async fn must_conflict(&mut self, prepared: &Prepared) -> Result<(), Failed> {
+        match self.publish(prepared).await? {
+            Outcome::Conflicted { .. } => {}
+            other => return Err(format!("no conflict was found: {other:?}").into()),
+        }
+        self.opened()?.rewind().await?;
+        self.prepared = self.committed;
+        let committed = self.committed;
+        check_progress(self.opened()?, committed)
+    }
+
+    /// Opens a writer, and must be refused because of a metadata table.
+    pub async fn must_be_refused(&mut self) -> Result<(), Failed> {
+        match self.open(WriteOperation::Upsert, MetadataTablePolicy::Refuse).await {
+            Err(error) => match error.downcast_ref() {
+                Some(SinkError::Refused(refusal)) if refusal.feature.contains("metadata table") => Ok(()),
+                _ => Err(error),
+            },
+            Ok(()) => Err("the table was opened in spite of its metadata table".into()),
+        }
+    }
+
+    fn opened(&mut self) -> Result<&mut Sink, Failed> {
+        Ok(&mut self.sink.as_mut().ok_or("no writer is open")?.1)
+    }
+
+    async fn storage(&self) -> Result<Arc<dyn Storage>, Failed> {
+        Ok(storage::open(&self.uri.parse()?, &self.environment).await?)
+    }
+}
+
+fn check_progress(sink: &Sink, committed: u64) -> Result<(), Failed> {
+    let found = sink.progress().map_or(0, |progress| progress.checkpoint);
+    if found == committed {
+        return Ok(());
+    }
+    Err(format!("the writer goes on from checkpoint {found}, but {committed} was committed").into())
+}

@@ -1,0 +1,202 @@
+//! A table with its two writers and the model.
+
+use std::collections::BTreeSet;
+
+use lakebed::environment::Environment;
+use lakebed::sink::MetadataTablePolicy;
+use lakebed::table::WriteOperation;
+use lakebed_hudi::instant::InstantTime;
+use lakebed_hudi::schema::TableSchema;
+use lakebed_hudi::table_config::TableType;
+use tokio::runtime::Runtime;
+
+use super::model::Model;
+use super::ours::{Batch, Ours};
+use super::shape::{Ordering, Shape};
+use super::step::{Change, Step};
+use super::{Failed, theirs};
+use crate::rows;
+use crate::spark::{Query, Rows, Spark, SparkTable};
+
+/// A table with its two writers and the model.
+pub struct Stage<'a> {
+    pub(super) runtime: &'a Runtime,
+    pub(super) spark: &'a mut Spark,
+    pub(super) shape: Shape,
+    pub(super) ours: Ours,
+    /// Whether Spark writes the columns of a wide table.
+    spark_wide: bool,
+    pub(super) model: Model,
+    /// The savepoint's instant, and how things stood then.
+    pub(super) savepoint: Option<(InstantTime, Model, u64)>,
+    /// Instants of writers that died.
+    pub(super) dead: Vec<InstantTime>,
+}
+
+impl<'a> Stage<'a> {
+    /// A table at `uri` that is not there yet.
+    pub fn new(runtime: &'a Runtime, spark: &'a mut Spark, shape: Shape, uri: String) -> Self {
+        let ours = Ours::new(uri, &Environment::real(), shape.bucket_index());
+        let (model, savepoint, dead) = (Model::default(), None, Vec::new());
+        Self { runtime, spark, shape, ours, spark_wide: false, model, savepoint, dead }
+    }
+
+    /// We create the table.
+    pub fn create(&self) -> Result<(), Failed> {
+        self.runtime.block_on(self.ours.create(&self.shape.new_table("t")?))
+    }
+
+    /// Takes one step.
+    pub fn step(&mut self, step: &Step) -> Result<(), Failed> {
+        match step {
+            Step::Ours(changes) => {
+                self.commit(WriteOperation::Upsert, changes)?;
+                self.takes_in(changes, self.ours_wide());
+            }
+            Step::Insert(changes) => {
+                self.commit(WriteOperation::Insert, changes)?;
+                self.takes_in(changes, self.ours_wide());
+            }
+            Step::Overwrite(changes) => {
+                self.commit(WriteOperation::InsertOverwrite, changes)?;
+                self.overwritten(changes, self.ours_wide());
+            }
+            Step::OverwriteTable(changes) => {
+                self.commit(WriteOperation::InsertOverwriteTable, changes)?;
+                self.model.remove(|_| true);
+                self.takes_in(changes, self.ours_wide());
+            }
+            Step::Reopen => self.ours.close(),
+            Step::Widen => {
+                self.ours.close();
+                // The columns come with the first commit.
+                let wide = Shape { wide: true, ..self.shape }.rows(&[])?.schema();
+                self.ours.schema = Some(TableSchema::from_arrow(&wide, "t")?);
+            }
+            Step::Conflict(changes) => {
+                let rows = self.batch(changes, self.ours_wide())?;
+                let prepared = self.runtime.block_on(self.ours.prepare(WriteOperation::Upsert, &rows))?;
+                self.runtime.block_on(self.ours.must_conflict(&prepared))?;
+            }
+            Step::InFlight(changes) => self.in_flight(changes)?,
+            Step::Dies(changes) => {
+                let rows = self.batch(changes, self.ours_wide())?;
+                let prepared = self.runtime.block_on(self.ours.prepare(WriteOperation::Upsert, &rows))?;
+                self.dead.push(prepared.task.instant);
+                self.ours.close();
+            }
+            Step::Refused => self.runtime.block_on(self.ours.must_be_refused())?,
+            Step::DropMetadata => {
+                let policy = MetadataTablePolicy::Drop;
+                self.runtime.block_on(self.ours.open(WriteOperation::Upsert, policy))?;
+            }
+            Step::SparkWidens => self.spark_wide = true,
+            Step::Together(turns) => self.together(turns.clone())?,
+            theirs => self.spark_does(theirs)?,
+        }
+        if self.shape.table_type == TableType::CopyOnWrite {
+            self.model.compact();
+        }
+        Ok(())
+    }
+
+    /// What Spark reads, and what we read, against the model.
+    pub fn compare(&mut self) -> Result<Option<String>, Failed> {
+        let expected = [self.shape.layered_rows(&self.model.layers())?];
+        let theirs = [theirs::without_meta(&self.spark_table().read(&Query::Snapshot)?)?];
+        let ours = self.runtime.block_on(self.ours.read())?;
+        for (reader, found) in [("Spark", theirs.as_slice()), ("Lakebed", &ours)] {
+            if let Some(difference) = rows::difference(&expected, found)? {
+                return Ok(Some(format!("{reader} reads other rows than expected: {difference}")));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Spark's commit comes between two checkpoints of ours.
+    fn in_flight(&mut self, [first, theirs, second]: &[Vec<Change>; 3]) -> Result<(), Failed> {
+        let (runtime, operation) = (self.runtime, WriteOperation::Upsert);
+        let (first_rows, second_rows) =
+            (self.batch(first, self.ours_wide())?, self.batch(second, self.ours_wide())?);
+        let first_prepared = runtime.block_on(self.ours.prepare(operation, &first_rows))?;
+        self.spark_upserts(theirs)?;
+        let second_prepared = runtime.block_on(self.ours.prepare(operation, &second_rows))?;
+        if self.shape.table_type == TableType::CopyOnWrite {
+            runtime.block_on(self.ours.must_conflict(&first_prepared))?;
+            runtime.block_on(self.ours.commit(operation, &first_rows))?;
+            runtime.block_on(self.ours.commit(operation, &second_rows))?;
+        } else {
+            runtime.block_on(self.ours.must_commit(&first_prepared))?;
+            runtime.block_on(self.ours.must_commit(&second_prepared))?;
+        }
+        self.takes_in(first, self.ours_wide());
+        self.takes_in(second, self.ours_wide());
+        Ok(())
+    }
+
+    fn commit(&mut self, operation: WriteOperation, changes: &[Change]) -> Result<(), Failed> {
+        let rows = self.batch(changes, self.ours_wide())?;
+        self.runtime.block_on(self.ours.commit(operation, &rows))
+    }
+
+    /// Spark upserts.
+    pub(super) fn spark_upserts(&mut self, changes: &[Change]) -> Result<(), Failed> {
+        self.spark_writes("upsert", changes, &[])?;
+        self.takes_in(changes, self.spark_wide);
+        Ok(())
+    }
+
+    /// Spark writes rows with one of Hudi's operations.
+    pub(super) fn spark_writes(
+        &mut self,
+        operation: &str,
+        changes: &[Change],
+        more: &[(&str, &str)],
+    ) -> Result<(), Failed> {
+        let rows = self.batch(changes, self.spark_wide)?.0;
+        Ok(self.spark_table().write(operation, Rows::Batch(&rows), more)?)
+    }
+
+    /// Spark replaces the partitions that rows go to.
+    pub(super) fn spark_overwrites(&mut self, changes: &[Change]) -> Result<(), Failed> {
+        self.spark_writes("insert_overwrite", changes, &[])?;
+        self.overwritten(changes, self.spark_wide);
+        Ok(())
+    }
+
+    pub(super) fn spark_table(&mut self) -> SparkTable<'_> {
+        let options = self.shape.spark_options();
+        let mut table = SparkTable::new(self.spark, "t", self.ours.uri.as_ref());
+        table.options.extend(options);
+        table
+    }
+
+    /// The rows of `changes`, and which of them only delete.
+    pub(super) fn batch(&self, changes: &[Change], wide: bool) -> Result<Batch, Failed> {
+        let (mut cells, mut deletes) = (Vec::new(), Vec::new());
+        for change in changes {
+            cells.extend(change.cells(wide));
+            deletes.resize(cells.len(), change.delete);
+        }
+        let shape = Shape { wide, ..self.shape };
+        Ok((shape.rows(&cells)?, deletes.into()))
+    }
+
+    /// The model takes a write in.
+    pub(super) fn takes_in(&mut self, changes: &[Change], wide: bool) {
+        self.shape.wide |= wide;
+        self.model.write(changes, wide, self.shape.ordering != Ordering::CommitTime);
+    }
+
+    fn overwritten(&mut self, changes: &[Change], wide: bool) {
+        let shape = self.shape;
+        let keys = changes.iter().flat_map(|change| change.keys.clone());
+        let written: BTreeSet<u32> = keys.map(|key| shape.partition_of(key)).collect();
+        self.model.remove(|key| written.contains(&shape.partition_of(key)));
+        self.takes_in(changes, wide);
+    }
+
+    pub(super) fn ours_wide(&self) -> bool {
+        self.ours.schema.is_some()
+    }
+}

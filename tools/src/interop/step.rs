@@ -1,0 +1,153 @@
+//! The steps of scripts.
+
+use std::fmt;
+use std::ops::Range;
+
+use lakebed_hudi::table_config::TableType;
+
+use super::shape::{Cell, Shape};
+
+/// Rows of a range of key numbers.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The keys.
+    pub keys: Range<u32>,
+    /// The number that their ordering values are made from.
+    pub order: u32,
+    /// The number that their other values are made from.
+    pub salt: u32,
+    /// Whether the rows only say that their key is deleted.
+    pub delete: bool,
+}
+
+impl Change {
+    /// The rows of a writer that knows of the columns of a wide table, or does not.
+    pub fn cells(&self, wide: bool) -> impl Iterator<Item = Cell> {
+        let Self { order, salt, .. } = *self;
+        self.keys.clone().map(move |key| Cell { key, order, salt, wide })
+    }
+}
+
+/// Rows to write.
+pub fn rows(keys: Range<u32>, order: u32, salt: u32) -> Change {
+    Change { keys, order, salt, delete: false }
+}
+
+/// Deletes with an ordering value.
+pub fn deletes(keys: Range<u32>, order: u32) -> Change {
+    Change { keys, order, salt: 0, delete: true }
+}
+
+/// One step.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// We commit a checkpoint.
+    Ours(Vec<Change>),
+    /// We insert rows with new keys.
+    Insert(Vec<Change>),
+    /// We replace the partitions that rows go to.
+    Overwrite(Vec<Change>),
+    /// We replace the table's rows.
+    OverwriteTable(Vec<Change>),
+    /// We start anew: another run of the pipeline takes over.
+    Reopen,
+    /// We start anew with a column more, and a wider one.
+    Widen,
+    /// We write a checkpoint, learn at its commit that the table is another one, and take it back.
+    Conflict(Vec<Change>),
+    /// We write a checkpoint, Spark upserts, we write another one; then both are committed. On a
+    /// copy-on-write table Spark's commit goes before: ours are taken back and written anew.
+    InFlight([Vec<Change>; 3]),
+    /// Our process dies with the files of a checkpoint written.
+    Dies(Vec<Change>),
+    /// We start anew and are refused: the table has a metadata table.
+    Refused,
+    /// We start anew and have the metadata table dropped.
+    DropMetadata,
+    /// Spark upserts.
+    Spark(Vec<Change>),
+    /// Spark deletes keys (without ordering values).
+    SparkDelete(Range<u32>),
+    /// Spark replaces the partitions that rows go to.
+    SparkOverwrite(Vec<Change>),
+    /// Spark deletes the partition of a key.
+    SparkDeletePartition(u32),
+    /// From here on Spark's rows have a column more, and a wider one.
+    SparkWidens,
+    /// Spark upserts and, as by its defaults, builds a metadata table.
+    SparkIndexes(Vec<Change>),
+    /// Spark writes, and fails when its files are written.
+    SparkFails(Vec<Change>),
+    /// Spark rolls back what writers left that count as dead.
+    SparkRecovers,
+    /// Spark schedules a compaction.
+    Schedule,
+    /// Spark runs the pending compactions, scheduling one if there is none.
+    Compact,
+    /// Spark rewrites all file groups into new ones.
+    Cluster,
+    /// Spark cleans.
+    Clean,
+    /// Spark savepoints the newest commit.
+    Savepoint,
+    /// Spark takes the table back to the savepoint.
+    Restore,
+    /// Spark archives most of the timeline.
+    Archive,
+    /// Both upsert at the same time, a commit each for every number of a range.
+    Together(Range<u32>),
+    /// So much time passes that writers of which nothing was heard since count as dead.
+    Silence,
+    /// Nothing that dead writers left is there any more.
+    NoStrays,
+    /// The active timeline begins after all dead writers.
+    ArchivedPastDead,
+}
+
+impl Step {
+    /// Whether that can be done to tables of a shape.
+    pub fn fits(&self, shape: &Shape) -> bool {
+        match self {
+            Self::Schedule | Self::Compact => shape.table_type == TableType::MergeOnRead,
+            Self::Spark(_) => shape.spark_upserts(),
+            _ => true,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ours(_) => "Lakebed upserts and deletes",
+            Self::Insert(_) => "Lakebed inserts",
+            Self::Overwrite(_) => "Lakebed overwrites partitions",
+            Self::OverwriteTable(_) => "Lakebed overwrites the table",
+            Self::Reopen => "Lakebed opens the table anew",
+            Self::Widen => "Lakebed adds a column",
+            Self::Conflict(_) => "Lakebed conflicts",
+            Self::InFlight(_) => "Spark commits between checkpoints in flight",
+            Self::Dies(_) => "Lakebed dies",
+            Self::Refused => "Lakebed refuses a metadata table",
+            Self::DropMetadata => "Lakebed drops the metadata table",
+            Self::Spark(_) => "Spark upserts",
+            Self::SparkDelete(_) => "Spark deletes",
+            Self::SparkOverwrite(_) => "Spark overwrites partitions",
+            Self::SparkDeletePartition(_) => "Spark deletes a partition",
+            Self::SparkWidens => "Spark adds a column",
+            Self::SparkIndexes(_) => "Spark builds a metadata table",
+            Self::SparkFails(_) => "Spark fails to write",
+            Self::SparkRecovers => "Spark rolls dead writes back",
+            Self::Schedule => "Spark schedules a compaction",
+            Self::Compact => "Spark compacts",
+            Self::Cluster => "Spark clusters",
+            Self::Clean => "Spark cleans",
+            Self::Savepoint => "Spark savepoints",
+            Self::Restore => "Spark restores",
+            Self::Archive => "Spark archives",
+            Self::Together(_) => "Spark and Lakebed upsert at the same time",
+            Self::Silence => "nothing is heard of dead writers",
+            Self::ArchivedPastDead => "the archive has come past dead writers",
+            Self::NoStrays => "nothing of dead writers is left",
+        })
+    }
+}
