@@ -120,6 +120,8 @@ impl Query {
 
 /// A Spark session with Hudi. It ends when dropped, its JVM with it.
 ///
+/// It reaches buckets by the usual `AWS_*` variables, if they name an endpoint.
+///
 /// Starting takes about ten seconds and three gigabytes; one session does for a whole run.
 #[derive(Debug)]
 pub struct Spark {
@@ -157,7 +159,10 @@ impl Spark {
         };
         let answers = BufReader::new(answers);
         let mut spark = Self { process, requests: Some(requests), answers, folder, exchanged: 0 };
-        let settings = session_settings(&installation, spark.folder.path());
+        let mut settings = session_settings(&installation, spark.folder.path());
+        if let Ok(endpoint) = std::env::var("AWS_ENDPOINT_URL") {
+            add_bucket(&mut settings, endpoint)?;
+        }
         spark.ask(&json!(settings))?;
         Ok(spark)
     }
@@ -281,7 +286,9 @@ fn log_file(folder: &Path) -> PathBuf {
     folder.join("spark.log")
 }
 
-fn session_settings(installation: &Installation, folder: &Path) -> BTreeMap<&'static str, String> {
+type Settings = BTreeMap<&'static str, String>;
+
+fn session_settings(installation: &Installation, folder: &Path) -> Settings {
     let fixed = [
         ("spark.master", "local[2]"),
         ("spark.driver.memory", "3g"),
@@ -297,7 +304,7 @@ fn session_settings(installation: &Installation, folder: &Path) -> BTreeMap<&'st
         ("spark.sql.shuffle.partitions", "2"),
         ("spark.default.parallelism", "2"),
     ];
-    let mut settings: BTreeMap<_, _> = fixed.map(|(key, value)| (key, value.to_owned())).into();
+    let mut settings: Settings = fixed.map(|(key, value)| (key, value.to_owned())).into();
     settings.insert("spark.jars", installation.bundle.display().to_string());
     settings.insert("spark.sql.warehouse.dir", folder.join("warehouse").display().to_string());
     settings.insert("spark.local.dir", folder.join("local").display().to_string());
@@ -305,4 +312,17 @@ fn session_settings(installation: &Installation, folder: &Path) -> BTreeMap<&'st
         settings.insert(key, value.to_owned());
     }
     settings
+}
+
+/// What s3a needs beside the credentials, which it takes from the environment.
+fn add_bucket(settings: &mut Settings, endpoint: String) -> Result<(), SparkError> {
+    let jars = settings.entry("spark.jars").or_default();
+    for jar in Installation::s3a_jars()? {
+        *jars += &format!(",{}", jar.display());
+    }
+    settings.insert("spark.hadoop.fs.s3a.endpoint", endpoint);
+    settings.insert("spark.hadoop.fs.s3a.path.style.access", "true".to_owned());
+    // Hudi leaves files open that it has read, each of which holds a connection.
+    settings.insert("spark.hadoop.fs.s3a.connection.maximum", "2000".to_owned());
+    Ok(())
 }
