@@ -1,12 +1,14 @@
 //! What the real systems need, installed once into a folder that all checkouts share.
 //!
-//! Packages are asked for by name from the ordinary clients (`pip`, `mvn`), so that their own
-//! configuration says where packages come from.
+//! Packages are asked for by name from the ordinary clients (`pip`, `mvn`, `cargo`), so that their
+//! own configuration says where packages come from.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use xxhash_rust::xxh3::Xxh3;
 
 /// Why something could not be installed.
 #[derive(Debug, thiserror::Error)]
@@ -119,12 +121,12 @@ impl Cache {
         Ok(jar)
     }
 
-    /// The interpreter of a Python environment that has `packages`.
+    /// The interpreter of the Python environment of that name, which has `packages`.
     ///
     /// # Errors
     /// It is not there and cannot be made.
-    pub fn python(&self, packages: &[&str]) -> Result<PathBuf, InstallError> {
-        let venv = self.folder.join("venv");
+    pub fn python(&self, environment: &str, packages: &[&str]) -> Result<PathBuf, InstallError> {
+        let venv = self.folder.join(environment);
         let python = venv.join("bin/python");
         let note = venv.join("lakebed-packages.txt");
         let wanted = packages.join("\n");
@@ -146,12 +148,59 @@ impl Cache {
         Ok(python)
     }
 
+    /// The program `name` of the cargo workspace in `folder`, built for its present sources.
+    ///
+    /// `settings` are variables that its build needs.
+    ///
+    /// # Errors
+    /// It is not there and does not build.
+    pub fn program(
+        &self,
+        folder: &Path,
+        name: &str,
+        settings: &[(&str, &Path)],
+    ) -> Result<PathBuf, InstallError> {
+        let programs = self.folder.join("programs");
+        let program = programs.join(format!("{name}-{:016x}", fingerprint(folder)?));
+        if program.exists() {
+            return Ok(program);
+        }
+        let _lock = self.lock()?;
+        if !program.exists() {
+            let mut build = Command::new("cargo");
+            build.args(["build", "--release", "--locked", "--quiet"]).current_dir(folder);
+            // The build is the workspace's own, whatever that of the program that asks for it is like.
+            build.args(["--target-dir", "target"]).envs(settings.iter().copied());
+            run(&mut build)?;
+            fs::create_dir_all(&programs).map_err(io_at(&programs))?;
+            // Copied next to its place first: a program that is there is whole.
+            let (built, partial) = (folder.join("target/release").join(name), programs.join("partial"));
+            fs::copy(&built, &partial).map_err(io_at(&built))?;
+            fs::rename(&partial, &program).map_err(io_at(&partial))?;
+        }
+        Ok(program)
+    }
+
     fn lock(&self) -> Result<File, InstallError> {
         let path = self.folder.join("install.lock");
         let file = File::create(&path).map_err(io_at(&path))?;
         file.lock().map_err(io_at(&path))?;
         Ok(file)
     }
+}
+
+/// A number for what the program in `folder` is built from.
+fn fingerprint(folder: &Path) -> Result<u64, InstallError> {
+    let sources = folder.join("src");
+    let entries = fs::read_dir(&sources).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
+    let mut files: Vec<PathBuf> = entries.map_err(io_at(&sources))?.iter().map(fs::DirEntry::path).collect();
+    files.sort();
+    files.extend([folder.join("Cargo.toml"), folder.join("Cargo.lock")]);
+    let mut hash = Xxh3::new();
+    for file in files {
+        hash.update(&fs::read(&file).map_err(io_at(&file))?);
+    }
+    Ok(hash.digest())
 }
 
 fn io_at(path: &Path) -> impl FnOnce(io::Error) -> InstallError {

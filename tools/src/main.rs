@@ -5,6 +5,7 @@ mod cache;
 mod fixtures;
 mod interop;
 mod parquet_file;
+mod peers;
 mod rows;
 mod s3mock;
 mod spark;
@@ -18,7 +19,7 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "lakebed-tools", version)]
 enum Command {
-    /// Compares Lakebed with arrow and parquet alone.
+    /// Compares Lakebed with arrow and parquet alone, and with its peers.
     #[command(subcommand)]
     Bench(bench::Bench),
     /// Real Spark with Hudi.

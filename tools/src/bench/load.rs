@@ -65,10 +65,18 @@ pub async fn checkpoint(
     delete: bool,
 ) -> Result<u64, Failure> {
     for batch in rows {
-        let deletes = delete.then(|| BooleanArray::from(vec![true; batch.num_rows()]));
-        sink.write(batch, deletes.as_ref()).await?;
+        write(sink, batch, delete).await?;
     }
     commit(sink, PipelineProgress { checkpoint: number, ..PipelineProgress::default() }).await
+}
+
+/// Writes rows, or deletes their keys.
+pub async fn write(sink: &mut Sink, batch: &RecordBatch, delete: bool) -> Result<(), Failure> {
+    let deletes = delete.then(|| BooleanArray::from(vec![true; batch.num_rows()]));
+    match sink.write(batch, deletes.as_ref()).await?.first() {
+        None => Ok(()),
+        Some(refused) => Err(refused.to_string().into()),
+    }
 }
 
 /// Ends the checkpoint and commits it; returns the bytes of its files.

@@ -11,8 +11,10 @@ use lakebed::sink::{Sink, SinkOptions};
 use lakebed::storage;
 use lakebed::table::Table;
 use lakebed_hudi::table_config::{BucketIndex, NewTable, TableType};
+use rustix::process::getpid;
 
 use super::load::{Failure, commit, new_table};
+use super::process;
 use crate::workload::{Shape, Workload};
 
 /// What a process may take beyond its budget.
@@ -116,16 +118,9 @@ fn run_case(args: &MemoryArgs, case: Case, folder: &Path) -> Result<u64, Failure
         commit(&mut sink, PipelineProgress { checkpoint, ..PipelineProgress::default() }).await?;
         Ok::<_, Failure>(())
     })?;
-    peak_kib()
+    Ok(process::peak_bytes(getpid())? / 1024)
 }
 
 fn workload(base_rows: u64) -> Workload {
     Workload { seed: 7, shape: Shape::Wide, base_rows, upsert_rows: 0, delete_rows: 0 }
-}
-
-/// The most memory that this process has had, as Linux counts it.
-fn peak_kib() -> Result<u64, Failure> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
-    Ok(line.trim().trim_end_matches("kB").trim().parse()?)
 }

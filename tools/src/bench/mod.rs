@@ -1,17 +1,19 @@
-//! Lakebed beside the limit: arrow and parquet alone on the same rows.
+//! Lakebed beside the limit, which is arrow and parquet alone on the same rows, and beside its peers.
 
 mod commits;
 mod limit;
 mod load;
 mod measure;
 mod memory;
+mod peers;
+mod process;
 mod upserts;
 
 use clap::{Args, Subcommand};
 
 use crate::workload::{Shape, Workload};
 
-/// Compares Lakebed with arrow and parquet alone, run by run.
+/// Compares Lakebed with arrow and parquet alone, and with its peers, run by run.
 #[derive(Debug, Subcommand)]
 pub enum Bench {
     /// Loads the base rows into an empty table.
@@ -22,6 +24,8 @@ pub enum Bench {
     Memory(memory::MemoryArgs),
     /// Makes ten upserts and a delete on the loaded table, each a commit.
     Upserts(WorkloadArgs),
+    /// Does both and reads, beside hudi-core and Spark with Hudi.
+    Peers(peers::PeersArgs),
 }
 
 /// The rows to use.
@@ -60,6 +64,7 @@ impl Bench {
             Self::Commits(args) => commits::run(&args),
             Self::Memory(args) => memory::run(&args),
             Self::Upserts(args) => upserts::run(args),
+            Self::Peers(args) => peers::run(args),
         }
     }
 }

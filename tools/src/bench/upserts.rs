@@ -8,7 +8,8 @@ use super::measure::{measure, report};
 use super::{WorkloadArgs, limit};
 use crate::workload::{PARTITIONS, Workload};
 
-const UPSERTS: u64 = 10;
+/// Upserts of a workload.
+pub const UPSERTS: u64 = 10;
 
 /// The rows of one commit, and whether it deletes their keys.
 struct Change {

@@ -14,7 +14,8 @@ import sys
 answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
 os.dup2(2, 1)
 
-from pyspark.sql import DataFrame, SparkSession  # noqa: E402
+from pyspark.sql import DataFrame, Observation, SparkSession  # noqa: E402
+from pyspark.sql.functions import count, lit  # noqa: E402
 from pyspark.sql.types import StructType  # noqa: E402
 
 
@@ -69,12 +70,20 @@ class Driver:
         return self.spark.createDataFrame(frame.select(*columns).collect(), schema)
 
     def write(self, request):
-        frame = self.rows(request["rows"]).coalesce(1)
+        frame = self.rows(request["rows"])
+        if not request["rows"].get("split"):
+            frame = frame.coalesce(1)
         frame.write.format("hudi").options(**request["options"]).mode("append").save(request["table"])
 
     def read(self, request):
         frame = self.spark.read.format("hudi").options(**request["options"]).load(request["table"])
         self.export(frame, request["out"])
+
+    def scan(self, request):
+        frame = self.spark.read.format("hudi").load(request["table"]).select(*request["columns"])
+        rows = Observation()
+        frame.observe(rows, count(lit(1)).alias("rows")).write.format("noop").mode("overwrite").save()
+        return {"columns": ["rows"], "rows": [[rows.get["rows"]]]}
 
     def rewrite(self, request):
         import pyarrow.parquet as parquet

@@ -35,7 +35,7 @@ impl Installation {
     /// Packages that cannot be had.
     pub fn ready() -> Result<Self, InstallError> {
         let cache = Cache::open()?;
-        Ok(Self { python: cache.python(&PACKAGES)?, bundle: cache.jar(&BUNDLE)? })
+        Ok(Self { python: cache.python("venv", &PACKAGES)?, bundle: cache.jar(&BUNDLE)? })
     }
 
     /// The jars that Spark reads and writes buckets with.

@@ -85,6 +85,8 @@ pub enum Rows<'a> {
     },
     /// Rows of ours.
     Batch(&'a RecordBatch),
+    /// The rows of a Parquet file, read by as many tasks as there are cores.
+    File(&'a Path),
 }
 
 /// What of a table is read.
@@ -197,6 +199,7 @@ impl Spark {
                 parquet_file::write(&file, batch)?;
                 json!({ "parquet": file })
             }
+            Rows::File(file) => json!({ "parquet": file, "split": true }),
         };
         self.ask(&json!({ "op": "write", "table": table, "rows": rows, "options": options })).map(drop)
     }
@@ -220,6 +223,24 @@ impl Spark {
     pub fn read_to(&mut self, table: &Path, query: &Query, file: &Path) -> Result<(), SparkError> {
         let options = query.options();
         self.ask(&json!({ "op": "read", "table": table, "options": options, "out": file })).map(drop)
+    }
+
+    /// Reads `columns` of all rows of the table in the folder `table`, and counts them.
+    ///
+    /// # Errors
+    /// Spark's own.
+    pub fn scan(&mut self, table: &Path, columns: &[&str]) -> Result<u64, SparkError> {
+        let answer = self.ask(&json!({ "op": "scan", "table": table, "columns": columns }))?;
+        Ok(answer.rows.iter().flatten().find_map(Value::as_u64).unwrap_or_default())
+    }
+
+    /// The group of the session's processes.
+    ///
+    /// # Errors
+    /// None that a running session could cause.
+    pub fn group(&self) -> io::Result<Pid> {
+        let id = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
+        id.ok_or_else(|| io::Error::other("a process id that is none"))
     }
 
     /// Rewrites a Parquet file with pyarrow, without key-values in its footer.
@@ -265,9 +286,8 @@ impl Drop for Spark {
     fn drop(&mut self) {
         // The driver ends when nothing more can be asked; the group is ended in any case.
         drop(self.requests.take());
-        let id = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
-        if let Some(id) = id {
-            kill_process_group(id, Signal::KILL).ok();
+        if let Ok(group) = self.group() {
+            kill_process_group(group, Signal::KILL).ok();
         }
         self.process.wait().ok();
     }
