@@ -104,9 +104,9 @@ pub enum NewTableError {
         /// The one that may have been meant.
         near: Option<String>,
     },
-    /// An engine that would show other rows than the table has.
+    /// An engine that would refuse the table, or show other rows than it has.
     #[error(
-        "reader {reader} would misread this table: {why}; {advice}, or leave {reader} out of the readers"
+        "reader {reader} cannot read this table rightly: {why}; {advice}, or leave {reader} out of the readers"
     )]
     Misread {
         /// The engine.
@@ -197,7 +197,7 @@ impl Reader {
         match self {
             Self::Spark => "tested with Spark 3.5 and Hudi 1.2.0",
             Self::Flink | Self::Trino => "not tested",
-            Self::HudiRs => "not tested; judged by the source of hudi-core 0.5",
+            Self::HudiRs => "tested with hudi-core 0.6.0-rc.1",
         }
     }
 }
@@ -376,10 +376,7 @@ fn is_text(schema: &Schema, column: &str) -> bool {
     schema.field_with_name(column).is_ok_and(|field| *field.data_type() == DataType::Utf8)
 }
 
-/// What a declared reader cannot read rightly.
-///
-/// hudi-rs folds log files by the ordering column alone, and decodes the ordering values of delete
-/// blocks with a union of its own in which only 32-bit integers stand where Hudi puts them.
+/// What a declared reader cannot read rightly: of hudi-rs, what hudi-core 0.6.0-rc.1 was found to.
 fn check_reader(
     reader: Reader,
     schema: &Schema,
@@ -389,41 +386,45 @@ fn check_reader(
     if reader != Reader::Spark {
         notes.push(format!("reader {reader}: {}", reader.tested()));
     }
-    let has_logs = new.table_type == TableType::MergeOnRead && !new.record_key_fields.is_empty();
-    if reader != Reader::HudiRs || !has_logs {
+    if reader != Reader::HudiRs {
         return Ok(());
     }
     let misread = |why: String, advice| Err(NewTableError::Misread { reader, why, advice });
-    let cow = "use a copy-on-write table";
-    match new.ordering_fields.as_slice() {
-        [] => {
-            return misread(
-                "without an ordering column it shows every version of an updated row, and deleted rows"
-                    .into(),
-                "name an ordering column or use a copy-on-write table",
-            );
-        }
-        [column] => {
-            let class =
-                schema.field_with_name(column).ok().and_then(|f| OrderingClass::of(f.data_type()).ok());
-            if class != Some(OrderingClass::Integer) {
-                return misread(
-                    format!(
-                        "it decodes the ordering values of deletes wrongly unless they are 32-bit integers or dates, and {column:?} is not"
-                    ),
-                    "order by such a column or use a copy-on-write table",
-                );
-            }
-        }
-        _ => return misread("it orders rows by the first ordering column alone".into(), cow),
+    if new.ordering_fields.len() > 1 {
+        return misread("it refuses tables with several ordering columns".into(), "order by one column");
     }
-    if new.partial_update.is_some() {
-        return misread("it ignores hoodie.table.partial.update.mode".into(), cow);
+    if new.table_type == TableType::CopyOnWrite || new.record_key_fields.is_empty() {
+        return Ok(());
     }
-    notes.push(
-        "reader hudi-rs: file groups without a base file may fail to read until they are compacted".into(),
-    );
-    Ok(())
+    if let Some(PartialUpdateMode::FillUnavailable { .. }) = new.partial_update {
+        let why = "it takes the marker of fill_unavailable in log files for a value";
+        return misread(why.into(), "use ignore_defaults or a copy-on-write table");
+    }
+    let is_nested = |data_type: &DataType| data_type.is_nested() && has_instants(data_type);
+    let Some(nested) = schema.fields().iter().find(|field| is_nested(field.data_type())) else {
+        return Ok(());
+    };
+    let why = format!("it refuses the timestamps inside of column {:?} in Avro log blocks", nested.name());
+    match new.ordering_fields.first() {
+        Some(column) if is_text(schema, column) => misread(
+            format!("{why}, which Lakebed writes where text orders rows"),
+            "order by another type or use a copy-on-write table",
+        ),
+        _ => {
+            notes.push(format!("reader {reader}: {why}, which Spark writes unless told otherwise"));
+            Ok(())
+        }
+    }
+}
+
+/// Whether values have points in time in them, which are timestamps with a zone.
+fn has_instants(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Timestamp(_, zone) => zone.is_some(),
+        DataType::List(item) | DataType::Map(item, _) => has_instants(item.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|field| has_instants(field.data_type())),
+        _ => false,
+    }
 }
 
 /// What an existing table has otherwise than `new` asks for, for people.

@@ -147,20 +147,44 @@ fn readers_that_would_misread_are_refused() {
     let hudi_rs = |more: &[&str], text| {
         refused(&[&["--key", "id", "--readers", "spark,hudi-rs"], more].concat(), 4, text);
     };
-    hudi_rs(&[], "without an ordering column it shows every version of an updated row");
-    hudi_rs(&["--ordering", "ts"], "decodes the ordering values of deletes wrongly");
-    hudi_rs(&["--ordering", "seq,ts"], "by the first ordering column alone");
-    let partial = ["--ordering", "seq", "--partial-update", "ignore-defaults"];
-    hudi_rs(&partial, "it ignores hoodie.table.partial.update.mode");
+    let two = ["--ordering", "seq,ts"];
+    hudi_rs(&two, "it refuses tables with several ordering columns");
+    hudi_rs(
+        &[&two[..], &["--type", "copy-on-write"]].concat(),
+        "several ordering columns; order by one column",
+    );
+    let marker = ["--ordering", "seq", "--partial-update", "fill-unavailable=-"];
+    hudi_rs(&marker, "it takes the marker of fill_unavailable in log files for a value");
 
-    let readable = Place::new();
-    let arguments = ["--key", "id", "--ordering", "seq", "--readers", "spark,hudi-rs,trino"];
-    let created = readable.create(&arguments);
-    assert_eq!(created.code, 0, "{created:?}");
-    assert!(created.out.contains("reader trino: not tested"), "{created:?}");
-    let rewritten = Place::new();
-    let arguments = ["--key", "id", "--type", "copy-on-write", "--readers", "hudi-rs"];
-    assert_eq!(rewritten.create(&arguments).code, 0);
+    for readable in [
+        &["--readers", "spark,hudi-rs,trino"][..],
+        &["--readers", "hudi-rs", "--ordering", "ts"],
+        &["--readers", "hudi-rs", "--ordering", "seq", "--partial-update", "ignore-defaults"],
+        &["--readers", "hudi-rs", "--type", "copy-on-write", "--partial-update", "fill-unavailable=-"],
+    ] {
+        let created = Place::new().create(&[&["--key", "id"], readable].concat());
+        assert_eq!(created.code, 0, "{created:?}");
+        assert!(created.out.contains("reader hudi-rs: tested with hudi-core"), "{created:?}");
+        assert_eq!(created.out.contains("reader trino: not tested"), readable[1].contains("trino"));
+    }
+}
+
+#[test]
+fn hudi_rs_does_not_get_timestamps_inside_of_columns_of_avro_logs() {
+    let time = r#"{"type":"long","logicalType":"timestamp-micros"}"#;
+    let create = |order: &str, more: &[&str]| {
+        let fields = format!(
+            r#"{{"name":"id","type":"string"}},{{"name":"o","type":"{order}"}},
+            {{"name":"at","type":{{"type":"map","values":{{"type":"array","items":{time}}}}}}}"#
+        );
+        let schema = format!(r#"{{"type":"record","name":"r","fields":[{fields}]}}"#);
+        let arguments = [&["--key", "id", "--ordering", "o", "--readers", "hudi-rs"], more].concat();
+        with_schema("s", schema.as_bytes(), &arguments).0
+    };
+    create("string", &[]).refused(4, "in Avro log blocks, which Lakebed writes where text orders rows");
+    assert_eq!(create("string", &["--type", "copy-on-write"]).code, 0);
+    let noted = create("long", &[]);
+    assert!(noted.out.contains("in Avro log blocks, which Spark writes unless told otherwise"), "{noted:?}");
 }
 
 #[test]

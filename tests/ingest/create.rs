@@ -109,7 +109,11 @@ async fn a_table_that_cannot_be_made_is_refused() {
             ErrorKind::FixInput,
             "key column \"idd\" is not in the schema; did you mean \"id\"?",
         ),
-        ("{key: [id], readers: [hudi-rs]}", ErrorKind::Refused, "reader hudi-rs would misread this table"),
+        (
+            "{key: [id], ordering: [id, at], readers: [hudi-rs]}",
+            ErrorKind::Refused,
+            "reader hudi-rs cannot read this table rightly",
+        ),
         ("{key: [id], schema: /nowhere.avsc}", ErrorKind::FixInput, "schema /nowhere.avsc: No such file"),
     ] {
         let error = place.run(create).await.0.unwrap_err();
