@@ -1,7 +1,7 @@
 //! The interop matrix: tables that real Spark and Lakebed write in turns, checked row by row.
 //!
-//! A scenario is a table's shape and a script of steps. After each step Spark reads the table,
-//! and so do we where Lakebed reads; both must see the rows of a plain model.
+//! A scenario is a table's shape and a script of steps. After each step Spark reads the table, and
+//! so do we and, where it is right, hudi-core; all must see the rows of a plain model.
 
 mod command;
 mod model;
@@ -9,6 +9,7 @@ mod ours;
 mod run;
 mod scenarios;
 mod script;
+mod second_reader;
 mod shape;
 mod stage;
 mod step;
@@ -19,8 +20,10 @@ use std::fmt;
 
 pub use command::InteropArguments;
 use scenarios::Scenario;
+use second_reader::Seen;
 use serde::Serialize;
 
+use crate::peers::HudiRs;
 use crate::spark::{Spark, SparkError};
 
 /// What went wrong in a step, in words.
@@ -35,6 +38,8 @@ pub struct Outcome {
     pub steps: usize,
     /// How long it took.
     pub seconds: f64,
+    /// What the second reader saw.
+    pub hudi_rs: Seen,
     /// Where it went wrong, if it did.
     pub failure: Option<Failure>,
 }
@@ -50,9 +55,9 @@ pub struct Failure {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scenario, steps, seconds, failure } = self;
+        let Self { scenario, steps, seconds, hudi_rs, failure } = self;
         match failure {
-            None => write!(f, "{scenario:44} {steps:3} steps  {seconds:5.1} s  same"),
+            None => write!(f, "{scenario:44} {steps:3} steps  {seconds:5.1} s  {hudi_rs}"),
             Some(Failure { step, detail }) => {
                 write!(f, "{scenario:44} {steps:3} steps  {seconds:5.1} s  DIFFERS at {step}")?;
                 detail.lines().try_for_each(|line| write!(f, "\n    {line}"))
@@ -65,7 +70,7 @@ impl fmt::Display for Outcome {
 /// in a temporary folder.
 ///
 /// # Errors
-/// No Spark. A scenario that fails is an outcome.
+/// No Spark or no hudi-core. A scenario that fails is an outcome.
 fn run(
     is_chosen: impl Fn(&Scenario) -> bool,
     tables: Option<&str>,
@@ -79,12 +84,13 @@ fn run(
     }
     let runtime = tokio::runtime::Runtime::new()?;
     let _guard = runtime.enter();
+    let hudi_rs = HudiRs::ready()?;
     let mut spark = Spark::start()?;
     let folder = tempfile::Builder::new().prefix("lakebed-interop-").tempdir()?;
     let tables = tables.map_or_else(|| folder.path().display().to_string(), str::to_owned);
     let mut outcomes = Vec::new();
     for scenario in chosen {
-        let outcome = run::scenario(&runtime, &mut spark, &scenario, &tables)?;
+        let outcome = run::scenario(&runtime, &mut spark, &hudi_rs, &scenario, &tables)?;
         report(&outcome);
         outcomes.push(outcome);
     }

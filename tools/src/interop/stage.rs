@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use arrow::array::RecordBatch;
 use lakebed::environment::Environment;
 use lakebed::sink::MetadataTablePolicy;
 use lakebed::table::WriteOperation;
@@ -100,13 +101,17 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
+    /// The rows of the model.
+    pub fn expected(&self) -> Result<[RecordBatch; 1], Failed> {
+        Ok([self.shape.layered_rows(&self.model.layers())?])
+    }
+
     /// What Spark reads, and what we read, against the model.
-    pub fn compare(&mut self) -> Result<Option<String>, Failed> {
-        let expected = [self.shape.layered_rows(&self.model.layers())?];
+    pub fn compare(&mut self, expected: &[RecordBatch]) -> Result<Option<String>, Failed> {
         let theirs = [theirs::without_meta(&self.spark_table().read(&Query::Snapshot)?)?];
         let ours = self.runtime.block_on(self.ours.read())?;
         for (reader, found) in [("Spark", theirs.as_slice()), ("Lakebed", &ours)] {
-            if let Some(difference) = rows::difference(&expected, found)? {
+            if let Some(difference) = rows::difference(expected, found)? {
                 return Ok(Some(format!("{reader} reads other rows than expected: {difference}")));
             }
         }
