@@ -31,11 +31,12 @@ impl Combined {
 /// # Errors
 /// Rows that do not fit the columns, or ordering values that do not compare.
 pub fn combine(
-    records: impl IntoIterator<Item = LogRecords>,
+    records: Vec<LogRecords>,
     columns: &Arc<MergeColumns>,
     rules: &Arc<MergeRules>,
 ) -> Result<Combined, MergeError> {
     let mut fold = Fold::new(columns.clone(), rules.clone());
+    fold.reserve(records.iter().map(LogRecords::count).sum());
     for records in records {
         fold.push(&records)?;
     }

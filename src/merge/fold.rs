@@ -126,6 +126,12 @@ impl Fold {
         }
     }
 
+    /// Makes room for the keys of so many more records, if no two have the same.
+    pub(super) fn reserve(&mut self, records: usize) {
+        self.keys.reserve(records);
+        self.entries.reserve(records);
+    }
+
     /// Takes the next piece of the logs.
     pub(super) fn push(&mut self, records: &LogRecords) -> Result<(), MergeError> {
         self.push_numbered(records, &[])
@@ -180,7 +186,7 @@ impl Fold {
         let deleted = columns.deleted(&rows)?;
         let number = self.batches.len() as u32;
         self.put_batch(LogBatch { rows: columns.kept(&rows)?, present });
-        self.keys.reserve(rows.num_rows().saturating_sub(self.entries.len()));
+        self.reserve(rows.num_rows().saturating_sub(self.entries.len()));
         for row in 0..rows.num_rows() {
             let incoming = Entry {
                 ordering: ordering.get(row),

@@ -8,18 +8,37 @@ use foldhash::fast::FixedState;
 
 /// Numbers keys from 0 in the order in which they first come.
 ///
-/// Keys lie one after the other in one buffer: a key costs its bytes and twelve more.
+/// Keys lie one after the other in one buffer: a key costs its bytes and some twenty more.
 #[derive(Debug)]
 pub(super) struct KeyTable {
-    numbers: HashTable<u32>,
+    slots: HashTable<Slot>,
     bytes: Vec<u8>,
     ends: Vec<usize>,
     hasher: FixedState,
 }
 
+/// A key's number. Its hash is kept: most other keys are told from it without a look at their
+/// bytes, which lie elsewhere, and the table grows without one.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    hash: u32,
+    number: u32,
+}
+
+impl Slot {
+    fn spread_hash(&self) -> u64 {
+        spread(self.hash)
+    }
+}
+
+/// The table takes a hash's lowest bits for the place and its highest to tell neighbours apart.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
+}
+
 impl KeyTable {
     pub(super) fn new() -> Self {
-        Self { numbers: HashTable::new(), bytes: Vec::new(), ends: Vec::new(), hasher: FixedState::default() }
+        Self { slots: HashTable::new(), bytes: Vec::new(), ends: Vec::new(), hasher: FixedState::default() }
     }
 
     /// How many keys there are.
@@ -29,27 +48,26 @@ impl KeyTable {
 
     /// Makes room for `keys` more.
     pub(super) fn reserve(&mut self, keys: usize) {
-        let (bytes, ends, hasher) = (&self.bytes, &self.ends, &self.hasher);
-        self.numbers.reserve(keys, |n| hasher.hash_one(slice(bytes, ends, *n)));
+        self.slots.reserve(keys, Slot::spread_hash);
+        self.ends.reserve(keys);
     }
 
     /// The number of `key`, and whether it is new.
     pub(super) fn insert(&mut self, key: &str) -> (u32, bool) {
-        let hash = self.hasher.hash_one(key.as_bytes());
+        let hash = self.hash(key);
         if let Some(number) = self.find(hash, key.as_bytes()) {
             return (number, false);
         }
         let number = self.ends.len() as u32;
         self.bytes.extend_from_slice(key.as_bytes());
         self.ends.push(self.bytes.len());
-        let (bytes, ends, hasher) = (&self.bytes, &self.ends, &self.hasher);
-        self.numbers.insert_unique(hash, number, |n| hasher.hash_one(slice(bytes, ends, *n)));
+        self.slots.insert_unique(spread(hash), Slot { hash, number }, Slot::spread_hash);
         (number, true)
     }
 
     /// The number of `key`.
     pub(super) fn get(&self, key: &str) -> Option<u32> {
-        self.find(self.hasher.hash_one(key.as_bytes()), key.as_bytes())
+        self.find(self.hash(key), key.as_bytes())
     }
 
     /// The key numbered `number`.
@@ -59,11 +77,17 @@ impl KeyTable {
 
     /// Bytes of memory in use.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.bytes.capacity() + self.ends.capacity() * 8 + self.numbers.allocation_size()
+        self.bytes.capacity() + self.ends.capacity() * 8 + self.slots.allocation_size()
     }
 
-    fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
-        self.numbers.find(hash, |n| slice(&self.bytes, &self.ends, *n) == key).copied()
+    fn hash(&self, key: &str) -> u32 {
+        let hash = self.hasher.hash_one(key.as_bytes());
+        (hash >> 32) as u32 ^ hash as u32
+    }
+
+    fn find(&self, hash: u32, key: &[u8]) -> Option<u32> {
+        let is_key = |slot: &Slot| slot.hash == hash && slice(&self.bytes, &self.ends, slot.number) == key;
+        self.slots.find(spread(hash), is_key).map(|slot| slot.number)
     }
 }
 

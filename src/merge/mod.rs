@@ -64,6 +64,16 @@ pub enum LogRecords {
     Deletes(Vec<Deleted>),
 }
 
+impl LogRecords {
+    /// How many records there are.
+    fn count(&self) -> usize {
+        match self {
+            Self::Rows { batch, .. } => batch.num_rows(),
+            Self::Deletes(deletes) => deletes.len(),
+        }
+    }
+}
+
 /// A record of a delete block.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deleted {

@@ -1,4 +1,4 @@
-//! Rows of a Parquet file, row group by row group: one call to the storage each, one ahead.
+//! Rows of a Parquet file, row group by row group: one call to the storage each, some ahead.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -20,8 +20,10 @@ use crate::table::ByteSource;
 
 /// Wide rows make smaller batches, of about this many bytes unpacked.
 const BATCH_BYTES: u64 = 32 << 20;
-/// Larger row groups are fetched when their turn comes, and not one ahead.
-const AHEAD_BYTES: u64 = 64 << 20;
+/// Row groups are fetched ahead until there are so many bytes of them: small ones would come too late.
+const AHEAD_BYTES: u64 = 2 << 20;
+/// Larger row groups are fetched when their turn comes, and not ahead.
+const AHEAD_GROUP_BYTES: u64 = 64 << 20;
 
 /// A Parquet file of which the footer was read.
 #[derive(Debug, Clone)]
@@ -65,7 +67,8 @@ impl ParquetFile {
             batch_rows: batch_rows.max(1),
             groups: groups.into(),
             bridge: bridge.clone(),
-            ahead: None,
+            ahead: VecDeque::new(),
+            ahead_bytes: 0,
             reader: None,
             failed: false,
         };
@@ -81,7 +84,9 @@ pub(super) struct ParquetRows {
     batch_rows: usize,
     groups: VecDeque<RowGroup>,
     bridge: Bridge,
-    ahead: Option<Result<Fetch, ReadError>>,
+    /// With their bytes.
+    ahead: VecDeque<(u64, Result<Fetch, ReadError>)>,
+    ahead_bytes: u64,
     reader: Option<ParquetRecordBatchReader>,
     failed: bool,
 }
@@ -108,26 +113,33 @@ impl ParquetRows {
                     None => self.reader = None,
                 }
             }
-            let Some(fetch) = self.ahead.take().or_else(|| self.next_fetch(u64::MAX)) else {
+            let Some((bytes, fetch)) = self.ahead.pop_front().or_else(|| self.next_fetch(u64::MAX)) else {
                 return Ok(None);
             };
+            self.ahead_bytes = self.ahead_bytes.saturating_sub(bytes);
             self.reader = self.arrived(fetch?)?;
             self.fetch_ahead();
         }
     }
 
     fn fetch_ahead(&mut self) {
-        self.ahead = self.next_fetch(AHEAD_BYTES);
+        while self.ahead_bytes < AHEAD_BYTES
+            && let Some((bytes, fetch)) = self.next_fetch(AHEAD_GROUP_BYTES)
+        {
+            self.ahead_bytes += bytes;
+            self.ahead.push_back((bytes, fetch));
+        }
     }
 
     /// Asks for the next row group, if it has at most `max_bytes`.
-    fn next_fetch(&mut self, max_bytes: u64) -> Option<Result<Fetch, ReadError>> {
+    fn next_fetch(&mut self, max_bytes: u64) -> Option<(u64, Result<Fetch, ReadError>)> {
         let next = self.groups.front()?;
-        if self.column_bytes(next.index, ColumnChunkMetaData::compressed_size) > max_bytes {
+        let bytes = self.column_bytes(next.index, ColumnChunkMetaData::compressed_size);
+        if bytes > max_bytes {
             return None;
         }
         let group = self.groups.pop_front()?;
-        Some(self.fetch(group))
+        Some((bytes, self.fetch(group)))
     }
 
     fn fetch(&self, group: RowGroup) -> Result<Fetch, ReadError> {

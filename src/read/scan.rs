@@ -10,7 +10,7 @@ use arrow::error::ArrowError;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use lakebed_hudi::base_file::{META_COLUMNS, PARTITION_PATH};
 use lakebed_hudi::schema::is_meta_column;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::ReadError;
 use super::filter::{BoundFilter, Filter, unknown_column};
@@ -42,7 +42,7 @@ pub struct ScanOptions {
     pub memory_budget_bytes: usize,
     /// Where merges that need more memory put their log records.
     pub spill: SpillArea,
-    /// Slices read at the same time.
+    /// Slices merged at the same time.
     pub parallelism: usize,
 }
 
@@ -147,11 +147,13 @@ impl Scan {
     pub fn stream(self) -> BoxStream<'static, Result<RecordBatch, ReadError>> {
         let left = self.options.limit.unwrap_or(u64::MAX);
         let todo: VecDeque<PlannedSlice> = self.slices.into();
+        let slots = Arc::new(Semaphore::new(self.options.parallelism.max(1)));
         let running = Running {
             snapshot: self.snapshot,
             options: Arc::new(self.options),
             shape: self.shape,
             todo,
+            turn: Turn { before: None, slots },
             open: VecDeque::new(),
             left,
         };
@@ -213,12 +215,17 @@ fn partition_passes(
     Ok(true)
 }
 
+/// Slices that are open for each that is merged: those that are read next, and those whose rows wait.
+const OPEN_PER_SLOT: usize = 2;
+
 /// The slices that are being read; the first one's rows go out.
 struct Running {
     snapshot: TableSnapshot,
     options: Arc<ScanOptions>,
     shape: Arc<Shape>,
     todo: VecDeque<PlannedSlice>,
+    /// That of the next slice.
+    turn: Turn,
     open: VecDeque<mpsc::UnboundedReceiver<Waiting>>,
     left: u64,
 }
@@ -232,15 +239,17 @@ struct Waiting {
 impl Running {
     async fn next(&mut self) -> Option<Result<RecordBatch, ReadError>> {
         while self.left > 0 {
-            while self.open.len() < self.options.parallelism.max(1)
+            while self.open.len() < OPEN_PER_SLOT * self.options.parallelism.max(1)
                 && let Some(slice) = self.todo.pop_front()
             {
                 let (rows, receiver) = mpsc::unbounded_channel();
+                let (turn, taken) = self.turn.pass_on();
                 tokio::spawn(read_slice(
                     self.snapshot.clone(),
                     self.shape.clone(),
                     self.options.clone(),
                     slice,
+                    (turn, taken),
                     rows,
                 ));
                 self.open.push_back(receiver);
@@ -260,11 +269,37 @@ impl Running {
     }
 }
 
+/// When a slice may be merged: after the one before it, and when there is a slot. In any other order
+/// rows that wait for those of an earlier slice could keep it from its slot.
+struct Turn {
+    before: Option<oneshot::Receiver<()>>,
+    slots: Arc<Semaphore>,
+}
+
+impl Turn {
+    /// This turn, and what says that it has come; the next one is left.
+    fn pass_on(&mut self) -> (Self, oneshot::Sender<()>) {
+        let (come, next) = oneshot::channel();
+        let before = self.before.replace(next);
+        (Self { before, slots: self.slots.clone() }, come)
+    }
+
+    /// Waits for it.
+    async fn come(self) -> Option<OwnedSemaphorePermit> {
+        if let Some(before) = self.before {
+            // One that failed before its turn is as good as one that had it.
+            let _ = before.await;
+        }
+        self.slots.acquire_owned().await.ok()
+    }
+}
+
 async fn read_slice(
     snapshot: TableSnapshot,
     shape: Arc<Shape>,
     options: Arc<ScanOptions>,
     planned: PlannedSlice,
+    (turn, taken): (Turn, oneshot::Sender<()>),
     rows: mpsc::UnboundedSender<Waiting>,
 ) {
     let filters = pushed_down(&snapshot, &shape, &planned);
@@ -278,6 +313,8 @@ async fn read_slice(
         Ok(reader) => reader.with_batch_rows(options.batch_rows),
         Err(error) => return send_error(error),
     };
+    let Some(_slot) = turn.come().await else { return send_error(ReadError::Stopped) };
+    let _ = taken.send(());
     let runtime = tokio::runtime::Handle::current();
     let outlet = Outlet::new(&options, rows, runtime);
     let merging =
@@ -318,14 +355,13 @@ fn merge_slice(
     planned: &PlannedSlice,
     outlet: &Outlet,
 ) -> Result<(), ReadError> {
-    let shown = &planned.shown;
+    let mut shown = PathColumns::new(planned.shown.clone());
     // What the path decides is not read, nor filtered by: the partition has passed.
-    let filters: Vec<&BoundFilter> =
-        shape.filters.iter().filter(|f| !shown.contains_key(&f.column)).collect();
+    let filters: Vec<&BoundFilter> = shape.filters.iter().filter(|f| !shown.decides(&f.column)).collect();
     let mut names: Vec<String> = Vec::new();
     let wanted = shape.output.fields().iter().map(|field| field.name());
     for name in wanted.chain(filters.iter().map(|filter| &filter.column)) {
-        if !shown.contains_key(name) && !names.contains(name) {
+        if !shown.decides(name) && !names.contains(name) {
             names.push(name.clone());
         }
     }
@@ -333,7 +369,7 @@ fn merge_slice(
     let share = options.memory_budget_bytes / options.parallelism.max(1);
     let resources = MergeResources { budget_bytes: share / 4 * 3, spill: options.spill.clone() };
     for batch in MergedRows::new(reader, columns, shape.rules.clone(), &resources)? {
-        let shown = shown_rows(&batch?, shape, &filters, shown)?;
+        let shown = shown_rows(&batch?, shape, &filters, &mut shown)?;
         if shown.num_rows() > 0 {
             outlet.send(shown)?;
         }
@@ -346,11 +382,12 @@ fn shown_rows(
     merged: &RecordBatch,
     shape: &Shape,
     filters: &[&BoundFilter],
-    shown: &BTreeMap<String, ArrayRef>,
+    shown: &mut PathColumns,
 ) -> Result<RecordBatch, ReadError> {
     let rows = merged.num_rows();
+    shown.make_rows(rows)?;
     let column = |name: &str, data_type| match (merged.column_by_name(name), shown.get(name)) {
-        (_, Some(value)) => take(value, &UInt32Array::from(vec![0; rows]), None),
+        (_, Some(values)) => Ok(values.slice(0, rows)),
         (Some(column), None) if column.data_type() == data_type => Ok(column.clone()),
         (Some(column), None) => cast(column, data_type),
         (None, None) => Err(ArrowError::SchemaError(format!("column {name} was not read"))),
@@ -373,6 +410,39 @@ fn shown_rows(
     }
 }
 
+/// The columns of a slice that its path decides: the same value in each row.
+struct PathColumns {
+    values: Arc<BTreeMap<String, ArrayRef>>,
+    /// The values as columns of so many rows, of which batches take their parts.
+    columns: BTreeMap<String, ArrayRef>,
+    rows: usize,
+}
+
+impl PathColumns {
+    fn new(values: Arc<BTreeMap<String, ArrayRef>>) -> Self {
+        Self { values, columns: BTreeMap::new(), rows: 0 }
+    }
+
+    fn decides(&self, column: &str) -> bool {
+        self.values.contains_key(column)
+    }
+
+    /// Sees to it that there are at least `rows` rows.
+    fn make_rows(&mut self, rows: usize) -> Result<(), ArrowError> {
+        if self.rows < rows {
+            let first = UInt32Array::from(vec![0; rows]);
+            let repeat = |(name, value): (&String, &ArrayRef)| Ok((name.clone(), take(value, &first, None)?));
+            self.columns = self.values.iter().map(repeat).collect::<Result<_, ArrowError>>()?;
+            self.rows = rows;
+        }
+        Ok(())
+    }
+
+    fn get(&self, column: &str) -> Option<&ArrayRef> {
+        self.columns.get(column)
+    }
+}
+
 /// Where a slice's batches go; waits while too many bytes of them have not been taken.
 struct Outlet {
     rows: mpsc::UnboundedSender<Waiting>,
@@ -387,7 +457,7 @@ impl Outlet {
         rows: mpsc::UnboundedSender<Waiting>,
         runtime: tokio::runtime::Handle,
     ) -> Self {
-        let share_kib = options.memory_budget_bytes / options.parallelism.max(1) / 4 / 1024;
+        let share_kib = options.memory_budget_bytes / options.parallelism.max(1) / (4 * OPEN_PER_SLOT) / 1024;
         let room_kib = u32::try_from(share_kib.clamp(1, Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
         Self { rows, room: Arc::new(Semaphore::new(room_kib as usize)), room_kib, runtime }
     }

@@ -90,9 +90,10 @@ impl AppendWriter {
         let (encoder, rows_numbered) = encode_into(open.file.as_mut(), move |pieces| {
             for batch in batches {
                 let rows = match format.has_keys {
-                    true => place.numbered(&batch)?,
-                    false => place.numbered(&place.keyed_by_number(&batch)?)?,
+                    true => batch,
+                    false => place.keyed_by_number(&batch)?,
                 };
+                place.rows_numbered += rows.num_rows() as u64;
                 send(pieces, encoder.write(&rows)?)?;
             }
             if pressure {
@@ -134,8 +135,9 @@ impl AppendWriter {
         let (storage, task) = (context.storage.as_ref(), &context.task);
         let (path, file) = staging::create(storage, task, &self.partition, &name, MarkerKind::Create).await?;
         let group = FileGroupId { partition: self.partition.clone(), file_id };
-        let constants = context.place(self.number, &self.partition, name.clone()).constants_of_new();
-        let encoder = BaseFileEncoder::new(context.format.base.clone(), constants);
+        let mut place = context.place(self.number, &self.partition, name.clone());
+        place.rows_numbered = self.rows_numbered;
+        let encoder = BaseFileEncoder::new(context.format.base.clone(), place.generated_of_new());
         Ok(OpenBase { group, name, path, file, encoder })
     }
 }

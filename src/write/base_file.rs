@@ -12,8 +12,9 @@ use parquet::file::metadata::KeyValue;
 use super::WriteError;
 use super::column_ranges::column_ranges;
 use super::encoding::{EncodingSet, ROW_GROUP_ROWS};
+use super::generated_columns::GeneratedColumns;
 use super::parquet_schema::parquet_schema;
-use super::parquet_writer::{Constants, ParquetWriter};
+use super::parquet_writer::ParquetWriter;
 use crate::table::ColumnRange;
 
 /// What all base files of one write share.
@@ -41,7 +42,7 @@ const SAMPLE_BYTES: usize = 32 << 20;
 /// A base file on its way: batches in, bytes out as soon as a row group is full.
 pub(super) struct BaseFileEncoder {
     format: BaseFileFormat,
-    constants: Constants,
+    generated: GeneratedColumns,
     /// Batches of the first row group, from which its encodings are chosen.
     sample: Vec<RecordBatch>,
     sample_rows: usize,
@@ -52,11 +53,11 @@ pub(super) struct BaseFileEncoder {
 }
 
 impl BaseFileEncoder {
-    /// Encodes rows that have all columns but `constants`.
-    pub(super) fn new(format: BaseFileFormat, constants: Constants) -> Self {
+    /// Encodes rows that have all columns but `generated` ones.
+    pub(super) fn new(format: BaseFileFormat, generated: GeneratedColumns) -> Self {
         Self {
             format,
-            constants,
+            generated,
             sample: Vec::new(),
             sample_rows: 0,
             sample_bytes: 0,
@@ -122,9 +123,10 @@ impl BaseFileEncoder {
             return Ok(());
         }
         let BaseFileFormat { schema, encodings, .. } = &self.format;
-        let properties = encodings.properties(schema, &self.constants, &self.sample)?.build();
+        let properties = encodings.properties(schema, &self.generated, &self.sample)?.build();
         let parquet = parquet_schema(schema)?;
-        let mut writer = ParquetWriter::new(schema, &parquet, properties, self.constants.clone())?;
+        let mut writer =
+            ParquetWriter::new(schema, &parquet, (properties, *encodings), self.generated.clone())?;
         if self.format.bloom_filter {
             let keys_per_row = u32::try_from(self.sample_rows).unwrap_or(u32::MAX);
             self.keys.bloom_filter = Some(BloomFilter::new(keys_per_row, FALSE_POSITIVE_RATE));

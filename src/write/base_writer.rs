@@ -84,7 +84,8 @@ impl BaseWriter {
         let (path, mut file) = staging::create(storage, &context.task, partition, &name, marker).await?;
         let (format, resources) = (context.format.clone(), context.merge.clone());
         let (summary, counts) =
-            encode_into(file.as_mut(), move |pieces| rows.encode(&format, &resources, place, pieces)).await?;
+            encode_into(file.as_mut(), move |pieces| rows.encode(&format, &resources, &place, pieces))
+                .await?;
         let size_bytes = file.finish().await?;
         let (written, columns) = (summary.rows, summary.columns);
         let MergeCounts { added, updated, deleted } = counts;
@@ -108,21 +109,23 @@ impl GroupRows {
         self,
         format: &RowFormat,
         resources: &MergeResources,
-        mut place: Place,
+        place: &Place,
         pieces: &Pieces,
     ) -> Result<(BaseFileSummary, MergeCounts), WriteError> {
         let (mut encoder, counts);
         match self {
             Self::Combined(batches) => {
-                encoder = BaseFileEncoder::new(format.base.clone(), place.constants_of_new());
                 let added = batches.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
                 counts = MergeCounts { added, ..MergeCounts::default() };
+                let mut generated = place.generated_of_new();
+                let batches = generated.take_same(format.schema(), batches)?;
+                encoder = BaseFileEncoder::new(format.base.clone(), generated);
                 for batch in batches {
-                    send(pieces, encoder.write(&place.numbered(&batch)?)?)?;
+                    send(pieces, encoder.write(&batch)?)?;
                 }
             }
             Self::Merged(source) => {
-                encoder = BaseFileEncoder::new(format.base.clone(), place.constants_of_kept());
+                encoder = BaseFileEncoder::new(format.base.clone(), place.generated_of_kept());
                 let columns = format.rewritten.clone();
                 let mut merged = MergedRows::new(source.as_ref(), columns, format.rules.clone(), resources)?;
                 while let Some(batch) = merged.next().transpose()? {

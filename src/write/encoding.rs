@@ -18,9 +18,9 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
-use super::constant_chunk::compression;
+use super::generated_chunk::compression;
+use super::generated_columns::GeneratedColumns;
 use super::parquet_schema::parquet_schema;
-use super::parquet_writer::{Constants, constant};
 
 /// Rows of a row group: a compaction copies the row groups that no change touches.
 pub(super) const ROW_GROUP_ROWS: usize = 50_000;
@@ -52,11 +52,11 @@ impl EncodingSet {
     }
 
     /// Properties for files of `schema` whose first row group begins with `rows`, which have all
-    /// columns but `constants`.
+    /// columns but `generated` ones.
     pub(super) fn properties(
         self,
         schema: &Schema,
-        constants: &Constants,
+        generated: &GeneratedColumns,
         rows: &[RecordBatch],
     ) -> Result<WriterPropertiesBuilder, ParquetError> {
         let mut builder = WriterProperties::builder()
@@ -70,7 +70,7 @@ impl EncodingSet {
         let mut columns = parquet.columns().iter();
         let mut numbers = 0..;
         for field in schema.fields() {
-            if constant(constants, field.name()).is_some() {
+            if generated.get(field.name()).is_some() {
                 columns.next();
                 continue;
             }

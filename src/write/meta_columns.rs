@@ -1,6 +1,5 @@
 //! The five columns that Hudi puts before the user's.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
@@ -11,7 +10,7 @@ use lakebed_hudi::base_file::{COMMIT_SEQNO, COMMIT_TIME, FILE_NAME, PARTITION_PA
 use lakebed_hudi::instant::InstantTime;
 
 use super::WriteError;
-use super::parquet_writer::Constants;
+use super::generated_columns::{Generated, GeneratedColumns};
 use crate::merge::MergeColumns;
 
 /// Where new rows go: what their meta columns say.
@@ -45,22 +44,21 @@ impl Place {
         RecordBatch::try_new(schema.clone(), columns)
     }
 
-    /// What all new rows say.
-    pub(super) fn constants_of_new(&self) -> Constants {
-        let mut constants = self.constants_of_kept();
-        constants.push((COMMIT_TIME, self.instant.to_string()));
-        constants
+    /// What the next new rows say: all but their record keys.
+    pub(super) fn generated_of_new(&self) -> GeneratedColumns {
+        let mut generated = self.generated_of_kept();
+        generated.push(COMMIT_TIME, Generated::Same(self.instant.to_string()));
+        let counted = Generated::Counted { prefix: self.number_prefix(), from: self.rows_numbered };
+        generated.push(COMMIT_SEQNO, counted);
+        generated
     }
 
     /// What all rows say, those too that are taken over from another file.
-    pub(super) fn constants_of_kept(&self) -> Constants {
-        vec![(PARTITION_PATH, self.partition.clone()), (FILE_NAME, self.file_name.clone())]
-    }
-
-    /// New rows after their sequence numbers.
-    pub(super) fn numbered(&mut self, keyed: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-        let numbers = self.next_numbers(keyed.num_rows());
-        before(vec![(COMMIT_SEQNO, numbers)], keyed)
+    pub(super) fn generated_of_kept(&self) -> GeneratedColumns {
+        let mut generated = GeneratedColumns::default();
+        generated.push(PARTITION_PATH, Generated::Same(self.partition.clone()));
+        generated.push(FILE_NAME, Generated::Same(self.file_name.clone()));
+        generated
     }
 
     /// New rows after their commit times and sequence numbers.
@@ -86,13 +84,15 @@ impl Place {
         Ok(MergeColumns::keyed(rows, &self.sequence_numbers(rows.num_rows()), None)?)
     }
 
+    fn number_prefix(&self) -> String {
+        format!("{}_{}_", self.instant, self.task)
+    }
+
     /// `<instant>_<task>_<row>` for the next rows.
     ///
     /// Source: `HoodieRecord.generateSequenceId`.
     fn sequence_numbers(&self, rows: usize) -> StringArray {
-        let mut prefix = String::new();
-        // Writing to a String cannot fail.
-        let _ = write!(prefix, "{}_{}_", self.instant, self.task);
+        let prefix = self.number_prefix();
         let mut bytes = Vec::with_capacity(rows * (prefix.len() + 7));
         let mut offsets = Vec::with_capacity(rows + 1);
         offsets.push(0);

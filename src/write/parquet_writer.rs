@@ -14,46 +14,46 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::SchemaDescriptor;
 
 use super::WriteError;
-use super::constant_chunk::ConstantChunk;
-use super::encoding::ROW_GROUP_ROWS;
+use super::encoding::{EncodingSet, ROW_GROUP_ROWS};
+use super::generated_chunk::GeneratedChunk;
+use super::generated_columns::GeneratedColumns;
 
 /// A row group of wide rows ends when its encoded columns take so much memory.
 const ROW_GROUP_BYTES: usize = 32 << 20;
-
-/// Columns that say the same in all rows of a file, and what they say.
-pub(super) type Constants = Vec<(&'static str, String)>;
 
 /// A Parquet file on its way. Bytes are there as soon as a row group is full.
 pub(super) struct ParquetWriter {
     file: SerializedFileWriter<Drain>,
     groups: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
-    constants: Constants,
+    generated: GeneratedColumns,
+    encodings: EncodingSet,
+    /// Rows of the row groups that are full.
+    rows_flushed: u64,
     open: Option<OpenGroup>,
 }
 
 struct OpenGroup {
-    /// A writer for each leaf, those of constant columns included.
+    /// A writer for each leaf, those of generated columns included.
     leaves: Vec<ArrowColumnWriter>,
     rows: usize,
 }
 
 impl ParquetWriter {
-    /// A file of the columns of `schema`, which lie in Parquet as `parquet` says. `constants` are
-    /// optional text columns at the top level.
+    /// A file of the columns of `schema`, which lie in Parquet as `parquet` says.
     pub(super) fn new(
         schema: &SchemaRef,
         parquet: &SchemaDescriptor,
-        properties: WriterProperties,
-        constants: Constants,
+        (properties, encodings): (WriterProperties, EncodingSet),
+        generated: GeneratedColumns,
     ) -> Result<Self, WriteError> {
         let file =
             SerializedFileWriter::new(Drain::default(), parquet.root_schema_ptr(), Arc::new(properties))?;
         let groups = ArrowRowGroupWriterFactory::new(&file, schema.clone());
-        Ok(Self { file, groups, schema: schema.clone(), constants, open: None })
+        Ok(Self { file, groups, schema: schema.clone(), generated, encodings, rows_flushed: 0, open: None })
     }
 
-    /// Takes rows, which have the columns that are not constant, in the order of the schema.
+    /// Takes rows, which have the columns that are not generated, in the order of the schema.
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), WriteError> {
         let mut from = 0;
         while from < batch.num_rows() {
@@ -79,7 +79,7 @@ impl ParquetWriter {
         let mut writers = open.leaves.iter_mut();
         let mut columns = batch.columns().iter();
         for field in self.schema.fields() {
-            if constant(&self.constants, field.name()).is_some() {
+            if self.generated.get(field.name()).is_some() {
                 writers.next();
                 continue;
             }
@@ -100,12 +100,17 @@ impl ParquetWriter {
         let mut group = self.file.next_row_group()?;
         for (writer, descriptor) in open.leaves.into_iter().zip(descriptors) {
             let name = descriptor.path().parts().first().cloned().unwrap_or_default();
-            match constant(&self.constants, &name) {
-                Some(text) => ConstantChunk::new(text, rows, descriptor)?.append_to(&mut group)?,
+            match self.generated.get(&name) {
+                Some(generated) => {
+                    let counted = (self.rows_flushed, rows);
+                    GeneratedChunk::new(generated, counted, descriptor, self.encodings)?
+                        .append_to(&mut group)?;
+                }
                 None => writer.close()?.append_to_row_group(&mut group)?,
             }
         }
         group.close()?;
+        self.rows_flushed += u64::from(rows);
         Ok(())
     }
 
@@ -135,11 +140,6 @@ impl ParquetWriter {
         let metadata = self.file.finish()?;
         Ok((self.take_bytes(), metadata))
     }
-}
-
-/// What the column says in all rows, if it does.
-pub(super) fn constant<'a>(constants: &'a Constants, column: &str) -> Option<&'a str> {
-    constants.iter().find(|(name, _)| *name == column).map(|(_, text)| text.as_str())
 }
 
 /// Bytes that were written and not yet taken away.

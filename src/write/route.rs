@@ -70,41 +70,35 @@ fn keyed(batch: &KeyedBatch, with_deletes: bool) -> Result<RecordBatch, WriteErr
 
 const NO_GROUP: u32 = u32::MAX;
 
-/// Which row of which batch goes where.
+/// Which row goes where; rows are counted over all batches.
 struct Split<'a> {
     buckets: usize,
     partitions: HashMap<&'a str, usize, foldhash::fast::FixedState>,
     /// By partition and bucket: the number of the group.
     groups_of: Vec<Vec<u32>>,
-    groups: Vec<(Bucket, Vec<(usize, usize)>)>,
-    batches: usize,
+    groups: Vec<(Bucket, Vec<u32>)>,
+    rows: u32,
 }
 
 impl<'a> Split<'a> {
     fn new(buckets: u32) -> Self {
         let buckets = buckets as usize;
-        Self {
-            buckets,
-            partitions: HashMap::default(),
-            groups_of: Vec::new(),
-            groups: Vec::new(),
-            batches: 0,
-        }
+        Self { buckets, partitions: HashMap::default(), groups_of: Vec::new(), groups: Vec::new(), rows: 0 }
     }
 
     fn add(&mut self, batch: &'a KeyedBatch, bucket_of: impl Fn(usize) -> u32) {
         let paths: Vec<&str> = batch.partition_paths().collect();
         let partitions: Vec<usize> = paths.iter().map(|path| self.partition(path)).collect();
         let numbers = batch.partitions.keys();
-        for row in 0..batch.num_rows() {
+        for (row, number) in (0..batch.num_rows()).zip(self.rows..) {
             let path = numbers.value(row) as usize;
             let (Some(partition), Some(name)) = (partitions.get(path), paths.get(path)) else { continue };
             let group = self.group(*partition, bucket_of(row), name);
             if let Some((_, rows)) = self.groups.get_mut(group) {
-                rows.push((self.batches, row));
+                rows.push(number);
             }
         }
-        self.batches += 1;
+        self.rows += batch.num_rows() as u32;
     }
 
     fn partition(&mut self, path: &'a str) -> usize {
@@ -140,15 +134,26 @@ impl<'a> Split<'a> {
         if let ([rows], [(bucket, _)]) = (rows.as_slice(), self.groups.as_slice()) {
             return Ok(vec![(bucket.clone(), rows.clone())]);
         }
-        let rows: Vec<&RecordBatch> = rows.iter().collect();
-        let pick = |at: Vec<(usize, usize)>| match rows.as_slice() {
-            [rows] => {
-                take_record_batch(rows, &at.iter().map(|(_, row)| Some(*row as u32)).collect::<UInt32Array>())
-            }
-            rows => interleave_record_batch(rows, &at),
+        let pick = |picked: Vec<u32>| match rows.as_slice() {
+            [rows] => take_record_batch(rows, &UInt32Array::from(picked)),
+            rows => interleave_record_batch(&rows.iter().collect::<Vec<_>>(), &places(rows, &picked)),
         };
-        self.groups.into_iter().map(|(bucket, at)| Ok((bucket, pick(at)?))).collect()
+        self.groups.into_iter().map(|(bucket, picked)| Ok((bucket, pick(picked)?))).collect()
     }
+}
+
+/// The batch and the row within it of each of `picked`, which ascend.
+fn places(batches: &[RecordBatch], picked: &[u32]) -> Vec<(usize, usize)> {
+    let (mut batch, mut before) = (0, 0);
+    let place = |row: &u32| {
+        while let Some(rows) = batches.get(batch).map(RecordBatch::num_rows)
+            && *row as usize >= before + rows
+        {
+            (batch, before) = (batch + 1, before + rows);
+        }
+        (batch, *row as usize - before)
+    };
+    picked.iter().map(place).collect()
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ impl RowFormat {
     /// Makes rows of one key one.
     pub(super) fn combine(&self, batches: Vec<RecordBatch>) -> Result<Combined, WriteError> {
         let records = batches.into_iter().map(|batch| LogRecords::Rows { batch, partial: false });
-        Ok(combine(records, &self.keyed, &self.rules)?)
+        Ok(combine(records.collect(), &self.keyed, &self.rules)?)
     }
 
     /// The blocks of a log file that hold `combined`: rows, then deletes.
@@ -104,12 +104,12 @@ impl RowFormat {
             ..LogBlocks::default()
         };
         if !combined.batches.is_empty() {
-            let rows = combined.batches.as_slice();
+            let rows = combined.batches;
             let (kind, content) = match self.log_blocks {
                 LogBlockFormat::Parquet => {
                     (BlockKind::Parquet, self.parquet(rows, place, &mut blocks.columns)?)
                 }
-                LogBlockFormat::Avro => (BlockKind::Avro, self.avro(rows, place)?),
+                LogBlockFormat::Avro => (BlockKind::Avro, self.avro(&rows, place)?),
             };
             blocks.push(kind, &header, content)?;
         }
@@ -134,14 +134,17 @@ impl RowFormat {
 
     fn parquet(
         &self,
-        rows: &[RecordBatch],
+        rows: Vec<RecordBatch>,
         place: &mut Place,
         columns: &mut Vec<ColumnRange>,
     ) -> Result<Vec<u8>, WriteError> {
-        let rows = rows.iter().map(|batch| place.numbered(batch)).collect::<Result<Vec<_>, _>>()?;
-        let (schema, constants) = (self.schema(), place.constants_of_new());
-        let properties = self.base.encodings.properties(schema, &constants, &rows)?.build();
-        let mut writer = ParquetWriter::new(schema, &parquet_schema(schema)?, properties, constants)?;
+        let (schema, encodings) = (self.schema(), self.base.encodings);
+        let mut generated = place.generated_of_new();
+        place.rows_numbered += rows.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
+        let rows = generated.take_same(schema, rows)?;
+        let properties = encodings.properties(schema, &generated, &rows)?.build();
+        let parquet = parquet_schema(schema)?;
+        let mut writer = ParquetWriter::new(schema, &parquet, (properties, encodings), generated)?;
         for batch in rows {
             writer.write(&batch)?;
         }

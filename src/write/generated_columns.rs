@@ -1,0 +1,118 @@
+//! Which columns of a file are not given row by row.
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::error::ArrowError;
+use lakebed_hudi::base_file::RECORD_KEY;
+
+/// Of fewer rows it does not pay to look whether they say the same.
+const LEAST_ROWS: usize = 1_000;
+
+/// What stands in the rows of a column of which none is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Generated {
+    /// The same text in all.
+    Same(String),
+    /// A number after a text, in each row greater by one.
+    Counted {
+        /// The text.
+        prefix: String,
+        /// The number in the first row of the file.
+        from: u64,
+    },
+}
+
+/// Optional text columns at the top level of a file of which rows are not given.
+#[derive(Debug, Clone, Default)]
+pub(super) struct GeneratedColumns(Vec<(String, Generated)>);
+
+impl GeneratedColumns {
+    pub(super) fn push(&mut self, column: &str, generated: Generated) {
+        self.0.push((column.to_owned(), generated));
+    }
+
+    /// What stands in a column, if its rows are not given.
+    pub(super) fn get(&self, column: &str) -> Option<&Generated> {
+        self.0.iter().find(|(name, _)| name == column).map(|(_, generated)| generated)
+    }
+
+    /// Takes the columns out of `rows`, which are all rows of a file of `schema`, that say the
+    /// same in each: the partition column does as a rule, and so do many of wide tables. Record
+    /// keys stay.
+    pub(super) fn take_same(
+        &mut self,
+        schema: &Schema,
+        rows: Vec<RecordBatch>,
+    ) -> Result<Vec<RecordBatch>, ArrowError> {
+        let count: usize = rows.iter().map(RecordBatch::num_rows).sum();
+        let Some(first) = rows.first().filter(|_| count >= LEAST_ROWS) else { return Ok(rows) };
+        let mut given = Vec::with_capacity(first.num_columns());
+        for (number, field) in first.schema_ref().fields().iter().enumerate() {
+            let stored = schema.field_with_name(field.name())?;
+            match same_text(stored, number, &rows).filter(|_| field.name() != RECORD_KEY) {
+                Some(text) => self.push(field.name(), Generated::Same(text)),
+                None => given.push(number),
+            }
+        }
+        if given.len() == first.num_columns() {
+            return Ok(rows);
+        }
+        rows.iter().map(|batch| batch.project(&given)).collect()
+    }
+}
+
+fn same_text(stored: &Field, column: usize, rows: &[RecordBatch]) -> Option<String> {
+    if !stored.is_nullable() || *stored.data_type() != DataType::Utf8 {
+        return None;
+    }
+    let mut texts = rows.iter().map(|batch| batch.column(column)).filter(|texts| !texts.is_empty());
+    let first = texts.clone().next()?.as_string_opt::<i32>()?.value(0);
+    let same = texts.all(|texts| {
+        let texts = texts.as_string_opt::<i32>();
+        texts.is_some_and(|texts| texts.null_count() == 0 && texts.iter().flatten().all(|text| text == first))
+    });
+    same.then(|| first.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, StringArray};
+
+    use super::*;
+
+    fn batch(texts: [Option<&str>; 2], rows: usize) -> RecordBatch {
+        let column = |text: Option<&str>| -> ArrayRef { Arc::new(StringArray::from(vec![text; rows])) };
+        let [a, b] = texts.map(column);
+        RecordBatch::try_from_iter_with_nullable([
+            (RECORD_KEY, column(Some("k")), true),
+            ("a", a, true),
+            ("b", b, true),
+        ])
+        .unwrap()
+    }
+
+    fn taken(rows: Vec<RecordBatch>) -> (Vec<String>, Option<Generated>) {
+        let schema = batch([None, None], 0).schema();
+        let mut generated = GeneratedColumns::default();
+        let rows = generated.take_same(&schema, rows).unwrap();
+        let left = rows[0].schema_ref().fields().iter().map(|field| field.name().clone()).collect();
+        (left, generated.get("a").cloned())
+    }
+
+    #[test]
+    fn columns_of_one_text_are_taken_and_keys_stay() {
+        let (x, y) = (Some("x"), Some("y"));
+        let names = |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).to_owned()).collect() };
+        let all = names(&[RECORD_KEY, "a", "b"]);
+        let same = Generated::Same("x".to_owned());
+        assert_eq!(
+            taken(vec![batch([x, x], 600), batch([x, y], 600)]),
+            (names(&[RECORD_KEY, "b"]), Some(same))
+        );
+        assert_eq!(taken(vec![batch([x, y], 600), batch([y, x], 600)]), (all.clone(), None));
+        assert_eq!(taken(vec![batch([x, None], 600), batch([None, x], 600)]), (all.clone(), None));
+        assert_eq!(taken(vec![batch([x, x], LEAST_ROWS - 1)]), (all, None));
+    }
+}
