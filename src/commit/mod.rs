@@ -100,13 +100,28 @@ pub struct Committer {
     table: Table,
     lock: Arc<TableLock>,
     options: CommitOptions,
-    timeline: Arc<Mutex<Option<Arc<Timeline>>>>,
+    seen: Arc<Mutex<Seen>>,
 }
+
+/// What a process knows of the timeline.
+#[derive(Debug, Default)]
+struct Seen {
+    /// As it was when last listed.
+    listed: Option<Arc<Timeline>>,
+    /// As it was after this process last made a write visible, and when that was.
+    published: Option<(Arc<Timeline>, Duration)>,
+}
+
+/// For so long after a write was made visible the next one may begin on the timeline as it was then.
+const BEGIN_UNLISTED_MAX: Duration = Duration::from_secs(1);
+
+/// Writers that expect no greater clock skew read the same clock.
+const SAME_CLOCK_SKEW_MAX: Duration = Duration::from_millis(10);
 
 impl Committer {
     /// Changes the timeline of `table` under `lock`.
     pub fn new(table: Table, lock: TableLock, options: CommitOptions) -> Self {
-        Self { table, lock: Arc::new(lock), options, timeline: Arc::default() }
+        Self { table, lock: Arc::new(lock), options, seen: Arc::default() }
     }
 
     /// The table.
@@ -124,22 +139,39 @@ impl Committer {
     /// # Errors
     /// A timeline that cannot be read.
     pub async fn timeline(&self) -> Result<Arc<Timeline>, CommitError> {
-        let known = self.known_timeline().clone();
+        let known = self.seen().listed.clone();
         let now = match &known {
             Some(known) => self.table.timeline.advance(known).await?,
             None => self.table.timeline.load().await?,
         };
         let now = Arc::new(now);
-        *self.known_timeline() = Some(now.clone());
+        self.seen().listed = Some(now.clone());
         Ok(now)
     }
 
-    fn known_timeline(&self) -> MutexGuard<'_, Option<Arc<Timeline>>> {
-        self.timeline.lock().unwrap_or_else(PoisonError::into_inner)
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a new instant and opens it for `action`. `intent` goes into the inflight file: who
-    /// writes, so that a later run knows its own.
+    /// The timeline to begin a write on. The caller holds the lock.
+    ///
+    /// A long timeline takes longer to list than all else of a small commit. So a write that begins
+    /// right after this process made another visible begins on what was listed for that, as if it
+    /// had begun then: what others have done since is met when it is published, as it is for all
+    /// writes that take some time. Times are still greater than theirs where all read the same clock.
+    async fn timeline_to_begin_on(&self) -> Result<Arc<Timeline>, CommitError> {
+        if let Some((timeline, at)) = self.seen().published.take()
+            && self.table.environment.clock.monotonic().saturating_sub(at) < BEGIN_UNLISTED_MAX
+            && self.options.clock_skew <= SAME_CLOCK_SKEW_MAX
+            && timeline.pending().next().is_none()
+        {
+            return Ok(timeline);
+        }
+        self.timeline().await
+    }
+
+    /// Takes a new instant and opens it for `action`; with the timeline that it was begun on.
+    /// `intent` goes into the inflight file: who writes, so that a later run knows its own.
     ///
     /// # Errors
     /// No lock in time; those of the storage. Nothing then needs to be undone.
@@ -147,19 +179,19 @@ impl Committer {
         &self,
         action: Action,
         intent: &CommitMetadata,
-    ) -> Result<(Begun, Heartbeat), CommitError> {
+    ) -> Result<(Begun, Heartbeat, Arc<Timeline>), CommitError> {
         let guard = self.locked().await?;
         let begun = self.begin_locked(action).await;
         let released = guard.release().await;
-        let (begun, heartbeat) = begun?;
+        let (begun, heartbeat, timeline) = begun?;
         released?;
         let inflight = TimelineFile::inflight(begun.instant, action);
         self.put(&inflight, intent.to_avro()?.into()).await?;
-        Ok((begun, heartbeat))
+        Ok((begun, heartbeat, timeline))
     }
 
-    async fn begin_locked(&self, action: Action) -> Result<(Begun, Heartbeat), CommitError> {
-        let timeline = self.timeline().await?;
+    async fn begin_locked(&self, action: Action) -> Result<(Begun, Heartbeat, Arc<Timeline>), CommitError> {
+        let timeline = self.timeline_to_begin_on().await?;
         let instant = self.new_time(&timeline).await;
         // Who finds the instant finds its writer alive.
         let heartbeat = self.heartbeat(instant).await?;
@@ -168,7 +200,7 @@ impl Committer {
             _ => Bytes::new(),
         };
         self.put(&TimelineFile::requested(instant, action), request).await?;
-        Ok((Begun { instant, action, snapshot_time: timeline.latest_time() }, heartbeat))
+        Ok((Begun { instant, action, snapshot_time: timeline.latest_time() }, heartbeat, timeline))
     }
 
     /// A time greater than all on `timeline`, that no other writer's clock is still behind when

@@ -1,6 +1,7 @@
 //! Taking over a pipeline, and letting a write of it go.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lakebed_hudi::instant::InstantTime;
@@ -11,7 +12,7 @@ use super::progress::PROGRESS_KEY;
 use super::{Begun, CommitError, Committer, Epoch, Heartbeat, Known, Progress, epoch, heartbeat};
 use crate::storage::TablePath;
 use crate::table::{Table, marker_folder};
-use crate::timeline::Instant;
+use crate::timeline::{Instant, Timeline};
 
 /// No small file takes longer than that to be put.
 const PUT_MAX: Duration = Duration::from_secs(600);
@@ -33,7 +34,8 @@ impl Committer {
         let claimed = Epoch::claim(&self.table, pipeline).await;
         guard.release().await?;
         let epoch = claimed?;
-        self.roll_back_dead(Some(pipeline), adopted).await?;
+        let timeline = self.timeline().await?;
+        self.roll_back_dead(Some(pipeline), adopted, timeline).await?;
         self.sweep().await?;
         self.sweep_metadata(&epoch).await?;
         Ok((epoch, self.read_known(pipeline).await?))
@@ -51,7 +53,8 @@ impl Committer {
     }
 
     /// Rolls back pending writes whose writer is dead: those of `pipeline`, of which there is but
-    /// one run at a time, at once, those of others once their heartbeat has expired.
+    /// one run at a time, at once, those of others once their heartbeat has expired. Returns
+    /// `timeline` as it then is.
     ///
     /// # Errors
     /// Those of the storage and the lock.
@@ -59,13 +62,14 @@ impl Committer {
         &self,
         pipeline: Option<&str>,
         alive: &BTreeSet<InstantTime>,
-    ) -> Result<(), CommitError> {
-        let mut timeline = self.timeline().await?;
+        mut timeline: Arc<Timeline>,
+    ) -> Result<Arc<Timeline>, CommitError> {
         if timeline.pending().any(|instant| instant.action == Action::Rollback) {
             self.finish_rollbacks().await?;
             timeline = self.timeline().await?;
         }
         let writes = timeline.pending().filter(|i| i.action.writes_data() && !i.is_pending_service());
+        let mut changed = false;
         for instant in writes.filter(|i| !alive.contains(&i.time)) {
             let writer = self.pipeline_of(instant).await?;
             let expiry = self.options.heartbeat_expiry();
@@ -73,9 +77,10 @@ impl Committer {
                 || heartbeat::is_expired(&self.table, instant.time, expiry).await?
             {
                 self.rollback(instant).await?;
+                changed = true;
             }
         }
-        Ok(())
+        if changed { self.timeline().await } else { Ok(timeline) }
     }
 
     /// What the commits say: the progress of all pipelines and the newest schema. Where the active

@@ -1,6 +1,7 @@
 //! Making a write visible.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use lakebed_hudi::file_name::DataFileName;
 use lakebed_hudi::instant::InstantTime;
@@ -230,6 +231,8 @@ impl Committer {
             return Ok(Outcome::Retryable { reason: error.to_string() });
         }
         self.put_completed(&file, metadata.to_avro()?).await?;
+        let now = self.table.environment.clock.monotonic();
+        self.seen().published = Some((Arc::new(timeline.with(file)), now));
         *known = Known { progress, schema: Some(schema), source: Some(instant), upto: Some(completion) };
         Ok(Outcome::Committed { instant, completion })
     }

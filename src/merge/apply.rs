@@ -1,9 +1,10 @@
 //! Step two: entries are put over base rows.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{
+    Array, ArrayData, ArrayRef, MutableArrayData, RecordBatch, RecordBatchOptions, UInt32Array, make_array,
+};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::{interleave, take};
 
@@ -126,8 +127,7 @@ impl Apply {
         let keys = self.columns.keys(base, "base file")?;
         let ordering = self.columns.ordering(base)?;
         let mut patches = Vec::new();
-        for base_row in 0..base.num_rows() {
-            let Some(number) = self.folded.keys.get(keys.value(base_row)) else { continue };
+        for (base_row, number) in self.folded.keys.find_all(keys) {
             let number = number as usize;
             let (Some(entry), Some(met)) = (self.folded.entries.get(number), self.met.get_mut(number)) else {
                 continue;
@@ -155,7 +155,6 @@ pub(super) fn patched(
 ) -> Result<RecordBatch, MergeError> {
     let deletes = patches.iter().filter(|p| p.verdict == Verdict::Delete).count();
     let rows = base.num_rows() - deletes;
-    let whole = whole_rows(base.num_rows(), patches);
     let mut columns = Vec::with_capacity(base.num_columns());
     for column in 0..base.num_columns() {
         let ours = base.column(column);
@@ -163,15 +162,38 @@ pub(super) fn patched(
         arrays.extend(sources.iter().map(|source| source.rows.column(column).as_ref()));
         let base_open = has_no_value(ours, base_fill);
         let is_open = |source: &&PatchRows| source.open.get(column).is_some_and(Option::is_some);
-        let indices = if base_open.is_none() && !sources.iter().any(is_open) {
-            Cow::Borrowed(&whole)
+        let merged = if base_open.is_none() && !sources.iter().any(is_open) {
+            replaced(&arrays, rows, patches)?
         } else {
-            Cow::Owned(filled_rows(&whole, patches, column, sources, base_open.as_ref()))
+            let whole = whole_rows(base.num_rows(), patches);
+            interleave(&arrays, &filled_rows(whole, patches, column, sources, base_open.as_ref()))?
         };
-        columns.push(interleave(&arrays, &indices)?);
+        columns.push(merged);
     }
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(base.schema(), columns, &options)?)
+}
+
+/// The `rows` rows that stay of the base, which is the first of `arrays`, and those that take the place
+/// of others. Patches are few as a rule: what lies between them is copied in one go.
+fn replaced(arrays: &[&dyn Array], rows: usize, patches: &[Patch]) -> Result<ArrayRef, MergeError> {
+    let data: Vec<ArrayData> = arrays.iter().map(|array| array.to_data()).collect();
+    let mut merged = MutableArrayData::new(data.iter().collect(), false, rows);
+    let mut next = 0;
+    for patch in patches {
+        let row = match patch.verdict {
+            Verdict::Fill(_) => continue,
+            Verdict::Replace(row) => Some(row as usize),
+            Verdict::Delete => None,
+        };
+        merged.try_extend(0, next, patch.base_row)?;
+        if let Some(row) = row {
+            merged.try_extend(patch.source as usize + 1, row, row + 1)?;
+        }
+        next = patch.base_row + 1;
+    }
+    merged.try_extend(0, next, arrays.first().map_or(0, |base| base.len()))?;
+    Ok(make_array(merged.freeze()))
 }
 
 /// Where each row comes from, as (array, row): array 0 is the base.
@@ -193,13 +215,13 @@ fn whole_rows(base_rows: usize, patches: &[Patch]) -> Vec<(usize, usize)> {
 
 /// [`whole_rows`] for a column that some rows leave to the other side.
 fn filled_rows(
-    whole: &[(usize, usize)],
+    whole: Vec<(usize, usize)>,
     patches: &[Patch],
     column: usize,
     sources: &[&PatchRows],
     base_open: Option<&BooleanBuffer>,
 ) -> Vec<(usize, usize)> {
-    let mut indices = whole.to_vec();
+    let mut indices = whole;
     let mut deleted = 0;
     for patch in patches {
         let source = patch.source as usize;

@@ -1,10 +1,10 @@
 //! Record keys to entry numbers.
 
-use hashbrown::HashTable;
-
 use std::hash::BuildHasher as _;
 
+use arrow::array::{Array, StringArray};
 use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 
 /// Numbers keys from 0 in the order in which they first come.
 ///
@@ -65,9 +65,26 @@ impl KeyTable {
         (number, true)
     }
 
-    /// The number of `key`.
-    pub(super) fn get(&self, key: &str) -> Option<u32> {
-        self.find(self.hash(key), key.as_bytes())
+    /// The rows of `keys` that are there, and their numbers.
+    ///
+    /// First all are looked for by their hashes alone, then those found are compared: what a step
+    /// waits for in memory does not hold up the next.
+    pub(super) fn find_all(&self, keys: &StringArray) -> Vec<(usize, u32)> {
+        let hashed = (0..keys.len()).map(|row| (row, self.hash(keys.value(row))));
+        let found: Vec<(usize, Slot)> = hashed
+            .filter_map(|(row, hash)| {
+                let slot = self.slots.find(spread(hash), |slot| slot.hash == hash)?;
+                Some((row, *slot))
+            })
+            .collect();
+        let is_there = |(row, slot): (usize, Slot)| {
+            let key = keys.value(row).as_bytes();
+            match slice(&self.bytes, &self.ends, slot.number) == key {
+                true => Some((row, slot.number)),
+                false => Some((row, self.find(slot.hash, key)?)),
+            }
+        };
+        found.into_iter().filter_map(is_there).collect()
     }
 
     /// The key numbered `number`.
@@ -109,11 +126,28 @@ mod tests {
             [table.insert("b"), table.insert(""), table.insert("b")],
             [(0, true), (1, true), (0, false)]
         );
-        assert_eq!((table.get("b"), table.get(""), table.get("a")), (Some(0), Some(1), None));
+        let rows = StringArray::from(vec!["", "a", "b", "", "b"]);
+        assert_eq!(table.find_all(&rows), [(0, 1), (2, 0), (3, 1), (4, 0)]);
         assert_eq!((table.key(0), table.key(1), table.len()), ("b", "", 2));
         for i in 0..10_000 {
             table.insert(&i.to_string());
         }
-        assert_eq!(table.get("9999").map(|n| table.key(n)), Some("9999"));
+        assert_eq!(table.find_all(&StringArray::from(vec!["9999"])), [(0, 10_001)]);
+        assert_eq!(table.key(10_001), "9999");
+    }
+
+    #[test]
+    fn keys_of_one_hash_are_told_apart() {
+        let mut table = KeyTable::new();
+        // Enough keys for a pair with the same 32 bits.
+        let keys: Vec<String> = (0..300_000).map(|n| format!("key-{n}")).collect();
+        let mut seen = std::collections::HashMap::new();
+        let twins = keys.iter().find_map(|key| Some((seen.insert(table.hash(key), key)?, key)));
+        let (first, second) = twins.unwrap();
+        assert_eq!([table.insert(first), table.insert("other")], [(0, true), (1, true)]);
+        let rows = StringArray::from(vec![second.as_str(), first.as_str()]);
+        assert_eq!(table.find_all(&rows), [(1, 0)]);
+        assert_eq!(table.insert(second), (2, true));
+        assert_eq!(table.find_all(&rows), [(0, 2), (1, 0)]);
     }
 }

@@ -23,7 +23,9 @@ mod parquet_rows;
 mod partition_columns;
 mod prune;
 mod scan;
+mod shown_rows;
 mod slice;
+mod slice_queue;
 #[cfg(test)]
 mod tests;
 mod which_bucket;

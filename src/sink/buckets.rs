@@ -38,14 +38,14 @@ impl Buckets {
         Self { upto, ..Self::default() }
     }
 
-    /// Forgets the partitions that others have committed to, or have begun to write. Returns the
+    /// Forgets the partitions that others have committed to, or have begun to write, by `timeline`. Returns the
     /// columns that the table has by what others have committed since, oldest first.
     pub(super) async fn advance(
         &mut self,
         committer: &Committer,
+        timeline: &Timeline,
         ours: &BTreeSet<InstantTime>,
     ) -> Result<Vec<TableSchema>, SinkError> {
-        let timeline = committer.timeline().await?;
         if timeline.last_restore().and_then(Instant::completion) > self.upto {
             // It takes files away that no commit speaks of.
             self.partitions.clear();
@@ -68,7 +68,7 @@ impl Buckets {
             }
         }
         self.forget_unfinished();
-        self.unfinished = unfinished(committer, &timeline, ours).await?;
+        self.unfinished = unfinished(committer, timeline, ours).await?;
         self.forget_unfinished();
         self.upto = timeline.completed_writes().filter_map(Instant::completion).max();
         self.snapshot = None;

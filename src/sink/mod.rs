@@ -172,11 +172,11 @@ impl Sink {
     /// Opens an instant for the next checkpoint.
     async fn begin(&mut self) -> Result<(), SinkError> {
         let committer = self.commits.committer().clone();
-        let (begun, heartbeat) = committer.begin(self.action(), &self.intent()).await?;
+        let (begun, heartbeat, timeline) = committer.begin(self.action(), &self.intent()).await?;
         let built_on = self.commits.add_pending(begun, heartbeat);
         let ours = self.commits.own_instants();
-        committer.roll_back_dead(None, &ours).await?;
-        for schema in self.buckets.advance(&committer, &ours).await? {
+        let timeline = committer.roll_back_dead(None, &ours, timeline).await?;
+        for schema in self.buckets.advance(&committer, &timeline, &ours).await? {
             self.schema = self.schema.superset(&schema).map_err(TableError::from)?;
         }
         let task = WriteTask {

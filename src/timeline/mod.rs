@@ -106,6 +106,13 @@ impl Timeline {
         timeline
     }
 
+    /// The timeline after a file was put.
+    pub(crate) fn with(&self, file: TimelineFile) -> Self {
+        let mut with = self.clone();
+        with.add(file);
+        with
+    }
+
     fn add(&mut self, file: TimelineFile) {
         let action = file.action.completed();
         let instant = Instant { time: file.instant, action, requested_as: file.action, state: file.state };

@@ -72,6 +72,7 @@ pub(super) fn list(place: &Place) -> Result<Listing> {
 pub(super) fn list_after(place: &Place, after: &str) -> Result<Vec<Entry>> {
     let mut files = Vec::new();
     for entry in entries(place)? {
+        let entry = entry?;
         if entry.file_name().as_encoded_bytes() <= after.as_bytes() {
             continue;
         }
@@ -101,6 +102,7 @@ pub(super) fn list_all(place: &Place) -> Result<Vec<Entry>> {
 pub(super) fn temporaries(place: &Place) -> Result<Vec<(TablePath, Metadata)>> {
     let mut found = Vec::new();
     for entry in entries(place)? {
+        let entry = entry?;
         if !is_temporary(&entry.file_name().to_string_lossy()) {
             continue;
         }
@@ -121,7 +123,7 @@ enum Found {
 /// Shows `visitor` everything directly in the folder of `place`; nothing if it is absent.
 fn visit(place: &Place, mut visitor: impl FnMut(TablePath, Found)) -> Result<()> {
     for entry in entries(place)? {
-        if let Some((path, found)) = look_at(place, &entry)? {
+        if let Some((path, found)) = look_at(place, &entry?)? {
             visitor(path, found);
         }
     }
@@ -129,12 +131,13 @@ fn visit(place: &Place, mut visitor: impl FnMut(TablePath, Found)) -> Result<()>
 }
 
 /// Everything directly in the folder of `place`; nothing if it is absent.
-fn entries(place: &Place) -> Result<Vec<DirEntry>> {
-    match fs::read_dir(place.folder()?) {
-        Ok(entries) => entries.collect::<Result<_, _>>().map_err(|error| place.error(error)),
-        Err(error) if is_absent(&error) => Ok(Vec::new()),
-        Err(error) => Err(place.error(error)),
-    }
+fn entries(place: &Place) -> Result<impl Iterator<Item = Result<DirEntry>>> {
+    let entries = match fs::read_dir(place.folder()?) {
+        Ok(entries) => Some(entries),
+        Err(error) if is_absent(&error) => None,
+        Err(error) => return Err(place.error(error)),
+    };
+    Ok(entries.into_iter().flatten().map(|entry| entry.map_err(|error| place.error(error))))
 }
 
 /// `None` if it was deleted since the folder was read.

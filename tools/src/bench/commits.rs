@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
@@ -43,21 +42,61 @@ pub struct CommitsArgs {
 pub fn run(args: &CommitsArgs) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let lake = tempfile::tempdir()?;
-    let folder = lake.path().join("t");
-    let mut bench = runtime.block_on(Commits::start(&folder, args.groups))?;
-    println!("commits/one row/local disk, medians of {}, ms", args.runs);
+    let old_folder = lake.path().join("old");
+    let (young, old) = runtime.block_on(async {
+        let mut old = Commits::start(&old_folder, args.groups).await?;
+        while old.number < args.commits {
+            old.commit().await?;
+        }
+        let young = Commits::start(&lake.path().join("young"), args.groups).await?;
+        measure(young, old, args.runs).await
+    })?;
+    println!("commits/one row/local disk, medians of {} in turn, ms", args.runs);
     println!(
         "{:>14} {:>8} {:>12} {:>12} {:>8}",
         "on timeline", "commit", "same writes", "clock skew", "beyond"
     );
-    let young = runtime.block_on(bench.measure(args.runs))?;
-    while bench.number < args.commits {
-        runtime.block_on(bench.commit())?;
+    for Taken { at, commit, writes } in [young, old] {
+        let skew = (CommitOptions::default().clock_skew * TIMES).as_secs_f64() * 1e3;
+        println!("{at:>14} {commit:>8.1} {writes:>12.1} {skew:>12.1} {:>8.1}", commit - writes - skew);
     }
-    let old = runtime.block_on(bench.measure(args.runs))?;
-    println!("old to young: {:.2}x", old / young);
-    drop(bench);
-    show(&folder, args)
+    println!("old to young: {:.2}x", old.commit / young.commit);
+    show(&old_folder, args)
+}
+
+/// What a commit took, and its writes alone, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    /// Commits on the timeline at the start.
+    at: u64,
+    commit: f64,
+    writes: f64,
+}
+
+/// The medians of some commits on a young and on an old table, in turn.
+async fn measure(mut young: Commits, mut old: Commits, runs: u64) -> Result<(Taken, Taken), Failure> {
+    let mut taken = [(); 2].map(|()| (Vec::new(), Vec::new()));
+    let mut operations = Vec::new();
+    for bench in [&mut young, &mut old] {
+        operations.push(bench.logged().await?);
+    }
+    let at = [young.number, old.number];
+    for run in 0..=runs {
+        let turns = [&mut young, &mut old].into_iter().zip(&operations).zip(&mut taken);
+        for ((bench, operations), (commits, writes)) in turns {
+            let commit = bench.time_commit().await?;
+            let replay = bench.time_replay(operations).await?;
+            // The first run warms up.
+            if run > 0 {
+                commits.push(commit);
+                writes.push(replay);
+            }
+        }
+    }
+    let [(young_commits, young_writes), (old_commits, old_writes)] = taken;
+    let [young_at, old_at] = at;
+    let young = Taken { at: young_at, commit: median(young_commits), writes: median(young_writes) };
+    Ok((young, Taken { at: old_at, commit: median(old_commits), writes: median(old_writes) }))
 }
 
 /// Times `lakebed table show` as a process, and the start of the process alone.
@@ -123,7 +162,7 @@ impl Commits {
         }
         commit(&mut sink, PipelineProgress { checkpoint: 1, ..PipelineProgress::default() }).await?;
         let row = rows.first().ok_or("no rows")?.slice(0, 1);
-        let scratch = open(&folder.with_file_name("scratch")).await?;
+        let scratch = open(&folder.with_extension("scratch")).await?;
         Ok(Self { environment, storage, scratch, row, sink, number: 1, replays: 0 })
     }
 
@@ -139,28 +178,20 @@ impl Commits {
         Ok(())
     }
 
-    /// Prints the medians of some commits and of their writes alone, in turn; returns the former.
-    #[expect(clippy::print_stdout, reason = "the figures are what the command is for")]
-    async fn measure(&mut self, runs: u64) -> Result<f64, Failure> {
-        let operations = self.logged().await?;
-        for _ in 0..5 {
-            self.commit().await?;
-        }
-        let at = self.number;
+    /// Milliseconds of a commit.
+    async fn time_commit(&mut self) -> Result<f64, Failure> {
         let clock = self.environment.clock.clone();
-        let (mut commits, mut writes) = (Vec::new(), Vec::new());
-        for _ in 0..runs {
-            let started = clock.monotonic();
-            self.commit().await?;
-            commits.push((clock.monotonic() - started).as_secs_f64() * 1e3);
-            let started = clock.monotonic();
-            self.replay(&operations).await?;
-            writes.push((clock.monotonic() - started).as_secs_f64() * 1e3);
-        }
-        let skew: Duration = CommitOptions::default().clock_skew * TIMES;
-        let (commit, writes, skew) = (median(commits), median(writes), skew.as_secs_f64() * 1e3);
-        println!("{at:>14} {commit:>8.1} {writes:>12.1} {skew:>12.1} {:>8.1}", commit - writes - skew);
-        Ok(commit)
+        let started = clock.monotonic();
+        self.commit().await?;
+        Ok((clock.monotonic() - started).as_secs_f64() * 1e3)
+    }
+
+    /// Milliseconds of the writes of a commit.
+    async fn time_replay(&mut self, operations: &[LoggedOperation]) -> Result<f64, Failure> {
+        let clock = self.environment.clock.clone();
+        let started = clock.monotonic();
+        self.replay(operations).await?;
+        Ok((clock.monotonic() - started).as_secs_f64() * 1e3)
     }
 
     /// The operations of one commit.

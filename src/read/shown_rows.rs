@@ -1,0 +1,111 @@
+//! The rows of one slice as they are shown: merged, filtered, with what the path decides.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::{and_kleene, cast, filter_record_batch, take};
+use arrow::error::ArrowError;
+
+use super::ReadError;
+use super::filter::BoundFilter;
+use super::scan::{PlannedSlice, ScanOptions, Shape};
+use super::slice::SliceReader;
+use super::slice_queue::Outlet;
+use crate::merge::{MergeColumns, MergeResources, MergedRows};
+
+/// Merges a slice and sends its rows as they come out.
+pub(super) fn merge_slice(
+    reader: &SliceReader,
+    shape: &Shape,
+    options: &ScanOptions,
+    planned: &PlannedSlice,
+    outlet: &Outlet,
+) -> Result<(), ReadError> {
+    let mut shown = PathColumns::new(planned.shown.clone());
+    // What the path decides is not read, nor filtered by: the partition has passed.
+    let filters: Vec<&BoundFilter> = shape.filters.iter().filter(|f| !shown.decides(&f.column)).collect();
+    let mut names: Vec<String> = Vec::new();
+    let wanted = shape.output.fields().iter().map(|field| field.name());
+    for name in wanted.chain(filters.iter().map(|filter| &filter.column)) {
+        if !shown.decides(name) && !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    let columns = Arc::new(MergeColumns::new(&shape.stored, Some(&names), &shape.rules)?);
+    let share = options.memory_budget_bytes / options.parallelism.max(1);
+    let resources = MergeResources { budget_bytes: share / 4 * 3, spill: options.spill.clone() };
+    for batch in MergedRows::new(reader, columns, shape.rules.clone(), &resources)? {
+        let shown = shown_rows(&batch?, shape, &filters, &mut shown)?;
+        if shown.num_rows() > 0 {
+            outlet.send(shown)?;
+        }
+    }
+    Ok(())
+}
+
+/// Merged rows as they come out: filtered, with what the path decides.
+fn shown_rows(
+    merged: &RecordBatch,
+    shape: &Shape,
+    filters: &[&BoundFilter],
+    shown: &mut PathColumns,
+) -> Result<RecordBatch, ReadError> {
+    let rows = merged.num_rows();
+    shown.make_rows(rows)?;
+    let column = |name: &str, data_type| match (merged.column_by_name(name), shown.get(name)) {
+        (_, Some(values)) => Ok(values.slice(0, rows)),
+        (Some(column), None) if column.data_type() == data_type => Ok(column.clone()),
+        (Some(column), None) => cast(column, data_type),
+        (None, None) => Err(ArrowError::SchemaError(format!("column {name} was not read"))),
+    };
+    let mut passes: Option<BooleanArray> = None;
+    for filter in filters {
+        let own = filter.passes(&column(&filter.column, &filter.data_type)?)?;
+        passes = Some(match passes {
+            Some(others) => and_kleene(&others, &own)?,
+            None => own,
+        });
+    }
+    let columns = shape.output.fields().iter().map(|field| column(field.name(), field.data_type()));
+    let columns = columns.collect::<Result<Vec<_>, ArrowError>>()?;
+    let row_count = RecordBatchOptions::new().with_row_count(Some(rows));
+    let batch = RecordBatch::try_new_with_options(shape.output.clone(), columns, &row_count)?;
+    match passes.filter(|passes| passes.true_count() < rows) {
+        Some(passes) => Ok(filter_record_batch(&batch, &passes)?),
+        None => Ok(batch),
+    }
+}
+
+/// The columns of a slice that its path decides: the same value in each row.
+struct PathColumns {
+    values: Arc<BTreeMap<String, ArrayRef>>,
+    /// The values as columns of so many rows, of which batches take their parts.
+    columns: BTreeMap<String, ArrayRef>,
+    rows: usize,
+}
+
+impl PathColumns {
+    fn new(values: Arc<BTreeMap<String, ArrayRef>>) -> Self {
+        Self { values, columns: BTreeMap::new(), rows: 0 }
+    }
+
+    fn decides(&self, column: &str) -> bool {
+        self.values.contains_key(column)
+    }
+
+    /// Sees to it that there are at least `rows` rows.
+    fn make_rows(&mut self, rows: usize) -> Result<(), ArrowError> {
+        if self.rows < rows {
+            let first = UInt32Array::from(vec![0; rows]);
+            let repeat = |(name, value): (&String, &ArrayRef)| Ok((name.clone(), take(value, &first, None)?));
+            self.columns = self.values.iter().map(repeat).collect::<Result<_, ArrowError>>()?;
+            self.rows = rows;
+        }
+        Ok(())
+    }
+
+    fn get(&self, column: &str) -> Option<&ArrayRef> {
+        self.columns.get(column)
+    }
+}
