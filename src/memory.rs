@@ -1,6 +1,10 @@
-//! How much memory there is to use.
+//! How much memory there is to use, and how much is used.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+
+use arrow::array::{Array, ArrayData, RecordBatch};
+use arrow::buffer::Buffer;
 
 /// The share of what there is that a program takes when nobody says how much.
 const SHARE: u64 = 4;
@@ -55,6 +59,29 @@ fn machine_bytes(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
+}
+
+/// The bytes that a batch keeps in memory, other parts of its buffers included.
+///
+/// Columns of one buffer, as those of a decoded IPC message are, count once.
+pub(crate) fn batch_bytes(batch: &RecordBatch) -> usize {
+    let mut buffers = BTreeMap::new();
+    for column in batch.columns() {
+        add_buffers(&column.to_data(), &mut buffers);
+    }
+    buffers.into_values().sum()
+}
+
+/// Adds the bytes of an array's buffers by where they begin.
+fn add_buffers(data: &ArrayData, buffers: &mut BTreeMap<usize, usize>) {
+    let mut add = |buffer: &Buffer| buffers.insert(buffer.data_ptr().as_ptr() as usize, buffer.capacity());
+    for buffer in data.buffers() {
+        add(buffer);
+    }
+    if let Some(nulls) = data.nulls() {
+        add(nulls.buffer());
+    }
+    data.child_data().iter().for_each(|child| add_buffers(child, buffers));
 }
 
 fn read(path: &str) -> Option<String> {

@@ -13,6 +13,7 @@ use super::apply::PatchRows;
 use super::key_table::KeyTable;
 use super::ordering::EntryOrdering;
 use super::{Deleted, Fill, LogRecords, MergeColumns, MergeError, MergeRules};
+use crate::memory::batch_bytes;
 use crate::table::conform;
 
 const NONE: u32 = u32::MAX;
@@ -206,7 +207,7 @@ impl Fold {
     }
 
     fn put_batch(&mut self, batch: LogBatch) {
-        self.batch_bytes += batch.rows.get_array_memory_size();
+        self.batch_bytes += batch_bytes(&batch.rows);
         self.batch_rows += batch.rows.num_rows();
         self.batches.push(batch);
     }

@@ -33,6 +33,7 @@ use super::spill::{Frame, SpillFile};
 use super::{
     Deleted, Fill, LogRecords, MergeColumns, MergeCounts, MergeError, MergeResources, MergeRules, SliceSource,
 };
+use crate::memory::batch_bytes;
 use crate::table::conform;
 
 /// Partitions that one is divided into.
@@ -109,10 +110,12 @@ impl<'a> PartitionedRows<'a> {
             rules: rules.clone(),
             budget_bytes: resources.budget_bytes,
             file: resources.spill.file()?,
+            frame_bytes: 0,
             leaves: Vec::new(),
             partial: false,
         };
         let partitions = work.partition_source(source)?;
+        work.frame_bytes = frame_bytes(resources.budget_bytes, work.file.bytes());
         for partition in partitions {
             work.fold(&partition, 0)?;
         }
@@ -248,6 +251,8 @@ struct Partitioning {
     key_columns: Arc<MergeColumns>,
     rules: Arc<MergeRules>,
     budget_bytes: usize,
+    /// How large frames of patches and new rows are: of each leaf one is in memory.
+    frame_bytes: usize,
     file: SpillFile,
     leaves: Vec<Leaf>,
     /// A partial block has come. Every partition is told, since all merging changes with it.
@@ -372,8 +377,8 @@ impl Partitioning {
     /// What the folded records of a partition do to its base rows, and its new rows.
     fn apply(&mut self, fold: Fold, base: &[Frame]) -> Result<Leaf, MergeError> {
         let (folded, arrivals) = fold.finish_numbered()?;
-        let row_bytes = folded.rows.rows.get_array_memory_size() / folded.rows.rows.num_rows().max(1);
-        let frame_rows = (self.budget_bytes / (FAN_OUT * 8) / row_bytes.max(1)).clamp(1, FRAME_ROWS_MAX);
+        let row_bytes = batch_bytes(&folded.rows.rows) / folded.rows.rows.num_rows().max(1);
+        let frame_rows = (self.frame_bytes / row_bytes.max(1)).clamp(1, FRAME_ROWS_MAX);
         let mut apply = Apply::new(self.key_columns.clone(), self.rules.clone(), folded);
         let (mut base_rows, mut verdicts, mut rows) = (Vec::new(), Vec::new(), Vec::new());
         for frame in base {
@@ -465,6 +470,15 @@ impl OpenFrame {
         }
         frame
     }
+}
+
+/// A quarter of the budget, shared by as many leaves as `put_aside_bytes` are likely to end in.
+fn frame_bytes(budget_bytes: usize, put_aside_bytes: u64) -> usize {
+    let mut leaves = FAN_OUT;
+    while put_aside_bytes / leaves as u64 > budget_bytes as u64 / 2 {
+        leaves *= FAN_OUT;
+    }
+    budget_bytes / 4 / leaves
 }
 
 /// The rows that go to each partition, by the hash of their keys.

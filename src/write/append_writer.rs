@@ -8,6 +8,7 @@ use super::base_file::BaseFileEncoder;
 use super::encoding::ROW_GROUP_ROWS;
 use super::group_writer::WriteContext;
 use super::staging::{self, encode_into, send};
+use crate::memory::batch_bytes;
 use crate::storage::{FileWriter, TablePath};
 use crate::table::{FileGroupId, RowCounts, StagedFile, StagedKind};
 
@@ -55,7 +56,7 @@ impl AppendWriter {
     /// Takes rows of the partition, after their keys if the table has some.
     pub(super) fn push(&mut self, batch: RecordBatch) {
         self.buffered_rows += batch.num_rows();
-        self.buffered_bytes += batch.get_array_memory_size();
+        self.buffered_bytes += batch_bytes(&batch);
         self.batches.push(batch);
     }
 

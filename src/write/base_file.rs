@@ -15,6 +15,7 @@ use super::encoding::{EncodingSet, ROW_GROUP_ROWS};
 use super::generated_columns::GeneratedColumns;
 use super::parquet_schema::parquet_schema;
 use super::parquet_writer::ParquetWriter;
+use crate::memory::batch_bytes;
 use crate::table::ColumnRange;
 
 /// What all base files of one write share.
@@ -78,7 +79,7 @@ impl BaseFileEncoder {
             None => {
                 self.sample.push(batch.clone());
                 self.sample_rows += batch.num_rows();
-                self.sample_bytes += batch.get_array_memory_size();
+                self.sample_bytes += batch_bytes(batch);
                 if self.sample_rows < ROW_GROUP_ROWS && self.sample_bytes < SAMPLE_BYTES {
                     return Ok(Bytes::new());
                 }

@@ -12,6 +12,7 @@ use super::meta_columns::Place;
 use super::row_format::RowFormat;
 use super::run_store::RunStore;
 use crate::environment::Ids;
+use crate::memory::batch_bytes;
 use crate::merge::MergeResources;
 use crate::storage::Storage;
 use crate::table::{BaseFile, FileGroupId, StagedFile, WriteTask};
@@ -110,7 +111,7 @@ pub(super) struct Buffer {
 
 impl Buffer {
     fn push(&mut self, batch: RecordBatch) {
-        self.bytes += batch.get_array_memory_size();
+        self.bytes += batch_bytes(&batch);
         self.batches.push(batch);
     }
 

@@ -12,6 +12,7 @@ use lakebed_hudi::table_config::TableConfig;
 use lakebed_hudi::value_text::ValueTextError;
 
 use super::WriteError;
+use crate::memory::batch_bytes;
 
 /// How rows of a table get their keys and partition paths, and what they must have.
 #[derive(Debug, Clone)]
@@ -152,7 +153,7 @@ impl KeyedBatch {
 
     /// Bytes of memory that the rows take.
     pub fn memory_bytes(&self) -> usize {
-        self.rows.get_array_memory_size() + self.keys.as_ref().map_or(0, |keys| keys.get_array_memory_size())
+        batch_bytes(&self.rows) + self.keys.as_ref().map_or(0, |keys| keys.get_array_memory_size())
     }
 
     fn filter(&self, kept: &BooleanArray) -> Result<Self, WriteError> {

@@ -16,6 +16,7 @@ use super::{
     BadRecord, CsvOptions, DecodeError, DecodeProblem, Decoded, Fault, Format, FormatKind, Meter, Place,
     TextBlock, Wanted, avro, excerpt, ipc, parquet,
 };
+use crate::memory::batch_bytes;
 
 /// Where an input's bytes come from.
 pub enum PlainInput {
@@ -173,7 +174,7 @@ impl Chunk {
     pub fn bytes(&self) -> usize {
         match &self.body {
             ChunkBody::Text(block, _) => block.bytes.len(),
-            ChunkBody::Batch(batch) => batch.get_array_memory_size(),
+            ChunkBody::Batch(batch) => batch_bytes(batch),
         }
     }
 

@@ -87,9 +87,7 @@ pub fn run(args: &MemoryArgs) -> Result<(), Failure> {
 
 /// Runs one case; returns the peak memory of this process in KiB.
 fn run_case(args: &MemoryArgs, case: Case, folder: &Path) -> Result<u64, Failure> {
-    let sample = workload(1).base().next().ok_or("no rows")?;
-    let row_bytes = (sample.get_array_memory_size() / sample.num_rows()).max(1) as u64;
-    let rows = args.budget_mib * args.times * (1 << 20) / row_bytes;
+    let rows = ((args.budget_mib * args.times) << 20) / row_bytes()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let environment = Environment::real();
@@ -119,6 +117,16 @@ fn run_case(args: &MemoryArgs, case: Case, folder: &Path) -> Result<u64, Failure
         Ok::<_, Failure>(())
     })?;
     Ok(process::peak_bytes(getpid())? / 1024)
+}
+
+/// What a row takes in Arrow.
+fn row_bytes() -> Result<u64, Failure> {
+    let sample = workload(10_000).base().next().ok_or("no rows")?;
+    let mut bytes = 0;
+    for column in sample.columns() {
+        bytes += column.to_data().get_slice_memory_size()?;
+    }
+    Ok((bytes / sample.num_rows()) as u64)
 }
 
 fn workload(base_rows: u64) -> Workload {
