@@ -51,11 +51,6 @@ pub(crate) struct Frame {
 }
 
 impl SpillFile {
-    /// The bytes that were put aside.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.end
-    }
-
     /// Puts a batch aside.
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<Frame, MergeError> {
         let mut writer = StreamWriter::try_new(Vec::new(), batch.schema_ref())?;
