@@ -1,6 +1,5 @@
 //! How much memory there is to use, and how much is used.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use arrow::array::{Array, ArrayData, RecordBatch};
@@ -65,22 +64,19 @@ fn machine_bytes(meminfo: &str) -> Option<u64> {
 ///
 /// Columns of one buffer, as those of a decoded IPC message are, count once.
 pub(crate) fn batch_bytes(batch: &RecordBatch) -> usize {
-    let mut buffers = BTreeMap::new();
+    let mut buffers = Vec::new();
     for column in batch.columns() {
         add_buffers(&column.to_data(), &mut buffers);
     }
-    buffers.into_values().sum()
+    buffers.sort_unstable();
+    buffers.dedup();
+    buffers.into_iter().map(|(_, bytes)| bytes).sum()
 }
 
-/// Adds the bytes of an array's buffers by where they begin.
-fn add_buffers(data: &ArrayData, buffers: &mut BTreeMap<usize, usize>) {
-    let mut add = |buffer: &Buffer| buffers.insert(buffer.data_ptr().as_ptr() as usize, buffer.capacity());
-    for buffer in data.buffers() {
-        add(buffer);
-    }
-    if let Some(nulls) = data.nulls() {
-        add(nulls.buffer());
-    }
+/// Adds where each buffer of an array begins, and its bytes.
+fn add_buffers(data: &ArrayData, buffers: &mut Vec<(usize, usize)>) {
+    let of = |buffer: &Buffer| (buffer.data_ptr().as_ptr() as usize, buffer.capacity());
+    buffers.extend(data.buffers().iter().chain(data.nulls().map(|nulls| nulls.buffer())).map(of));
     data.child_data().iter().for_each(|child| add_buffers(child, buffers));
 }
 
@@ -90,7 +86,32 @@ fn read(path: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+    use arrow::ipc::reader::StreamReader;
+    use arrow::ipc::writer::StreamWriter;
+
     use super::*;
+
+    #[test]
+    fn columns_of_one_buffer_count_once() {
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..10_000));
+        let texts: ArrayRef = Arc::new(StringArray::from_iter_values((0..10_000).map(|n| n.to_string())));
+        let batch =
+            RecordBatch::try_from_iter([("n", numbers.clone()), ("m", numbers), ("t", texts)]).unwrap();
+        assert!(batch_bytes(&batch) >= 80_000 + 40_000 + 38_890);
+        assert!(batch_bytes(&batch) < 2 * 80_000 + 40_000);
+
+        let mut message = StreamWriter::try_new(Vec::new(), batch.schema_ref()).unwrap();
+        message.write(&batch).unwrap();
+        let message = message.into_inner().unwrap();
+        let length = message.len();
+        let decoded = StreamReader::try_new(Cursor::new(message), None).unwrap().next().unwrap().unwrap();
+        assert!(batch_bytes(&decoded) <= length, "{} of {length}", batch_bytes(&decoded));
+        assert!(batch_bytes(&decoded.slice(0, 1)) > length / 2, "a part keeps the whole");
+    }
 
     #[test]
     fn the_least_limit_above_a_process_counts() {

@@ -115,7 +115,7 @@ struct Seen {
 /// For so long after a write was made visible the next one may begin on the timeline as it was then.
 const BEGIN_UNLISTED_MAX: Duration = Duration::from_secs(1);
 
-/// Writers that expect no greater clock skew read the same clock.
+/// Who expects no greater clock skew writes alone, or beside writers that read the same clock.
 const SAME_CLOCK_SKEW_MAX: Duration = Duration::from_millis(10);
 
 impl Committer {
@@ -158,7 +158,8 @@ impl Committer {
     /// A long timeline takes longer to list than all else of a small commit. So a write that begins
     /// right after this process made another visible begins on what was listed for that, as if it
     /// had begun then: what others have done since is met when it is published, as it is for all
-    /// writes that take some time. Times are still greater than theirs where all read the same clock.
+    /// writes that take some time. Times are still greater than theirs where all read the same
+    /// clock; on tables that others write from elsewhere the timeline is listed.
     async fn timeline_to_begin_on(&self) -> Result<Arc<Timeline>, CommitError> {
         if let Some((timeline, at)) = self.seen().published.take()
             && self.table.environment.clock.monotonic().saturating_sub(at) < BEGIN_UNLISTED_MAX

@@ -169,47 +169,8 @@ impl Committer {
     ) -> Result<Outcome, CommitError> {
         let Begun { instant, action, .. } = publication.begun;
         let timeline = self.timeline().await?;
-        let state = timeline.get(instant, action).map(|i| i.state);
-        if matches!(state, Some(State::Completed(_))) {
-            return Ok(Outcome::AlreadyCommitted { instant });
-        }
-        if let Some(by) = publication.epoch.fenced_by(&self.table).await? {
-            return Ok(Outcome::Fenced { by });
-        }
-        if state != Some(State::Inflight) {
-            let reason =
-                format!("instant {instant} has no inflight file any more: another writer rolled it back");
-            return Ok(Outcome::Conflicted { reason });
-        }
-        if let Some(outcome) = predecessor_missing(&timeline, publication.built_on) {
+        if let Some(outcome) = self.obstacle(publication, known, &timeline).await? {
             return Ok(outcome);
-        }
-        if let Some(reason) = self.changed_properties().await? {
-            return Ok(Outcome::Conflicted { reason });
-        }
-        if let Some(restore) =
-            timeline.last_restore().filter(|r| r.completion() > publication.begun.snapshot_time)
-        {
-            let reason = format!("restore {} took the table back meanwhile", restore.time);
-            return Ok(Outcome::Conflicted { reason });
-        }
-        if let Some(source) = known.source
-            && !timeline.is_committed(source)
-        {
-            let reason = format!("commit {source} is gone: the table was restored to an earlier state");
-            return Ok(Outcome::Conflicted { reason });
-        }
-        self.catch_up(known, &timeline).await?;
-        let pipeline = &publication.epoch.pipeline;
-        if let Some(done) = known.progress.pipelines.get(pipeline)
-            && done.checkpoint >= publication.progress.checkpoint
-        {
-            return Ok(Outcome::AlreadyCommitted { instant: known.source.unwrap_or(instant) });
-        }
-        let others = self.others(publication, &timeline).await?;
-        let by_bucket = self.table.config.bucket_index.is_some();
-        if let Some(reason) = conflict(publication.operation, publication.staged, &others, by_bucket) {
-            return Ok(Outcome::Conflicted { reason });
         }
         let schema = match known
             .schema
@@ -220,7 +181,7 @@ impl Committer {
             Err(error) => return Ok(Outcome::Conflicted { reason: error.to_string() }),
         };
         let mut progress = known.progress.clone();
-        progress.pipelines.insert(pipeline.clone(), publication.progress.clone());
+        progress.pipelines.insert(publication.epoch.pipeline.clone(), publication.progress.clone());
         let mut extra = publication.extra_metadata.clone();
         extra.insert(CommitMetadata::SCHEMA_KEY.to_owned(), schema.to_avro());
         extra.insert(PROGRESS_KEY.to_owned(), progress.to_json());
@@ -235,6 +196,60 @@ impl Committer {
         self.seen().published = Some((Arc::new(timeline.with(file)), now));
         *known = Known { progress, schema: Some(schema), source: Some(instant), upto: Some(completion) };
         Ok(Outcome::Committed { instant, completion })
+    }
+
+    /// What stands against making a write visible on `timeline`, or makes it superfluous. Brings
+    /// `known` up to date.
+    async fn obstacle(
+        &self,
+        publication: &Publication<'_>,
+        known: &mut Known,
+        timeline: &Timeline,
+    ) -> Result<Option<Outcome>, CommitError> {
+        let Begun { instant, action, .. } = publication.begun;
+        let state = timeline.get(instant, action).map(|i| i.state);
+        if matches!(state, Some(State::Completed(_))) {
+            return Ok(Some(Outcome::AlreadyCommitted { instant }));
+        }
+        if let Some(by) = publication.epoch.fenced_by(&self.table).await? {
+            return Ok(Some(Outcome::Fenced { by }));
+        }
+        if state != Some(State::Inflight) {
+            let reason =
+                format!("instant {instant} has no inflight file any more: another writer rolled it back");
+            return Ok(Some(Outcome::Conflicted { reason }));
+        }
+        if let Some(outcome) = predecessor_missing(timeline, publication.built_on) {
+            return Ok(Some(outcome));
+        }
+        if let Some(reason) = self.changed_properties().await? {
+            return Ok(Some(Outcome::Conflicted { reason }));
+        }
+        if let Some(restore) =
+            timeline.last_restore().filter(|r| r.completion() > publication.begun.snapshot_time)
+        {
+            let reason = format!("restore {} took the table back meanwhile", restore.time);
+            return Ok(Some(Outcome::Conflicted { reason }));
+        }
+        if let Some(source) = known.source
+            && !timeline.is_committed(source)
+        {
+            let reason = format!("commit {source} is gone: the table was restored to an earlier state");
+            return Ok(Some(Outcome::Conflicted { reason }));
+        }
+        self.catch_up(known, timeline).await?;
+        let pipeline = &publication.epoch.pipeline;
+        if let Some(done) = known.progress.pipelines.get(pipeline)
+            && done.checkpoint >= publication.progress.checkpoint
+        {
+            return Ok(Some(Outcome::AlreadyCommitted { instant: known.source.unwrap_or(instant) }));
+        }
+        let others = self.others(publication, timeline).await?;
+        let by_bucket = self.table.config.bucket_index.is_some();
+        if let Some(reason) = conflict(publication.operation, publication.staged, &others, by_bucket) {
+            return Ok(Some(Outcome::Conflicted { reason }));
+        }
+        Ok(None)
     }
 
     /// Puts the file that makes an instant visible; whether it is there is settled by reading it.

@@ -1,5 +1,6 @@
 //! Step two: entries are put over base rows.
 
+use std::cell::LazyCell;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -155,6 +156,7 @@ pub(super) fn patched(
 ) -> Result<RecordBatch, MergeError> {
     let deletes = patches.iter().filter(|p| p.verdict == Verdict::Delete).count();
     let rows = base.num_rows() - deletes;
+    let whole = LazyCell::new(|| whole_rows(base.num_rows(), patches));
     let mut columns = Vec::with_capacity(base.num_columns());
     for column in 0..base.num_columns() {
         let ours = base.column(column);
@@ -165,8 +167,7 @@ pub(super) fn patched(
         let merged = if base_open.is_none() && !sources.iter().any(is_open) {
             replaced(&arrays, rows, patches)?
         } else {
-            let whole = whole_rows(base.num_rows(), patches);
-            interleave(&arrays, &filled_rows(whole, patches, column, sources, base_open.as_ref()))?
+            interleave(&arrays, &filled_rows(&whole, patches, column, sources, base_open.as_ref()))?
         };
         columns.push(merged);
     }
@@ -215,13 +216,13 @@ fn whole_rows(base_rows: usize, patches: &[Patch]) -> Vec<(usize, usize)> {
 
 /// [`whole_rows`] for a column that some rows leave to the other side.
 fn filled_rows(
-    whole: Vec<(usize, usize)>,
+    whole: &[(usize, usize)],
     patches: &[Patch],
     column: usize,
     sources: &[&PatchRows],
     base_open: Option<&BooleanBuffer>,
 ) -> Vec<(usize, usize)> {
-    let mut indices = whole;
+    let mut indices = whole.to_vec();
     let mut deleted = 0;
     for patch in patches {
         let source = patch.source as usize;

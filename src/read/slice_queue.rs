@@ -22,8 +22,9 @@ pub(super) struct SliceQueue {
     options: Arc<ScanOptions>,
     shape: Arc<Shape>,
     todo: VecDeque<PlannedSlice>,
-    /// That of the next slice.
-    turn: Turn,
+    slots: Arc<Semaphore>,
+    /// Tells that the turn of the slice opened last has come.
+    last: Option<oneshot::Receiver<()>>,
     open: VecDeque<mpsc::UnboundedReceiver<Waiting>>,
     left: u64,
 }
@@ -43,9 +44,8 @@ impl SliceQueue {
     ) -> Self {
         let slots = Arc::new(Semaphore::new(options.parallelism.max(1)));
         let left = options.limit.unwrap_or(u64::MAX);
-        let turn = Turn { before: None, slots };
         let (options, todo) = (Arc::new(options), slices.into());
-        Self { snapshot, options, shape, todo, turn, open: VecDeque::new(), left }
+        Self { snapshot, options, shape, todo, slots, last: None, open: VecDeque::new(), left }
     }
 
     /// The next batch, if there is one.
@@ -55,13 +55,13 @@ impl SliceQueue {
                 && let Some(slice) = self.todo.pop_front()
             {
                 let (rows, receiver) = mpsc::unbounded_channel();
-                let (turn, taken) = self.turn.pass_on();
+                let turn = self.next_turn();
                 tokio::spawn(read_slice(
                     self.snapshot.clone(),
                     self.shape.clone(),
                     self.options.clone(),
                     slice,
-                    (turn, taken),
+                    turn,
                     rows,
                 ));
                 self.open.push_back(receiver);
@@ -79,6 +79,11 @@ impl SliceQueue {
         }
         None
     }
+
+    fn next_turn(&mut self) -> Turn {
+        let (come, last) = oneshot::channel();
+        Turn { before: self.last.replace(last), slots: self.slots.clone(), come }
+    }
 }
 
 /// When a slice may be merged: after the one before it, and when there is a slot. In any other order
@@ -86,23 +91,19 @@ impl SliceQueue {
 struct Turn {
     before: Option<oneshot::Receiver<()>>,
     slots: Arc<Semaphore>,
+    come: oneshot::Sender<()>,
 }
 
 impl Turn {
-    /// This turn, and what says that it has come; the next one is left.
-    fn pass_on(&mut self) -> (Self, oneshot::Sender<()>) {
-        let (come, next) = oneshot::channel();
-        let before = self.before.replace(next);
-        (Self { before, slots: self.slots.clone() }, come)
-    }
-
-    /// Waits for it.
-    async fn come(self) -> Option<OwnedSemaphorePermit> {
+    /// Waits for it, and for a slot.
+    async fn take(self) -> Option<OwnedSemaphorePermit> {
         if let Some(before) = self.before {
             // One that failed before its turn is as good as one that had it.
             let _ = before.await;
         }
-        self.slots.acquire_owned().await.ok()
+        let slot = self.slots.acquire_owned().await.ok();
+        let _ = self.come.send(());
+        slot
     }
 }
 
@@ -111,7 +112,7 @@ async fn read_slice(
     shape: Arc<Shape>,
     options: Arc<ScanOptions>,
     planned: PlannedSlice,
-    (turn, taken): (Turn, oneshot::Sender<()>),
+    turn: Turn,
     rows: mpsc::UnboundedSender<Waiting>,
 ) {
     let filters = pushed_down(&snapshot, &shape, &planned);
@@ -125,8 +126,7 @@ async fn read_slice(
         Ok(reader) => reader.with_batch_rows(options.batch_rows),
         Err(error) => return send_error(error),
     };
-    let Some(_slot) = turn.come().await.filter(|_| !failed.is_closed()) else { return };
-    let _ = taken.send(());
+    let Some(_slot) = turn.take().await.filter(|_| !failed.is_closed()) else { return };
     let runtime = tokio::runtime::Handle::current();
     let outlet = Outlet::new(&options, rows, runtime);
     let merging =

@@ -38,8 +38,9 @@ impl Buckets {
         Self { upto, ..Self::default() }
     }
 
-    /// Forgets the partitions that others have committed to, or have begun to write, by `timeline`. Returns the
-    /// columns that the table has by what others have committed since, oldest first.
+    /// Forgets the partitions that others have committed to, or have begun to write, by
+    /// `timeline`. Returns the columns that the table has by what others have committed since,
+    /// oldest first.
     pub(super) async fn advance(
         &mut self,
         committer: &Committer,

@@ -8,6 +8,9 @@ use lakebed_hudi::base_file::RECORD_KEY;
 /// Of fewer rows it does not pay to look whether they say the same.
 const LEAST_ROWS: usize = 1_000;
 
+/// Longer texts have their statistics shortened, which the ordinary writer does.
+const TEXT_BYTES_MAX: usize = 64;
+
 /// What stands in the rows of a column of which none is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Generated {
@@ -67,6 +70,9 @@ fn same_text(stored: &Field, column: usize, rows: &[RecordBatch]) -> Option<Stri
     }
     let mut texts = rows.iter().map(|batch| batch.column(column)).filter(|texts| !texts.is_empty());
     let first = texts.clone().next()?.as_string_opt::<i32>()?.value(0);
+    if first.len() > TEXT_BYTES_MAX {
+        return None;
+    }
     let same = texts.all(|texts| {
         let texts = texts.as_string_opt::<i32>();
         texts.is_some_and(|texts| texts.null_count() == 0 && texts.iter().flatten().all(|text| text == first))
@@ -113,6 +119,8 @@ mod tests {
         );
         assert_eq!(taken(vec![batch([x, y], 600), batch([y, x], 600)]), (all.clone(), None));
         assert_eq!(taken(vec![batch([x, None], 600), batch([None, x], 600)]), (all.clone(), None));
-        assert_eq!(taken(vec![batch([x, x], LEAST_ROWS - 1)]), (all, None));
+        assert_eq!(taken(vec![batch([x, x], LEAST_ROWS - 1)]), (all.clone(), None));
+        let long = "x".repeat(TEXT_BYTES_MAX + 1);
+        assert_eq!(taken(vec![batch([Some(&long), Some(&long)], LEAST_ROWS)]), (all, None));
     }
 }

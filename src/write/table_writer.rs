@@ -32,6 +32,8 @@ pub struct TableWriter {
     /// Rows that are still to be dealt out: some thousands at once cost less than single ones, and
     /// less than so many that they do not fit the processor's cache.
     undealt: Vec<KeyedBatch>,
+    undealt_rows: usize,
+    undealt_bytes: usize,
     groups: Groups,
 }
 
@@ -75,7 +77,8 @@ impl TableWriter {
             runs: Arc::new(RunStore::new(options.spill.clone())),
             merge: MergeResources { budget_bytes: options.merge_bytes, spill: options.spill.clone() },
         };
-        Ok(Self { context, options, partitions: BTreeSet::new(), undealt: Vec::new(), groups })
+        let (partitions, undealt) = (BTreeSet::new(), Vec::new());
+        Ok(Self { context, options, partitions, undealt, undealt_rows: 0, undealt_bytes: 0, groups })
     }
 
     /// Whether the buckets of `partition` must be told before rows of it are written.
@@ -95,9 +98,10 @@ impl TableWriter {
     /// # Errors
     /// Rows that cannot be combined; those of the storage, if buffers had to be written.
     pub async fn write(&mut self, batch: KeyedBatch) -> Result<(), WriteError> {
+        self.undealt_rows += batch.num_rows();
+        self.undealt_bytes += batch.memory_bytes();
         self.undealt.push(batch);
-        let rows: usize = self.undealt.iter().map(KeyedBatch::num_rows).sum();
-        if rows < DEAL_ROWS && self.undealt_bytes() < self.options.buffer_bytes / 8 {
+        if self.undealt_rows < DEAL_ROWS && self.undealt_bytes < self.options.buffer_bytes / 8 {
             return Ok(());
         }
         self.deal().await?;
@@ -107,6 +111,7 @@ impl TableWriter {
     /// Deals rows out to the writers of their groups.
     async fn deal(&mut self) -> Result<(), WriteError> {
         let batches = std::mem::take(&mut self.undealt);
+        (self.undealt_rows, self.undealt_bytes) = (0, 0);
         let context = &self.context;
         match &mut self.groups {
             Groups::Buckets { hash, table_type, writers } => {
@@ -127,17 +132,13 @@ impl TableWriter {
         self.make_partitions().await
     }
 
-    fn undealt_bytes(&self) -> usize {
-        self.undealt.iter().map(KeyedBatch::memory_bytes).sum()
-    }
-
     /// Bytes of memory in buffers.
     pub fn buffered_bytes(&self) -> usize {
         let dealt: usize = match &self.groups {
             Groups::Buckets { writers, .. } => writers.values().map(GroupWriter::buffered_bytes).sum(),
             Groups::Append { writers } => writers.values().map(AppendWriter::buffered_bytes).sum(),
         };
-        dealt + self.undealt_bytes()
+        dealt + self.undealt_bytes
     }
 
     /// Writes what is buffered and makes all files durable. Nobody sees them yet.

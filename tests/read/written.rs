@@ -69,6 +69,33 @@ async fn rows_are_merged_filtered_and_projected() {
 }
 
 #[tokio::test]
+async fn slices_come_in_order_however_many_are_merged_at_a_time() {
+    let lake = Lake(TestTable::create(&bucket_table()).await);
+    let names: Vec<(String, String)> = (0..200).map(|n| (format!("k{n}"), format!("p{}", n % 9))).collect();
+    for number in 1..=2 {
+        let rows: Vec<Row<'_>> =
+            names.iter().map(|(id, p)| (id.as_str(), p.as_str(), number, Some("v"))).collect();
+        lake.commit(number as u64, &rows, &[]).await;
+    }
+    let read = async |parallelism, memory_budget_bytes| {
+        let few = ScanOptions { parallelism, memory_budget_bytes, batch_rows: 3, ..ScanOptions::default() };
+        let batches = lake.read(few).await.unwrap();
+        arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap()
+    };
+    let all = read(4, 1 << 30).await;
+    assert_eq!(all.num_rows(), 200);
+    // Room for one batch that waits in each slice, and rows that are merged on disk.
+    for parallelism in [1, 2, 30] {
+        assert_eq!(read(parallelism, 1).await, all, "{parallelism} at a time");
+    }
+    let snapshot = lake.snapshot(None).await;
+    let scan = Scan::plan(&snapshot, ScanOptions { parallelism: 1, ..ScanOptions::default() });
+    let mut stopped = scan.await.unwrap().stream();
+    assert!(stopped.try_next().await.unwrap().is_some());
+    drop(stopped);
+}
+
+#[tokio::test]
 async fn only_slices_that_can_hold_a_match_are_read() {
     let lake = Lake::with_three_commits().await;
     let snapshot = lake.snapshot(None).await;

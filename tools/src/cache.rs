@@ -169,12 +169,12 @@ impl Cache {
         if !program.exists() {
             let mut build = Command::new("cargo");
             build.args(["build", "--release", "--locked", "--quiet"]).current_dir(folder);
-            // The build is the workspace's own, whatever that of the program that asks for it is like.
-            build.args(["--target-dir", "target"]).envs(settings.iter().copied());
+            let target = self.folder.join("builds").join(name);
+            build.arg("--target-dir").arg(&target).envs(settings.iter().copied());
             run(&mut build)?;
             fs::create_dir_all(&programs).map_err(io_at(&programs))?;
             // Copied next to its place first: a program that is there is whole.
-            let (built, partial) = (folder.join("target/release").join(name), programs.join("partial"));
+            let (built, partial) = (target.join("release").join(name), programs.join("partial"));
             fs::copy(&built, &partial).map_err(io_at(&built))?;
             fs::rename(&partial, &program).map_err(io_at(&partial))?;
         }

@@ -7,6 +7,8 @@ use arrow::array::{
     StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use lakebed_hudi::schema::{SchemaError, TableSchema};
+use lakebed_hudi::table_config::{BucketIndex, NewTable, TableType};
 
 /// What rows to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -35,6 +37,15 @@ pub struct Workload {
 /// Partitions of the tables.
 pub const PARTITIONS: u64 = 8;
 
+/// Buckets of each partition.
+pub const BUCKETS: u32 = 2;
+
+/// Upserts that follow on the base load.
+pub const UPSERTS: u64 = 10;
+
+/// Groups of a table: each partition's buckets.
+pub const GROUPS: usize = (PARTITIONS * BUCKETS as u64) as usize;
+
 /// Rows of a batch.
 const BATCH_ROWS: u64 = 8_192;
 
@@ -51,6 +62,26 @@ impl Workload {
     /// The columns.
     pub fn schema(&self) -> SchemaRef {
         Arc::new(Schema::new(fields(self.shape)))
+    }
+
+    /// The table.
+    ///
+    /// # Errors
+    /// None: Hudi has all of the columns' types.
+    pub fn table(&self) -> Result<NewTable, SchemaError> {
+        Ok(NewTable {
+            name: "bench".into(),
+            table_type: TableType::MergeOnRead,
+            record_key_fields: vec!["id".into()],
+            partition_fields: vec!["region".into()],
+            ordering_fields: vec!["ts".into()],
+            partial_update: None,
+            bucket_index: Some(BucketIndex { buckets: BUCKETS, hash_fields: vec!["id".into()] }),
+            hive_style: true,
+            url_encode: true,
+            create_schema: TableSchema::from_arrow(&self.schema(), "bench")?.to_avro(),
+            readers: vec!["spark".into()],
+        })
     }
 
     /// The rows of the base load.

@@ -21,12 +21,12 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
-use super::apply::{Patch, patched};
+use super::apply::patched;
 use super::slice::Batches;
 use super::spill::SpillFile;
 use super::{Fill, MergeColumns, MergeCounts, MergeError, MergeResources, MergeRules, SliceSource};
 use crate::table::conform;
-use partitioning::{Partitioning, verdict_of};
+use partitioning::{Partitioning, Runs};
 use run::MergedRuns;
 
 /// Rows of new keys per batch that comes out.
@@ -52,11 +52,10 @@ impl<'a> PartitionedRows<'a> {
         rules: &Arc<MergeRules>,
         resources: &MergeResources,
     ) -> Result<Self, MergeError> {
-        let mut work = Partitioning::new(columns.clone(), rules.clone(), resources)?;
-        let (patches, rest) = work.run(source)?;
-        let base_fill = if work.partial { Fill::Nothing } else { rules.fill.clone() };
+        let work = Partitioning::new(columns.clone(), rules.clone(), resources)?;
+        let Runs { file, patches, rest, partial } = work.run(source)?;
+        let base_fill = if partial { Fill::Nothing } else { rules.fill.clone() };
         let base = source.base(columns.kept_schema())?;
-        let file = work.into_file();
         Ok(Self { columns, base_fill, file, patches, rest, base, base_rows: 0, base_done: false })
     }
 
@@ -84,14 +83,7 @@ impl<'a> PartitionedRows<'a> {
         let Some(found) = self.patches.next(&mut self.file, self.base_rows, base.num_rows())? else {
             return Ok(base.clone());
         };
-        let numbers = found.numbers.values().iter().zip(0_u32..);
-        let patches: Vec<Patch> = numbers
-            .map(|(number, row)| Patch {
-                base_row: (number - first) as usize,
-                source: 0,
-                verdict: verdict_of(found.verdicts.as_ref(), row),
-            })
-            .collect();
+        let patches = found.patches(first);
         counts.add_patches(&patches);
         patched(base, &patches, &[&found.rows], &self.base_fill)
     }

@@ -3,24 +3,22 @@
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, UInt8Array, UInt32Array, UInt64Array};
+use arrow::array::{RecordBatch, UInt32Array, UInt64Array};
 use arrow::compute::take_record_batch;
 use foldhash::fast::FixedState;
 
-use super::super::apply::{Apply, Verdict};
+use super::super::apply::Apply;
 use super::super::fold::Fold;
 use super::super::spill::{Frame, SpillFile};
 use super::super::{LogRecords, MergeColumns, MergeError, MergeResources, MergeRules, SliceSource};
 use super::frame::{FrameWriter, LogKind, decoded, encoded, numbered, unnumbered};
-use super::run::{MergedRuns, NumberedRows, Run};
-use crate::memory::batch_bytes;
+use super::run::{MergedRuns, NumberedRows, Run, coded, rows_in};
 use crate::table::conform;
 
 /// Partitions that one is divided into.
 const FAN_OUT: usize = 16;
 /// By then a partition has one key in 16^6: dividing it further does not help.
 const LEVELS_MAX: u64 = 6;
-const FRAME_ROWS_MAX: usize = 8192;
 
 /// Number columns of frames; they stand behind all others.
 const ARRIVAL: &str = "arrival";
@@ -40,6 +38,18 @@ struct Leaf {
     rest: Run,
 }
 
+/// What folding all of a slice leads to.
+pub(super) struct Runs {
+    /// Where they are.
+    pub(super) file: SpillFile,
+    /// What happens to base rows.
+    pub(super) patches: MergedRuns,
+    /// Rows of keys that the base does not have.
+    pub(super) rest: MergedRuns,
+    /// Whether a partial block has come.
+    pub(super) partial: bool,
+}
+
 /// Folding, partition by partition.
 pub(super) struct Partitioning {
     columns: Arc<MergeColumns>,
@@ -51,20 +61,7 @@ pub(super) struct Partitioning {
     frame_bytes: usize,
     file: SpillFile,
     /// A partial block has come. Every partition is told, since all merging changes with it.
-    pub(super) partial: bool,
-}
-
-const DELETE: u8 = 0;
-const REPLACE: u8 = 1;
-const FILL: u8 = 2;
-
-/// What is done to the base row of a patch.
-pub(super) fn verdict_of(verdicts: Option<&UInt8Array>, row: u32) -> Verdict {
-    match verdicts.map(|verdicts| verdicts.value(row as usize)) {
-        Some(DELETE) => Verdict::Delete,
-        Some(FILL) => Verdict::Fill(row),
-        _ => Verdict::Replace(row),
-    }
+    partial: bool,
 }
 
 impl Partitioning {
@@ -84,16 +81,11 @@ impl Partitioning {
         })
     }
 
-    /// The file of all runs.
-    pub(super) fn into_file(self) -> SpillFile {
-        self.file
-    }
-
-    /// Folds all log records of `source`, and looks up its base keys: the patches of its base
-    /// rows, and its new rows.
-    pub(super) fn run(&mut self, source: &dyn SliceSource) -> Result<(MergedRuns, MergedRuns), MergeError> {
+    /// Folds all log records of `source`, and looks up its base keys.
+    pub(super) fn run(mut self, source: &dyn SliceSource) -> Result<Runs, MergeError> {
         let partitions = self.partition_source(source)?;
-        self.fold_all(partitions, 0)
+        let (patches, rest) = self.fold_all(partitions, 0)?;
+        Ok(Runs { file: self.file, patches, rest, partial: self.partial })
     }
 
     fn partition_source(&mut self, source: &dyn SliceSource) -> Result<Vec<Partition>, MergeError> {
@@ -101,12 +93,9 @@ impl Partitioning {
         let mut arrived = 0;
         for records in source.logs(self.columns.read_schema())? {
             let records = records?;
-            let count = match &records {
-                LogRecords::Rows { batch, .. } => batch.num_rows(),
-                LogRecords::Deletes(deletes) => deletes.len(),
-            };
-            let arrivals = UInt64Array::from_iter_values(arrived..arrived + count as u64);
-            arrived += count as u64;
+            let next = arrived + records.count() as u64;
+            let arrivals = UInt64Array::from_iter_values(arrived..next);
+            arrived = next;
             self.put_logs(&records, &arrivals, 0, &mut partitions)?;
         }
         let mut rows = 0;
@@ -241,19 +230,14 @@ impl Partitioning {
     /// What the folded records of a partition do to its base rows, and its new rows.
     fn apply(&mut self, fold: Fold, base: &[((), Frame)]) -> Result<Leaf, MergeError> {
         let (folded, arrivals) = fold.finish_numbered()?;
-        let row_bytes = batch_bytes(&folded.rows.rows) / folded.rows.rows.num_rows().max(1);
-        let frame_rows = (self.frame_bytes / row_bytes.max(1)).clamp(1, FRAME_ROWS_MAX);
+        let frame_rows = rows_in(self.frame_bytes, &folded.rows.rows);
         let mut apply = Apply::new(self.key_columns.clone(), self.rules.clone(), folded);
         let (mut base_rows, mut verdicts, mut rows) = (Vec::new(), Vec::new(), Vec::new());
         for (_, frame) in base {
             let (keys, numbers) = unnumbered(&self.file.read(*frame)?)?;
             for patch in apply.patches(&keys)? {
                 base_rows.push(numbers.value(patch.base_row));
-                let (verdict, row) = match patch.verdict {
-                    Verdict::Delete => (DELETE, None),
-                    Verdict::Replace(row) => (REPLACE, Some(row)),
-                    Verdict::Fill(row) => (FILL, Some(row)),
-                };
+                let (verdict, row) = coded(patch.verdict);
                 verdicts.push(verdict);
                 rows.push(row);
             }
@@ -264,8 +248,8 @@ impl Partitioning {
             let to = (from + frame_rows).min(rows.len());
             let part = |range: std::ops::Range<usize>| rows.get(range).unwrap_or_default().to_vec();
             let batch = NumberedRows {
-                numbers: UInt64Array::from(base_rows.get(from..to).unwrap_or_default().to_vec()),
-                verdicts: Some(UInt8Array::from(verdicts.get(from..to).unwrap_or_default().to_vec())),
+                numbers: base_rows.get(from..to).unwrap_or_default().to_vec().into(),
+                verdicts: Some(verdicts.get(from..to).unwrap_or_default().to_vec().into()),
                 rows: source.take(&UInt32Array::from(part(from..to)))?,
             };
             leaf.patches.push(&batch, &mut self.file)?;

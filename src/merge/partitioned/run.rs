@@ -12,7 +12,7 @@ use arrow::compute::interleave;
 use arrow::datatypes::{DataType, Field, Schema, UInt8Type, UInt64Type};
 
 use super::super::MergeError;
-use super::super::apply::PatchRows;
+use super::super::apply::{Patch, PatchRows, Verdict};
 use super::super::spill::{Frame, SpillFile};
 use super::frame::numbered;
 use crate::memory::batch_bytes;
@@ -24,6 +24,25 @@ const FRAME_ROWS_MAX: usize = 8192;
 
 /// The name of the numbers' column.
 const NUMBER: &str = "number";
+
+const DELETE: u8 = 0;
+const REPLACE: u8 = 1;
+const FILL: u8 = 2;
+
+/// A verdict as it stands in a frame, and the row that it goes with.
+pub(super) fn coded(verdict: Verdict) -> (u8, Option<u32>) {
+    match verdict {
+        Verdict::Delete => (DELETE, None),
+        Verdict::Replace(row) => (REPLACE, Some(row)),
+        Verdict::Fill(row) => (FILL, Some(row)),
+    }
+}
+
+/// How many rows of a frame of `bytes` there are, if they are like `rows`.
+pub(super) fn rows_in(bytes: usize, rows: &RecordBatch) -> usize {
+    let row_bytes = batch_bytes(rows) / rows.num_rows().max(1);
+    (bytes / row_bytes.max(1)).clamp(1, FRAME_ROWS_MAX)
+}
 
 /// Rows with numbers: patches with those of the base rows that they go to, new rows with those of
 /// their first arrivals.
@@ -125,7 +144,7 @@ impl MergedRuns {
         let mut run = Run::default();
         let mut frame_rows = FIRST_FRAME_ROWS;
         while let Some(rows) = self.next(file, u64::MAX, frame_rows)? {
-            frame_rows = rows.rows_in(frame_bytes);
+            frame_rows = rows_in(frame_bytes, &rows.rows.rows);
             run.push(&rows, file)?;
         }
         Ok(run)
@@ -180,10 +199,17 @@ fn no_numbers() -> UInt64Array {
 }
 
 impl NumberedRows {
-    /// How many rows like these take `bytes`.
-    fn rows_in(&self, bytes: usize) -> usize {
-        let row_bytes = batch_bytes(&self.rows.rows) / self.rows.rows.num_rows().max(1);
-        (bytes / row_bytes.max(1)).clamp(1, FRAME_ROWS_MAX)
+    /// The patches of base rows, which are counted from `first`.
+    pub(super) fn patches(&self, first: u64) -> Vec<Patch> {
+        let patch = |(row, number): (u32, &u64)| {
+            let verdict = match self.verdicts.as_ref().map(|verdicts| verdicts.value(row as usize)) {
+                Some(DELETE) => Verdict::Delete,
+                Some(FILL) => Verdict::Fill(row),
+                _ => Verdict::Replace(row),
+            };
+            Patch { base_row: (number - first) as usize, source: 0, verdict }
+        };
+        (0..).zip(self.numbers.values()).map(patch).collect()
     }
 
     /// Columns: the rows', a mask `open N` for each column that has one, verdicts, numbers.

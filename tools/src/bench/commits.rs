@@ -16,7 +16,7 @@ use lakebed::storage::{self, FileWriter, Operation, Storage};
 use lakebed::table::Table;
 use lakebed_hudi::table_config::{BucketIndex, NewTable};
 
-use super::load::{Failure, commit, new_table};
+use super::load::{Failure, commit};
 use super::measure::median;
 use crate::workload::{Shape, Workload};
 
@@ -152,7 +152,7 @@ impl Commits {
         let new = NewTable {
             partition_fields: Vec::new(),
             bucket_index: Some(BucketIndex { buckets: groups, hash_fields: vec!["id".into()] }),
-            ..new_table(&workload)?
+            ..workload.table()?
         };
         Table::create(storage.clone(), &environment, &new).await?;
         let mut sink = Self::sink(storage.clone(), &environment).await?;

@@ -9,22 +9,17 @@ use lakebed::environment::Environment;
 use lakebed::sink::{Sink, SinkOptions};
 use lakebed::storage::{self, Storage};
 use lakebed::table::Table;
-use lakebed_hudi::schema::TableSchema;
-use lakebed_hudi::table_config::{BucketIndex, NewTable, TableType};
 
 use super::measure::{measure, report};
 use super::{WorkloadArgs, limit};
-use crate::workload::{PARTITIONS, Workload};
+use crate::workload::{GROUPS, Workload};
 
 pub type Failure = Box<dyn std::error::Error>;
-
-/// Buckets of each partition.
-pub const BUCKETS: u32 = 2;
 
 pub fn run(args: WorkloadArgs) -> Result<(), Failure> {
     let workload = args.workload();
     let rows: Vec<RecordBatch> = workload.base().collect();
-    let dealt = limit::deal(rows.iter().cloned(), (PARTITIONS * u64::from(BUCKETS)) as usize);
+    let dealt = limit::deal(rows.iter().cloned(), GROUPS);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for run in 0..=args.runs {
         let folder = tempfile::tempdir()?;
@@ -95,23 +90,6 @@ async fn create(
     environment: &Environment,
 ) -> Result<Arc<dyn Storage>, Failure> {
     let storage = storage::open(&path.display().to_string().parse()?, environment).await?;
-    Table::create(storage.clone(), environment, &new_table(workload)?).await?;
+    Table::create(storage.clone(), environment, &workload.table()?).await?;
     Ok(storage)
-}
-
-/// The table of a workload.
-pub fn new_table(workload: &Workload) -> Result<NewTable, Failure> {
-    Ok(NewTable {
-        name: "bench".into(),
-        table_type: TableType::MergeOnRead,
-        record_key_fields: vec!["id".into()],
-        partition_fields: vec!["region".into()],
-        ordering_fields: vec!["ts".into()],
-        partial_update: None,
-        bucket_index: Some(BucketIndex { buckets: BUCKETS, hash_fields: vec!["id".into()] }),
-        hive_style: true,
-        url_encode: true,
-        create_schema: TableSchema::from_arrow(&workload.schema(), "bench")?.to_avro(),
-        readers: vec!["spark".into()],
-    })
 }

@@ -13,7 +13,7 @@ use lakebed::table::Table;
 use lakebed_hudi::table_config::{BucketIndex, NewTable, TableType};
 use rustix::process::getpid;
 
-use super::load::{Failure, commit, new_table};
+use super::load::{Failure, commit};
 use super::process;
 use crate::workload::{Shape, Workload};
 
@@ -99,7 +99,7 @@ fn run_case(args: &MemoryArgs, case: Case, folder: &Path) -> Result<u64, Failure
                 table_type: case.table_type(),
                 partition_fields: Vec::new(),
                 bucket_index: Some(BucketIndex { buckets: 1, hash_fields: vec!["id".into()] }),
-                ..new_table(&workload)?
+                ..workload.table()?
             };
             Table::create(storage.clone(), &environment, &new).await?;
         }

@@ -3,13 +3,10 @@
 use arrow::array::RecordBatch;
 use lakebed::sink::Sink;
 
-use super::load::{BUCKETS, Failure, checkpoint, open};
+use super::load::{Failure, checkpoint, open};
 use super::measure::{measure, report};
 use super::{WorkloadArgs, limit};
-use crate::workload::{PARTITIONS, Workload};
-
-/// Upserts of a workload.
-pub const UPSERTS: u64 = 10;
+use crate::workload::{GROUPS, UPSERTS, Workload};
 
 /// The rows of one commit, and whether it deletes their keys.
 struct Change {
@@ -21,8 +18,7 @@ pub fn run(args: WorkloadArgs) -> Result<(), Failure> {
     let workload = args.workload();
     let base: Vec<RecordBatch> = workload.base().collect();
     let changes = changes(&workload);
-    let files = (PARTITIONS * u64::from(BUCKETS)) as usize;
-    let dealt: Vec<_> = changes.iter().map(|change| limit::deal_rows(&change.rows, files)).collect();
+    let dealt: Vec<_> = changes.iter().map(|change| limit::deal_rows(&change.rows, GROUPS)).collect();
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     for run in 0..=args.runs {

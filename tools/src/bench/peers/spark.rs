@@ -5,12 +5,12 @@ use std::path::Path;
 use lakebed::environment::Environment;
 use rustix::process::Pid;
 
-use super::super::load::{BUCKETS, Failure};
+use super::super::load::Failure;
 use super::super::process;
 use super::workload_files::WorkloadFiles;
 use super::{COLUMNS, Side, Taken, Task, once};
 use crate::spark::{Rows, Spark, SparkTable};
-use crate::workload::{Shape, Workload};
+use crate::workload::{BUCKETS, Shape, Workload};
 
 /// What it is warmed up with.
 const WARM_UP: Workload =

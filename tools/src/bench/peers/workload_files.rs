@@ -12,8 +12,7 @@ use parquet::file::properties::WriterProperties;
 use tempfile::TempDir;
 
 use super::super::load::Failure;
-use super::super::upserts::UPSERTS;
-use crate::workload::Workload;
+use crate::workload::{UPSERTS, Workload};
 
 /// Rows of a row group: enough groups for Spark to read a file with two tasks.
 const ROW_GROUP_ROWS: usize = 32_768;
