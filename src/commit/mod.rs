@@ -39,6 +39,7 @@ use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
 use lakebed_hudi::timeline_metadata::{CommitMetadata, RequestedReplaceMetadata};
 
+use crate::storage::FolderStamp;
 use crate::storage::lock::{LockGuard, TableLock};
 use crate::table::Table;
 use crate::timeline::Timeline;
@@ -108,15 +109,9 @@ pub struct Committer {
 struct Seen {
     /// As it was when last listed.
     listed: Option<Arc<Timeline>>,
-    /// As it was after this process last made a write visible, and when that was.
-    published: Option<(Arc<Timeline>, Duration)>,
+    /// As it was after this process last made a write visible, and the stamp of its folder then.
+    published: Option<(Arc<Timeline>, FolderStamp)>,
 }
-
-/// For so long after a write was made visible the next one may begin on the timeline as it was then.
-const BEGIN_UNLISTED_MAX: Duration = Duration::from_secs(1);
-
-/// Who expects no greater clock skew writes alone, or beside writers that read the same clock.
-const SAME_CLOCK_SKEW_MAX: Duration = Duration::from_millis(10);
 
 impl Committer {
     /// Changes the timeline of `table` under `lock`.
@@ -155,15 +150,14 @@ impl Committer {
 
     /// The timeline to begin a write on. The caller holds the lock.
     ///
-    /// A long timeline takes longer to list than all else of a small commit. So a write that begins
-    /// right after this process made another visible begins on what was listed for that, as if it
-    /// had begun then: what others have done since is met when it is published, as it is for all
-    /// writes that take some time. Times are still greater than theirs where all read the same
-    /// clock; on tables that others write from elsewhere the timeline is listed.
+    /// A long timeline takes longer to list than all else of a small commit. So where the folder's
+    /// stamp shows that nothing has changed since this process made a write visible, the timeline
+    /// is taken as it was then. What that misses is met when the write is published, as is what
+    /// happens while it is written.
     async fn timeline_to_begin_on(&self) -> Result<Arc<Timeline>, CommitError> {
-        if let Some((timeline, at)) = self.seen().published.take()
-            && self.table.environment.clock.monotonic().saturating_sub(at) < BEGIN_UNLISTED_MAX
-            && self.options.clock_skew <= SAME_CLOCK_SKEW_MAX
+        let published = self.seen().published.take();
+        if let Some((timeline, stamp)) = published
+            && self.table.timeline.stamp().await? == Some(stamp)
             && timeline.pending().next().is_none()
         {
             return Ok(timeline);

@@ -192,8 +192,8 @@ impl Committer {
             return Ok(Outcome::Retryable { reason: error.to_string() });
         }
         self.put_completed(&file, metadata.to_avro()?).await?;
-        let now = self.table.environment.clock.monotonic();
-        self.seen().published = Some((Arc::new(timeline.with(file)), now));
+        let stamp = self.table.timeline.stamp().await.ok().flatten();
+        self.seen().published = stamp.map(|stamp| (Arc::new(timeline.with(file)), stamp));
         *known = Known { progress, schema: Some(schema), source: Some(instant), upto: Some(completion) };
         Ok(Outcome::Committed { instant, completion })
     }

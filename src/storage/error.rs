@@ -22,6 +22,8 @@ pub enum Operation {
     GetRanges,
     /// [`Storage::stat`](super::Storage::stat).
     Stat,
+    /// [`Storage::stamp`](super::Storage::stamp).
+    Stamp,
     /// [`Storage::list`](super::Storage::list).
     List,
     /// [`Storage::list_all`](super::Storage::list_all).
@@ -45,7 +47,10 @@ pub enum Operation {
 impl Operation {
     /// Whether it changes what the storage holds.
     pub fn is_write(self) -> bool {
-        !matches!(self, Self::Open | Self::Get | Self::GetRanges | Self::Stat | Self::List | Self::ListAll)
+        !matches!(
+            self,
+            Self::Open | Self::Get | Self::GetRanges | Self::Stat | Self::Stamp | Self::List | Self::ListAll
+        )
     }
 }
 
@@ -59,6 +64,7 @@ impl fmt::Display for Operation {
             Self::Get => "get",
             Self::GetRanges => "get ranges",
             Self::Stat => "stat",
+            Self::Stamp => "stamp",
             Self::List => "list",
             Self::ListAll => "list all",
             Self::Delete => "delete",

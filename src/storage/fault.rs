@@ -41,8 +41,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    Entry, FileWriter, Listing, Object, Operation, Result, Storage, StorageError, TablePath, TableUri,
-    Version,
+    Entry, FileWriter, FolderStamp, Listing, Object, Operation, Result, Storage, StorageError, TablePath,
+    TableUri, Version,
 };
 
 /// What happens, and at which operation.
@@ -248,6 +248,10 @@ impl Storage for FaultStorage {
 
     async fn stat(&self, path: &TablePath) -> Result<Entry> {
         self.step(Operation::Stat, path, 0, self.inner.stat(path)).await
+    }
+
+    async fn stamp(&self, dir: &TablePath) -> Result<Option<FolderStamp>> {
+        self.step(Operation::Stamp, dir, 0, self.inner.stamp(dir)).await
     }
 
     async fn list(&self, dir: &TablePath) -> Result<Listing> {

@@ -139,6 +139,13 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// For folders whose names only grow: costs little where few names come after.
     async fn list_after(&self, dir: &TablePath, after: &str) -> Result<Vec<Entry>>;
 
+    /// A stamp of `dir` that is another one after files directly in it came or went, where the
+    /// storage keeps such a thing and the folder is there.
+    ///
+    /// Changes within a few milliseconds of each other may get the same stamp, so an equal one
+    /// saves a listing only where a change that is missed does no harm.
+    async fn stamp(&self, dir: &TablePath) -> Result<Option<FolderStamp>>;
+
     /// The files in `dir` and in all folders below it, sorted by path.
     async fn list_all(&self, dir: &TablePath) -> Result<Vec<Entry>>;
 
@@ -189,6 +196,10 @@ pub trait FileWriter: fmt::Debug + Send {
     /// Gives the file up and removes what was written of it.
     async fn abort(self: Box<Self>) -> Result<()>;
 }
+
+/// What [`Storage::stamp`] tells folders apart by in time; meaningful only to the storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FolderStamp(pub(crate) i128);
 
 /// A version of an object, as the storage names it (an ETag); meaningful only to it.
 #[derive(Debug, Clone, PartialEq, Eq)]

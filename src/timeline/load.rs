@@ -8,7 +8,7 @@ use lakebed_hudi::timeline_file::{Action, TimelineFile, TimelineLayout};
 use lakebed_hudi::timeline_metadata::{CommitMetadata, MetadataError};
 
 use super::{Instant, Timeline, TimelineError};
-use crate::storage::{Storage, TablePath, TablePathError};
+use crate::storage::{FolderStamp, Storage, TablePath, TablePathError};
 
 /// Larger metadata than this is refused, so that a damaged table cannot exhaust memory.
 const MAX_METADATA_BYTES: u64 = 1 << 30;
@@ -73,6 +73,14 @@ impl TimelineStore {
             return self.load().await;
         }
         Ok(advanced)
+    }
+
+    /// The stamp of the active timeline's folder, see [`Storage::stamp`].
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn stamp(&self) -> Result<Option<FolderStamp>, TimelineError> {
+        Ok(self.storage.stamp(&self.folder).await?)
     }
 
     /// Where a file of the timeline lies.

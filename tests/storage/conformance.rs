@@ -255,6 +255,24 @@ pub async fn names_after_a_name_are_listed(storage: Shared) {
     assert_eq!(storage.list_after(&TablePath::root(), "").await.unwrap(), []);
 }
 
+pub async fn a_stamp_tells_of_what_came_and_went(storage: Shared) {
+    let coarse = std::time::Duration::from_millis(50);
+    let folder = path("a");
+    assert_eq!(storage.stamp(&folder).await.unwrap(), None, "it is not there");
+    put_all(&storage, &["a/1"]).await;
+    let Some(first) = storage.stamp(&folder).await.unwrap() else { return };
+    storage.list(&folder).await.unwrap();
+    put_all(&storage, &["b/1"]).await;
+    assert_eq!(storage.stamp(&folder).await.unwrap(), Some(first));
+    tokio::time::sleep(coarse).await;
+    put_all(&storage, &["a/2"]).await;
+    let second = storage.stamp(&folder).await.unwrap();
+    assert_ne!(second, Some(first));
+    tokio::time::sleep(coarse).await;
+    storage.delete(&path("a/1")).await.unwrap();
+    assert_ne!(storage.stamp(&folder).await.unwrap(), second);
+}
+
 pub async fn everything_below_a_folder_is_listed(storage: Shared) {
     put_all(&storage, &["a/b/c/x", "a/b/x", "a/x", "ab/x", "a/b-/x", "x"]).await;
     storage.put(&path("a/b/empty"), Bytes::new()).await.unwrap();

@@ -94,6 +94,7 @@ on_every_storage! {
     a_file_has_a_size_and_a_time
     a_folder_lists_what_is_directly_in_it
     names_after_a_name_are_listed
+    a_stamp_tells_of_what_came_and_went
     everything_below_a_folder_is_listed
     a_file_is_deleted_once
     a_folder_is_deleted_with_everything_below

@@ -83,10 +83,7 @@ pub struct TestTable {
 
 impl TestTable {
     pub async fn create(new: &NewTable) -> Self {
-        Self::create_in(Environment::real(), new).await
-    }
-
-    pub async fn create_in(environment: Environment, new: &NewTable) -> Self {
+        let environment = Environment::real();
         let folder = tempfile::tempdir().unwrap();
         let uri: TableUri = folder.path().join("t").display().to_string().parse().unwrap();
         let storage = storage::open(&uri, &environment).await.unwrap();

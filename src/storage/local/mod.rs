@@ -18,8 +18,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    Entry, FileWriter, Listing, Object, Operation, Result, Scheme, Storage, StorageError, TablePath,
-    TableUri, Version,
+    Entry, FileWriter, FolderStamp, Listing, Object, Operation, Result, Scheme, Storage, StorageError,
+    TablePath, TableUri, Version,
 };
 use crate::environment::{Environment, Ids};
 
@@ -111,6 +111,10 @@ impl Storage for LocalStorage {
 
     async fn stat(&self, path: &TablePath) -> Result<Entry> {
         self.blocking(Operation::Stat, path, read::stat).await
+    }
+
+    async fn stamp(&self, dir: &TablePath) -> Result<Option<FolderStamp>> {
+        self.blocking(Operation::Stamp, dir, read::stamp).await
     }
 
     async fn list(&self, dir: &TablePath) -> Result<Listing> {

@@ -4,11 +4,12 @@ use std::ffi::OsStr;
 use std::fs::{self, DirEntry, File, Metadata};
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt as _;
 
 use bytes::Bytes;
 
 use super::super::error::excerpt;
-use super::super::{Entry, Listing, Object, Result, StorageError, TablePath, TablePathError};
+use super::super::{Entry, FolderStamp, Listing, Object, Result, StorageError, TablePath, TablePathError};
 use super::is_temporary;
 use super::place::{Place, is_absent};
 use crate::environment::unix_millis_of;
@@ -52,6 +53,18 @@ pub(super) fn stat(place: &Place) -> Result<Entry> {
         Ok(metadata) if metadata.is_file() => Ok(entry_of(place.path().clone(), &metadata)),
         Ok(_) => Err(place.not_found()),
         Err(error) if is_absent(&error) => Err(place.not_found()),
+        Err(error) => Err(place.error(error)),
+    }
+}
+
+/// The time of the folder's last change.
+pub(super) fn stamp(place: &Place) -> Result<Option<FolderStamp>> {
+    match fs::symlink_metadata(place.folder()?) {
+        Ok(metadata) => {
+            let nanos = i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec());
+            Ok(Some(FolderStamp(nanos)))
+        }
+        Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(place.error(error)),
     }
 }

@@ -25,8 +25,8 @@ use object_store::{
 };
 
 use super::{
-    Entry, FileWriter, Listing, Object, Operation, Result, Storage, StorageError, TablePath, TableUri,
-    Version,
+    Entry, FileWriter, FolderStamp, Listing, Object, Operation, Result, Storage, StorageError, TablePath,
+    TableUri, Version,
 };
 use crate::environment::{Environment, Ids};
 
@@ -195,6 +195,10 @@ impl Storage for ObjectStorage {
     async fn stat(&self, path: &TablePath) -> Result<Entry> {
         let place = self.file(Operation::Stat, path)?;
         Ok(place.entry(&self.head(&place).await?))
+    }
+
+    async fn stamp(&self, _: &TablePath) -> Result<Option<FolderStamp>> {
+        Ok(None)
     }
 
     async fn list(&self, dir: &TablePath) -> Result<Listing> {
