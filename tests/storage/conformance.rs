@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Duration;
 
 use bytes::Bytes;
 use lakebed::environment::Environment;
@@ -256,7 +257,7 @@ pub async fn names_after_a_name_are_listed(storage: Shared) {
 }
 
 pub async fn a_stamp_tells_of_what_came_and_went(storage: Shared) {
-    let coarse = std::time::Duration::from_millis(50);
+    let coarse = Duration::from_millis(50);
     let folder = path("a");
     assert_eq!(storage.stamp(&folder).await.unwrap(), None, "it is not there");
     put_all(&storage, &["a/1"]).await;
