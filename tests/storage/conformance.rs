@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::time::Duration;
-use std::time::Duration;
 
 use bytes::Bytes;
 use lakebed::environment::Environment;
