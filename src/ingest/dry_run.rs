@@ -21,7 +21,7 @@ use super::source::Position;
 use super::target::{position_of, sink_options};
 use super::{Event, Events, IngestError, RunOptions};
 use crate::environment::Environment;
-use crate::sink::{SinkError, check_open, index_of};
+use crate::sink::{SinkError, check_open, check_undeclared, index_of};
 use crate::storage::{self, Storage};
 use crate::table::properties::PropertiesFileError;
 use crate::table::{Table, TableError, conform};
@@ -145,8 +145,8 @@ impl Place {
         }
         let table = Table::open(storage.clone(), environment, job.table.timeline_zone()).await?;
         let (mut config, snapshot) = (table.config.clone(), table.snapshot(None).await?);
-        config.bucket_index =
-            index_of(&config, job.table.bucket_index().as_ref()).map_err(SinkError::from)?;
+        config.bucket_index = index_of(&config, &job.table.stated_index()).map_err(SinkError::from)?;
+        check_undeclared(&table, &job.table.stated_index()).await?;
         let progress = progress_of(job, table, storage.clone(), environment).await?;
         let progress = progress.pipelines.get(&job.pipeline).cloned().unwrap_or_default();
         let has_buckets = config.bucket_index.is_some();

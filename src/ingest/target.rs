@@ -118,7 +118,7 @@ pub(super) fn sink_options(job: &Job) -> SinkOptions {
         memory_bytes: job.memory.map(|size| size.0),
         // A checkpoint that has only bad records still moves the position.
         commit_empty: true,
-        bucket_index: job.table.bucket_index(),
+        index: job.table.stated_index(),
         metadata_table: job.table.metadata_table,
         timeline_zone: job.table.timeline_zone(),
         commit: job.table.commit_options(),

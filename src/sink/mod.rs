@@ -56,8 +56,8 @@ use buckets::Buckets;
 pub use commits::{Prepared, SinkCommitter};
 pub use error::SinkError;
 pub(crate) use open::check_open;
-pub use options::{MetadataTablePolicy, SinkOptions};
-pub(crate) use stated_index::index_of;
+pub use options::{MetadataTablePolicy, SinkOptions, StatedIndex};
+pub(crate) use stated_index::{check_undeclared, index_of};
 
 /// Rows are split into batches of at most so many before they are written.
 const BATCH_ROWS: usize = 65_536;

@@ -6,7 +6,10 @@ use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::table_config::{DeclaredZone, TableConfig, key};
 
 use super::buckets::Buckets;
-use super::{MetadataTablePolicy, Prepared, Sink, SinkCommitter, SinkError, SinkOptions, stated_index};
+use super::{
+    MetadataTablePolicy, Prepared, Sink, SinkCommitter, SinkError, SinkOptions, StatedIndex,
+    check_undeclared, stated_index,
+};
 use crate::commit::{Begun, Committer};
 use crate::environment::Environment;
 use crate::memory::default_budget_bytes;
@@ -33,12 +36,10 @@ impl Sink {
     ) -> Result<Self, SinkError> {
         let table = Table::open(storage.clone(), environment, options.timeline_zone).await?;
         let write_options = check_open(&table.config, &options)?;
+        check_undeclared(&table, &options.index).await?;
         let lock = TableLock::new(storage, environment, options.lock)?;
         let committer = Committer::new(table, lock, options.commit);
-        let committer = match &options.bucket_index {
-            Some(stated) => stated_index::adopt(committer, stated).await?,
-            None => committer,
-        };
+        let committer = stated_index::adopt(committer, &options.index).await?;
         let committer = match options.metadata_table {
             MetadataTablePolicy::Drop => committer.drop_metadata_table().await?,
             MetadataTablePolicy::Refuse => committer,
@@ -97,7 +98,7 @@ fn check_stated(config: &TableConfig, options: &SinkOptions) -> Result<(), Refus
             "have it dropped (metadata_table: drop) and turn it off for all writers (hoodie.metadata.enable=false)",
         );
     }
-    let has_buckets = config.bucket_index.is_some() || options.bucket_index.is_some();
+    let has_buckets = config.bucket_index.is_some() || matches!(options.index, StatedIndex::Bucket(_));
     if !options.operation.adds_only() && !has_buckets {
         return refuse(
             format!("upserting and deleting without a bucket index ({} is not BUCKET)", key::INDEX_TYPE),

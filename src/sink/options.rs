@@ -18,10 +18,8 @@ use crate::table::WriteOperation;
 pub struct SinkOptions {
     /// What its checkpoints do.
     pub operation: WriteOperation,
-    /// The simple bucket index of a table whose properties declare none, as a table that Spark or
-    /// Flink has made: stored keys are checked against it once, then it is recorded in the
-    /// properties. Without hash fields the record key's columns are hashed.
-    pub bucket_index: Option<BucketIndex>,
+    /// The index of a table whose properties declare none.
+    pub index: StatedIndex,
     /// Columns that its rows have; those that the table lacks are added by the next commit. `None`
     /// leaves the table's columns as they are.
     pub schema: Option<TableSchema>,
@@ -46,6 +44,20 @@ pub struct SinkOptions {
     pub lock: LockOptions,
 }
 
+/// What is stated of the index of a table whose properties declare none, as Spark and Flink leave
+/// their tables.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum StatedIndex {
+    /// Nothing. A table whose file groups look like buckets is refused then.
+    #[default]
+    Unstated,
+    /// The simple bucket index: stored keys are checked against it once, then it is recorded in the
+    /// properties. Without hash fields the record key's columns are hashed.
+    Bucket(BucketIndex),
+    /// Its writers place rows by no index of buckets.
+    None,
+}
+
 /// What to do with a metadata table, which Lakebed does not keep up to date yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -62,7 +74,7 @@ impl Default for SinkOptions {
     fn default() -> Self {
         Self {
             operation: WriteOperation::Upsert,
-            bucket_index: None,
+            index: StatedIndex::Unstated,
             schema: None,
             memory_bytes: None,
             spill: SpillArea::default(),

@@ -1,5 +1,5 @@
-//! The bucket index of a table whose properties say nothing of it: the job states it, and what is
-//! stored must agree.
+//! The index of a table whose properties say nothing of it, as Spark and Flink leave them: the job
+//! states it, and what is stored must agree.
 
 use std::sync::Arc;
 
@@ -8,13 +8,22 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use lakebed_hudi::base_file::RECORD_KEY;
 use lakebed_hudi::bucket::BucketHash;
+use lakebed_hudi::file_name::FileId;
 use lakebed_hudi::table_config::{BucketIndex, TableConfig};
 
-use super::SinkError;
+use super::{SinkError, StatedIndex};
 use crate::commit::Committer;
 use crate::merge::{LogRecords, MergeError, SliceSource as _};
 use crate::read::{ReadError, SliceReader};
-use crate::table::{FileGroupId, Refusal, TableSnapshot, conform};
+use crate::storage::TablePath;
+use crate::table::{FileGroupId, Refusal, Table, TableError, TableSnapshot, conform};
+
+/// Where the bucket index of consistent hashing keeps its buckets, a folder per partition.
+const CONSISTENT_HASHING: &str = ".hoodie/.bucket_index/consistent_hashing_metadata";
+
+/// Fewer buckets than this are likely; the ids of other groups are random, and one of them in 40,000
+/// begins like that of such a bucket.
+const BUCKETS_LIKELY: u32 = 100_000;
 
 /// File groups whose keys are read at the same time.
 const GROUPS_AT_ONCE: usize = 4;
@@ -23,12 +32,16 @@ const GROUPS_AT_ONCE: usize = 4;
 ///
 /// # Errors
 /// A stated index that is not the declared one, or that hashes columns outside the record key.
-pub(crate) fn index_of(
-    config: &TableConfig,
-    stated: Option<&BucketIndex>,
-) -> Result<Option<BucketIndex>, Refusal> {
-    let Some(stated) = stated else { return Ok(config.bucket_index.clone()) };
+pub(crate) fn index_of(config: &TableConfig, stated: &StatedIndex) -> Result<Option<BucketIndex>, Refusal> {
     let refuse = |feature: String, advice| Err(Refusal { table: config.name.clone(), feature, advice });
+    let stated = match (stated, &config.bucket_index) {
+        (StatedIndex::Bucket(stated), _) => stated,
+        (StatedIndex::None, Some(declared)) => {
+            let feature = format!("no index where the table declares {}", described(declared));
+            return refuse(feature, "leave the index out of the job");
+        }
+        (_, declared) => return Ok(declared.clone()),
+    };
     let keys = config.record_key.as_ref().map_or(&[][..], |rule| rule.columns());
     let mut index = stated.clone();
     if index.hash_fields.is_empty() {
@@ -47,11 +60,58 @@ pub(crate) fn index_of(
     Ok(Some(index))
 }
 
+/// Refuses a table without a declared index where what is stored shows one that is not stated, or
+/// one that Lakebed does not write by: rows that its writers do not look for would be there twice.
+///
+/// Source: `HoodieConsistentHashingMetadata`, `BucketIdentifier`, Hudi 1.2.0; neither engine
+/// records its index in `hoodie.properties`.
+pub(crate) async fn check_undeclared(table: &Table, stated: &StatedIndex) -> Result<(), SinkError> {
+    if table.config.bucket_index.is_some() {
+        return Ok(());
+    }
+    let refuse = |feature: String, advice| {
+        Err(SinkError::from(Refusal { table: table.config.name.clone(), feature, advice }))
+    };
+    let consistent = table.storage.list(&TablePath::literal(CONSISTENT_HASHING)).await?;
+    if !(consistent.folders.is_empty() && consistent.files.is_empty()) {
+        return refuse(
+            format!("writing to a bucket index of consistent hashing ({CONSISTENT_HASHING})"),
+            "write it with Spark or Flink, or rewrite it with a simple bucket index",
+        );
+    }
+    match bucket_like_group(table).await?.filter(|_| *stated == StatedIndex::Unstated) {
+        None => Ok(()),
+        Some(FileGroupId { partition, file_id }) => refuse(
+            format!("writing beside groups that look like buckets ({file_id} in partition {partition:?})"),
+            "state the index that its writers use (table.index in a job), or `none`",
+        ),
+    }
+}
+
+/// A file group of the newest write if all of its groups look like buckets.
+async fn bucket_like_group(table: &Table) -> Result<Option<FileGroupId>, SinkError> {
+    let timeline = table.timeline.load().await.map_err(TableError::from)?;
+    for instant in timeline.completed_writes().rev() {
+        let metadata = table.timeline.commit_metadata(instant).await.map_err(TableError::from)?;
+        let stats = metadata.partition_to_write_stats.iter();
+        let groups: Vec<(&String, FileId)> = stats
+            .flat_map(|(partition, stats)| stats.iter().map(move |stat| (partition, stat)))
+            .filter_map(|(partition, stat)| Some((partition, stat.file_id.parse().ok()?)))
+            .collect();
+        let is_bucket = |id: &FileId| id.bucket().is_some_and(|bucket| bucket < BUCKETS_LIKELY);
+        if let Some((partition, file_id)) = groups.first() {
+            let found = FileGroupId { partition: (*partition).clone(), file_id: file_id.clone() };
+            return Ok(groups.iter().all(|(_, file_id)| is_bucket(file_id)).then_some(found));
+        }
+    }
+    Ok(None)
+}
+
 /// Records `stated` in the table's properties once every stored key has been found in its bucket.
 /// A table that declares an index already must declare this one.
-pub(super) async fn adopt(committer: Committer, stated: &BucketIndex) -> Result<Committer, SinkError> {
+pub(super) async fn adopt(committer: Committer, stated: &StatedIndex) -> Result<Committer, SinkError> {
     let config = &committer.table().config;
-    let Some(index) = index_of(config, Some(stated))?.filter(|_| config.bucket_index.is_none()) else {
+    let Some(index) = index_of(config, stated)?.filter(|_| config.bucket_index.is_none()) else {
         return Ok(committer);
     };
     verify(&committer.table().snapshot(None).await?, &index).await?;

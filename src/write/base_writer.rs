@@ -51,6 +51,10 @@ impl BaseWriter {
 
     /// Writes the file and makes it durable; `None` if there was nothing to write.
     pub(super) async fn finish(mut self, context: &WriteContext) -> Result<Option<StagedFile>, WriteError> {
+        if !self.run.is_empty() {
+            // The rest is little beside the run, and merging needs its memory.
+            self.put_aside(context).await?;
+        }
         let batches = self.rows.take();
         if self.previous.is_none() && self.run.is_empty() {
             let format = context.format.clone();

@@ -106,9 +106,11 @@ async fn the_index_of_a_table_of_sparks_is_taken_from_the_job() {
         Job::from_yaml(&text).unwrap()
     };
     let run = async |index| place.run(job(index), RunOptions::default()).await.map_err(Error::from);
-    for (index, problem) in
-        [("", "state the index"), (", index: {buckets: 5}", "an index of 5 buckets by id")]
-    {
+    for (index, problem) in [
+        ("", "state the index"),
+        (", index: none", "state the index"),
+        (", index: {buckets: 5}", "an index of 5 buckets by id"),
+    ] {
         let error = run(index).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Refused);
         assert!(error.to_string().contains(problem), "{error}");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lakebed::Error;
 use lakebed::ErrorKind;
 use lakebed::environment::Environment;
-use lakebed::sink::{Sink, SinkError, SinkOptions};
+use lakebed::sink::{Sink, SinkError, SinkOptions, StatedIndex};
 use lakebed::storage::{self, Storage};
 use lakebed::table::{Table, WriteOperation};
 use lakebed_hudi::table_config::BucketIndex;
@@ -16,7 +16,7 @@ use crate::test_table::*;
 
 fn stated(buckets: u32, hash_fields: &[&str]) -> SinkOptions {
     let hash_fields = hash_fields.iter().map(|field| (*field).to_owned()).collect();
-    SinkOptions { bucket_index: Some(BucketIndex { buckets, hash_fields }), ..SinkOptions::default() }
+    SinkOptions { index: StatedIndex::Bucket(BucketIndex { buckets, hash_fields }), ..SinkOptions::default() }
 }
 
 async fn open_storage(folder: &Path) -> Arc<dyn Storage> {
@@ -84,4 +84,35 @@ async fn groups_that_are_no_buckets_are_refused() {
     assert!(matches!(refused, SinkError::NoBucket { .. }), "{refused}");
     let options = SinkOptions { operation: WriteOperation::Insert, ..SinkOptions::default() };
     assert!(open(folder.path(), options).await.is_ok(), "rows can still be added");
+}
+
+#[tokio::test]
+async fn rows_are_not_added_beside_buckets_that_nobody_has_stated() {
+    for operation in
+        [WriteOperation::Insert, WriteOperation::InsertOverwrite, WriteOperation::InsertOverwriteTable]
+    {
+        let options = |index| SinkOptions { operation, index, ..SinkOptions::default() };
+        for name in ["bucket_mor", "bucket_cow"] {
+            let folder = unpack(name);
+            let refused = open(folder.path(), options(StatedIndex::Unstated)).await.unwrap_err();
+            assert!(refused.to_string().contains("groups that look like buckets (0000000"), "{refused}");
+            assert_eq!(Error::from(refused).kind(), ErrorKind::Refused);
+            open(folder.path(), options(StatedIndex::None)).await.unwrap();
+        }
+        for index in [StatedIndex::Unstated, StatedIndex::None] {
+            let folder = unpack("bucket_consistent");
+            let refused = open(folder.path(), options(index)).await.unwrap_err();
+            assert!(refused.to_string().contains("a bucket index of consistent hashing"), "{refused}");
+            assert_eq!(Error::from(refused).kind(), ErrorKind::Refused);
+        }
+    }
+    let folder = unpack("bucket_consistent");
+    let refused = open(folder.path(), stated(4, &[])).await.unwrap_err();
+    assert!(refused.to_string().contains("a bucket index of consistent hashing"), "{refused}");
+
+    let folder = unpack("bucket_mor");
+    open(folder.path(), stated(3, &[])).await.unwrap();
+    let none = SinkOptions { index: StatedIndex::None, ..SinkOptions::default() };
+    let refused = open(folder.path(), none).await.unwrap_err();
+    assert!(refused.to_string().contains("no index where the table declares 3 buckets by id"), "{refused}");
 }

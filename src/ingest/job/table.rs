@@ -1,16 +1,19 @@
 //! The settings of a job's table.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use lakebed_hudi::instant::TimelineZone;
 use lakebed_hudi::table_config::BucketIndex;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::{CreateSettings, TimeSpan};
 use crate::commit::CommitOptions;
-use crate::sink::MetadataTablePolicy;
+use crate::sink::{MetadataTablePolicy, StatedIndex};
 use crate::storage::lock::LockOptions;
 
 /// By how much clocks may differ where others write too, as Hudi has it.
@@ -25,8 +28,8 @@ pub struct TableSettings {
     /// What it is to be if it is not there; one that is there must be the same.
     #[serde(default)]
     pub create: Option<CreateSettings>,
-    /// The simple bucket index of a table whose properties declare none, as Spark and Flink leave
-    /// them: checked against all stored keys once, then recorded.
+    /// The index of a table whose properties declare none, as Spark and Flink leave them. A bucket
+    /// index is checked against all stored keys once, then recorded.
     #[serde(default)]
     pub index: Option<IndexSettings>,
     /// What to do with a metadata table, which Lakebed does not keep up to date: refuse to write,
@@ -52,10 +55,19 @@ pub struct TableSettings {
     pub heartbeat: HeartbeatSettings,
 }
 
+/// The index by which the writers of a table place rows: a simple bucket index, or none.
+#[derive(Debug, Clone, PartialEq)]
+pub enum IndexSettings {
+    /// A simple bucket index.
+    Bucket(BucketIndexSettings),
+    /// None that makes buckets.
+    None,
+}
+
 /// A simple bucket index.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct IndexSettings {
+pub struct BucketIndexSettings {
     /// Buckets in each partition (hoodie.bucket.index.num.buckets).
     pub buckets: u32,
     /// Key columns that are hashed to find the bucket; all if not set
@@ -131,15 +143,61 @@ impl TableSettings {
         }
     }
 
-    /// The bucket index of a table that declares none.
-    pub fn bucket_index(&self) -> Option<BucketIndex> {
-        let index = self.index.as_ref()?;
-        Some(BucketIndex { buckets: index.buckets, hash_fields: index.hash_field.clone() })
+    /// What is stated of the index of a table that declares none.
+    pub fn stated_index(&self) -> StatedIndex {
+        match &self.index {
+            None => StatedIndex::Unstated,
+            Some(IndexSettings::None) => StatedIndex::None,
+            Some(IndexSettings::Bucket(BucketIndexSettings { buckets, hash_field })) => {
+                StatedIndex::Bucket(BucketIndex { buckets: *buckets, hash_fields: hash_field.clone() })
+            }
+        }
     }
 
     /// The zone of a timeline in LOCAL time.
     pub fn timeline_zone(&self) -> Option<TimelineZone> {
         self.timeline_timezone.map(|Timezone(zone)| zone)
+    }
+}
+
+impl<'de> Deserialize<'de> for IndexSettings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Index;
+
+        impl<'de> Visitor<'de> for Index {
+            type Value = IndexSettings;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the settings of a bucket index, or none")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<IndexSettings, E> {
+                match text {
+                    "none" => Ok(IndexSettings::None),
+                    other => Err(E::invalid_value(de::Unexpected::Str(other), &self)),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, settings: A) -> Result<IndexSettings, A::Error> {
+                BucketIndexSettings::deserialize(MapAccessDeserializer::new(settings))
+                    .map(IndexSettings::Bucket)
+            }
+        }
+
+        deserializer.deserialize_any(Index)
+    }
+}
+
+impl JsonSchema for IndexSettings {
+    fn schema_name() -> Cow<'static, str> {
+        "IndexSettings".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "The index by which the writers of a table place rows: a simple bucket index, or none.",
+            "anyOf": [generator.subschema_for::<BucketIndexSettings>(), { "const": "none" }]
+        })
     }
 }
 

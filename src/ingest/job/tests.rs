@@ -1,7 +1,9 @@
 use lakebed_hudi::instant::TimelineZone;
+use lakebed_hudi::table_config::BucketIndex;
 use serde_json::Value;
 
 use super::*;
+use crate::sink::StatedIndex;
 
 const MINIMAL: &str = "pipeline: p\ntable: {uri: /lake/t}\nsource: {files: [\"/in/*.csv\"]}\n";
 
@@ -169,4 +171,21 @@ fn the_published_schema_is_the_generated_one() {
     let schema = json_schema();
     assert_eq!(schema["required"], serde_json::json!(["pipeline", "table", "source"]));
     assert_eq!(schema["additionalProperties"], false);
+}
+
+#[test]
+fn an_index_is_that_of_buckets_or_none() {
+    let job = |index: &str| {
+        Job::from_yaml(&format!("pipeline: p\ntable: {{uri: t, index: {index}}}\nsource: {{files: [a]}}\n"))
+    };
+    assert_eq!(job("none").unwrap().table.stated_index(), StatedIndex::None);
+    let buckets = BucketIndex { buckets: 3, hash_fields: Vec::new() };
+    assert_eq!(job("{buckets: 3}").unwrap().table.stated_index(), StatedIndex::Bucket(buckets));
+    let wrong = job("simple").unwrap_err().to_string();
+    assert!(
+        wrong.contains("table.index: ") && wrong.contains("expected the settings of a bucket index, or none"),
+        "{wrong}"
+    );
+    let wrong = job("{bucket: 3}").unwrap_err().to_string();
+    assert!(wrong.contains("did you mean \"buckets\"?"), "{wrong}");
 }
