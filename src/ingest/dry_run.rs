@@ -95,7 +95,7 @@ pub async fn dry_run(
 ) -> Result<DryRun, IngestError> {
     let storage = storage::open(&job.table.uri.parse()?, environment).await?;
     let place = Place::find(&job, &storage, environment).await?;
-    check_open(&place.config, &sink_options(&job))?;
+    check_open(&place.config, storage.as_ref(), &sink_options(&job))?;
     let mapping = Arc::new(Mapping::new(&job, place.schema.arrow())?);
     let position = place.position.clone().filter(|_| !options.reset_progress);
     // A source that is followed has no end, so what is there is read.

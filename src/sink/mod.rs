@@ -131,8 +131,12 @@ impl Sink {
         deletes: Option<&BooleanArray>,
     ) -> Result<Vec<RefusedRow>, SinkError> {
         self.commits.check_not_failed()?;
-        self.check_columns(rows)?;
         self.check_deletes(deletes)?;
+        if self.writing.is_none() && self.check_columns(rows).is_err() {
+            // Others may have added columns since the last checkpoint began.
+            self.begin().await?;
+        }
+        self.check_columns(rows)?;
         if self.writing.is_none() {
             self.begin().await?;
         }

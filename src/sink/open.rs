@@ -35,7 +35,7 @@ impl Sink {
         options: SinkOptions,
     ) -> Result<Self, SinkError> {
         let table = Table::open(storage.clone(), environment, options.timeline_zone).await?;
-        let write_options = check_open(&table.config, &options)?;
+        let write_options = check_open(&table.config, storage.as_ref(), &options)?;
         check_undeclared(&table, &options.index).await?;
         let lock = TableLock::new(storage, environment, options.lock)?;
         let committer = Committer::new(table, lock, options.commit);
@@ -62,10 +62,14 @@ impl Sink {
 }
 
 /// Refuses what [`Sink::open`] refuses of a table by its properties. Changes nothing.
-pub(crate) fn check_open(config: &TableConfig, options: &SinkOptions) -> Result<WriteOptions, SinkError> {
+pub(crate) fn check_open(
+    config: &TableConfig,
+    storage: &dyn Storage,
+    options: &SinkOptions,
+) -> Result<WriteOptions, SinkError> {
     check_writable(config)?;
     check_stated(config, options)?;
-    write_options(options)
+    write_options(storage, options)
 }
 
 /// Goes on with the signs of life of what another process has prepared.
@@ -125,16 +129,17 @@ pub(super) fn write_schema(
     }
 }
 
-/// Shares the memory out; refuses less than the encoders of one file need.
-fn write_options(options: &SinkOptions) -> Result<WriteOptions, SinkError> {
+/// Shares the memory out; refuses less than the encoders of one file and the storage need.
+fn write_options(storage: &dyn Storage, options: &SinkOptions) -> Result<WriteOptions, SinkError> {
     let memory_bytes = options.memory_bytes.unwrap_or_else(default_budget_bytes);
-    let needed_bytes = WriteOptions::LEAST_MEMORY_BYTES;
+    let upload_bytes = storage.write_memory_bytes();
+    let needed_bytes = WriteOptions::LEAST_MEMORY_BYTES + upload_bytes;
     if memory_bytes < needed_bytes {
         return Err(SinkError::Memory { memory_bytes, needed_bytes });
     }
     Ok(WriteOptions {
         base_file_target_bytes: options.base_file_target_bytes,
         spill: options.spill.clone(),
-        ..WriteOptions::of_memory(memory_bytes)
+        ..WriteOptions::of_memory(memory_bytes - upload_bytes)
     })
 }

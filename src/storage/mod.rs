@@ -164,6 +164,10 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// must lie before the start of every writer that may still be at work in `dir`.
     async fn sweep(&self, dir: &TablePath, before_unix_millis: i64) -> Result<u64>;
 
+    /// Bytes of memory that the data files being written take together, at most, besides what
+    /// their writers are just handed.
+    fn write_memory_bytes(&self) -> u64;
+
     /// Starts a new data file: writes the empty file `marker`, if given, then opens `path`.
     ///
     /// This is the one way to create a data file, so that none is without its marker. A marker

@@ -8,6 +8,7 @@ use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::table_config::key;
 use lakebed_hudi::timeline_file::{Action, TimelineLayout};
+use lakebed_hudi::timeline_metadata::CommitMetadata;
 
 use super::file_group::{FileGroup, FileGroupId, SliceRules, file_groups};
 use super::{Table, TableError, features, file_schema};
@@ -16,6 +17,8 @@ use crate::timeline::Timeline;
 
 /// How many folders are listed at the same time.
 const LISTINGS: usize = 16;
+/// How many commits are read at the same time.
+const READS: usize = 16;
 /// What schema-on-read leaves behind: an entry of commits, and files in `.hoodie/.schema`.
 const LATEST_SCHEMA: &str = "latest_schema";
 const SCHEMA_COMMIT: &str = ".schemacommit";
@@ -42,9 +45,14 @@ impl TableSnapshot {
             Some(time) => timeline.as_of(time),
             None => timeline,
         };
+        let replaces = timeline.completed_writes().filter(|i| i.action == Action::ReplaceCommit);
+        let metadata: Vec<CommitMetadata> = stream::iter(replaces.copied().collect::<Vec<_>>())
+            .map(|instant| async move { table.timeline.commit_metadata(&instant).await })
+            .buffered(READS)
+            .try_collect()
+            .await?;
         let mut replaced = BTreeSet::new();
-        for instant in timeline.completed_writes().filter(|i| i.action == Action::ReplaceCommit) {
-            let metadata = table.timeline.commit_metadata(instant).await?;
+        for metadata in metadata {
             for (partition, ids) in metadata.partition_to_replace_file_ids.into_iter().flatten() {
                 let group = |file_id| FileGroupId { partition: partition.clone(), file_id };
                 replaced.extend(ids.into_iter().map(group));

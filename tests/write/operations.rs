@@ -1,8 +1,12 @@
 //! What the operations of a sink leave in a table.
 
+use std::sync::Arc;
+
 use arrow::array::{BooleanArray, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
 use lakebed::sink::{Sink, SinkError, SinkOptions};
 use lakebed::table::WriteOperation;
+use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::table_config::{NewTable, TableType};
 
 use crate::test_table::*;
@@ -121,4 +125,26 @@ async fn a_column_that_the_table_lacks_is_refused_by_name() {
         RecordBatch::try_from_iter([("id", batch.column(0).clone()), ("tss", batch.column(2).clone())]);
     let refused = sink.write(&misspelt.unwrap(), None).await.unwrap_err().to_string();
     assert_eq!(refused, "the table has no column \"tss\"; did you mean \"ts\"?");
+}
+
+#[tokio::test]
+async fn a_column_that_others_have_added_meanwhile_is_written() {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut ours = table.sink("p1", SinkOptions::default()).await;
+    ours.write(&rows(&[("a", "x", 1, None)]), None).await.unwrap();
+    assert!(is_committed(&checkpoint(&mut ours, 1).await));
+
+    let old = rows(&[("a", "x", 2, None)]);
+    let mut fields = old.schema().fields().to_vec();
+    fields.push(Arc::new(Field::new("w", DataType::Int64, true)));
+    let columns = old.columns().iter().chain([old.column(2)]).cloned().collect();
+    let more = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+    let schema = Some(TableSchema::from_arrow(&more.schema(), "t").unwrap());
+    let mut theirs = table.sink("p2", SinkOptions { schema, ..SinkOptions::default() }).await;
+    theirs.write(&rows(&[("b", "x", 1, None)]), None).await.unwrap();
+    assert!(is_committed(&checkpoint(&mut theirs, 1).await));
+
+    ours.write(&more, None).await.unwrap();
+    assert!(is_committed(&checkpoint(&mut ours, 2).await));
+    assert!(table.snapshot().await.schema().await.unwrap().arrow().field_with_name("w").is_ok());
 }

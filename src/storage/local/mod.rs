@@ -142,6 +142,10 @@ impl Storage for LocalStorage {
         self.blocking(Operation::Sweep, dir, move |place| write::sweep(place, before_unix_millis)).await
     }
 
+    fn write_memory_bytes(&self) -> u64 {
+        0
+    }
+
     async fn create(&self, path: &TablePath, marker: Option<&TablePath>) -> Result<Box<dyn FileWriter>> {
         let marker = marker.map(|marker| self.place(Operation::Create, marker));
         let place = self.place(Operation::Create, path);

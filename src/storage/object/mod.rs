@@ -25,17 +25,19 @@ use object_store::{
 };
 
 use super::{
-    Entry, FileWriter, FolderStamp, Listing, Object, Operation, Result, Storage, StorageError, TablePath,
-    TableUri, Version,
+    Cause, Entry, FileWriter, FolderStamp, Listing, Object, Operation, Result, Storage, StorageError,
+    TablePath, TableUri, Version,
 };
 use crate::environment::{Environment, Ids};
 
+mod filling;
 mod list;
 mod memory;
 mod s3;
 mod settle;
 mod writer;
 
+use filling::UploadMemory;
 pub use s3::S3Settings;
 
 /// The files of a table in a bucket.
@@ -44,6 +46,7 @@ pub struct ObjectStorage {
     uri: TableUri,
     store: Arc<dyn ObjectStore>,
     ids: Arc<dyn Ids>,
+    uploads: Arc<UploadMemory>,
 }
 
 impl ObjectStorage {
@@ -63,7 +66,7 @@ impl ObjectStorage {
     }
 
     fn over(uri: &TableUri, environment: &Environment, store: Arc<dyn ObjectStore>) -> Self {
-        Self { uri: uri.clone(), store, ids: environment.ids.clone() }
+        Self { uri: uri.clone(), store, ids: environment.ids.clone(), uploads: Arc::default() }
     }
 
     fn place(&self, operation: Operation, path: &TablePath) -> Result<Place> {
@@ -240,6 +243,10 @@ impl Storage for ObjectStorage {
         Ok(0)
     }
 
+    fn write_memory_bytes(&self) -> u64 {
+        UploadMemory::BYTES as u64
+    }
+
     async fn create(&self, path: &TablePath, marker: Option<&TablePath>) -> Result<Box<dyn FileWriter>> {
         let place = self.file(Operation::Create, path)?;
         if let Some(marker) = marker {
@@ -302,13 +309,13 @@ impl Place {
     /// As [`Place::error`], for writes: what a write does not find is the bucket.
     fn write_error(&self, error: object_store::Error) -> StorageError {
         match error {
-            object_store::Error::NotFound { .. } => StorageError::Io {
-                operation: self.operation,
-                location: self.location.clone(),
-                source: Box::new(error),
-            },
+            object_store::Error::NotFound { .. } => self.io_error(error),
             error => self.error(error),
         }
+    }
+
+    fn io_error(&self, source: impl Into<Cause>) -> StorageError {
+        StorageError::Io { operation: self.operation, location: self.location.clone(), source: source.into() }
     }
 }
 

@@ -1,37 +1,33 @@
 //! Streaming a data file to a bucket, in parts.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::{MultipartUpload, ObjectStore, PutMultipartOptions, PutPayload};
 use tokio::task::JoinSet;
 
 use super::super::{FileWriter, Operation, Result, StorageError};
+use super::filling::{Filling, PART_BYTES, UploadMemory};
 use super::settle::{self, PutId};
 use super::{ObjectStorage, Place};
-
-/// Size of a part. All parts but the last have it exactly, as some stores demand.
-const PART_BYTES: usize = 8 << 20;
-
-/// How many parts are sent at the same time, besides the one being filled.
-const PARTS_IN_FLIGHT: usize = 2;
 
 /// The protocol's limit on parts of one object.
 const PARTS_MAX: usize = 10_000;
 
-/// A file in memory while it is small, then an upload in parts.
+/// A file that waits while it is small, then an upload in parts.
 #[derive(Debug)]
 pub(super) struct ObjectWriter {
     storage: ObjectStorage,
     place: Place,
     state: State,
-    filling: Vec<Bytes>,
-    filling_bytes: usize,
+    filling: Filling,
     bytes_written: u64,
 }
 
 #[derive(Debug)]
 enum State {
-    /// All bytes are still in memory.
+    /// All bytes still wait.
     Small,
     Upload(Upload),
     /// An earlier write failed, or the writer is used up.
@@ -45,43 +41,24 @@ struct Upload {
     /// `None` when it is complete or given up.
     upload: Option<Box<dyn MultipartUpload>>,
     in_flight: JoinSet<object_store::Result<()>>,
+    memory: Arc<UploadMemory>,
     parts: usize,
 }
 
 impl ObjectWriter {
     pub(super) fn new(storage: ObjectStorage, place: Place) -> Self {
         let place = Place { operation: Operation::Write, ..place };
-        Self { storage, place, state: State::Small, filling: Vec::new(), filling_bytes: 0, bytes_written: 0 }
+        let filling = Filling::new(storage.uploads.clone());
+        Self { storage, place, state: State::Small, filling, bytes_written: 0 }
     }
 
     /// Moves whole parts out of the buffer into flight.
     async fn send_whole_parts(&mut self) -> Result<()> {
-        while self.filling_bytes >= PART_BYTES {
-            let part = self.take_part();
+        while self.filling.bytes() >= PART_BYTES {
+            let part = self.filling.take_part().await.map_err(|error| self.place.io_error(error))?;
             self.send(part).await?;
         }
         Ok(())
-    }
-
-    /// The first bytes of the buffer, a part's worth at most; nothing is copied.
-    fn take_part(&mut self) -> PutPayload {
-        let mut part = Vec::new();
-        let mut missing = PART_BYTES;
-        let mut rest = Vec::new();
-        for mut bytes in std::mem::take(&mut self.filling) {
-            if missing >= bytes.len() {
-                missing -= bytes.len();
-                part.push(bytes);
-            } else {
-                let head = bytes.split_to(missing);
-                missing = 0;
-                part.extend(Some(head).filter(|head| !head.is_empty()));
-                rest.push(bytes);
-            }
-        }
-        self.filling = rest;
-        self.filling_bytes -= PART_BYTES - missing;
-        PutPayload::from_iter(part)
     }
 
     async fn send(&mut self, part: PutPayload) -> Result<()> {
@@ -103,7 +80,8 @@ impl Upload {
         let options = PutMultipartOptions { attributes: id.attributes(), ..PutMultipartOptions::default() };
         let upload = storage.store.put_multipart_opts(&place.key, options).await;
         let upload = upload.map_err(|error| place.write_error(error))?;
-        Ok(Self { id, upload: Some(upload), in_flight: JoinSet::new(), parts: 0 })
+        let memory = storage.uploads.clone();
+        Ok(Self { id, upload: Some(upload), in_flight: JoinSet::new(), memory, parts: 0 })
     }
 
     async fn send(&mut self, part: PutPayload) -> object_store::Result<()> {
@@ -112,11 +90,17 @@ impl Upload {
             let source = format!("a file has at most {PARTS_MAX} parts of {PART_BYTES} bytes").into();
             return Err(object_store::Error::NotSupported { source });
         }
-        while self.in_flight.len() >= PARTS_IN_FLIGHT {
-            self.wait_for_one().await?;
+        while let Some(sent) = self.in_flight.try_join_next() {
+            sent.map_err(|source| object_store::Error::JoinError { source })??;
         }
+        let permit = self.memory.part().await;
         if let Some(upload) = &mut self.upload {
-            self.in_flight.spawn(upload.put_part(part));
+            let sending = upload.put_part(part);
+            self.in_flight.spawn(async move {
+                let sent = sending.await;
+                drop(permit);
+                sent
+            });
         }
         Ok(())
     }
@@ -178,9 +162,15 @@ impl FileWriter for ObjectWriter {
             return Err(failed_before(&self.place));
         }
         self.bytes_written += bytes.len() as u64;
-        self.filling_bytes += bytes.len();
-        self.filling.push(bytes);
-        self.send_whole_parts().await
+        let filled = async {
+            self.filling.push(bytes).await.map_err(|error| self.place.io_error(error))?;
+            self.send_whole_parts().await
+        };
+        let filled = filled.await;
+        if filled.is_err() {
+            self.state = State::Ended;
+        }
+        filled
     }
 
     fn bytes_written(&self) -> u64 {
@@ -189,7 +179,7 @@ impl FileWriter for ObjectWriter {
 
     async fn finish(mut self: Box<Self>) -> Result<u64> {
         let place = Place { operation: Operation::Finish, ..self.place.clone() };
-        let last = PutPayload::from_iter(std::mem::take(&mut self.filling));
+        let last = self.filling.take_part().await.map_err(|error| place.io_error(error))?;
         match std::mem::replace(&mut self.state, State::Ended) {
             State::Ended => return Err(failed_before(&place)),
             State::Small => {

@@ -7,11 +7,11 @@ use futures::TryStreamExt as _;
 use lakebed::commit::{Outcome, PipelineProgress};
 use lakebed::environment::Environment;
 use lakebed::read::{Scan, ScanOptions};
-use lakebed::sink::{MetadataTablePolicy, Prepared, Sink, SinkError, SinkOptions};
+use lakebed::sink::{MetadataTablePolicy, Prepared, Sink, SinkError, SinkOptions, StatedIndex};
 use lakebed::storage::{self, Storage};
 use lakebed::table::{Table, WriteOperation};
 use lakebed_hudi::schema::TableSchema;
-use lakebed_hudi::table_config::{BucketIndex, NewTable};
+use lakebed_hudi::table_config::NewTable;
 
 use super::Failed;
 
@@ -24,7 +24,7 @@ pub struct Ours {
     /// Where the table is.
     pub uri: String,
     /// The index of a table that does not record it, as Spark's do not.
-    pub bucket_index: Option<BucketIndex>,
+    pub index: StatedIndex,
     /// Columns that the writer adds.
     pub schema: Option<TableSchema>,
     /// The last committed checkpoint.
@@ -36,9 +36,9 @@ pub struct Ours {
 
 impl Ours {
     /// Nothing is opened yet.
-    pub fn new(uri: String, environment: &Environment, bucket_index: Option<BucketIndex>) -> Self {
+    pub fn new(uri: String, environment: &Environment, index: StatedIndex) -> Self {
         let environment = environment.clone();
-        Self { uri, bucket_index, schema: None, committed: 0, environment, prepared: 0, sink: None }
+        Self { uri, index, schema: None, committed: 0, environment, prepared: 0, sink: None }
     }
 
     /// Creates the table.
@@ -71,9 +71,8 @@ impl Ours {
         metadata_table: MetadataTablePolicy,
     ) -> Result<(), Failed> {
         self.close();
-        let (bucket_index, schema) = (self.bucket_index.clone(), self.schema.clone());
-        let options =
-            SinkOptions { operation, bucket_index, schema, metadata_table, ..SinkOptions::default() };
+        let (index, schema) = (self.index.clone(), self.schema.clone());
+        let options = SinkOptions { operation, index, schema, metadata_table, ..SinkOptions::default() };
         let sink =
             Sink::open(self.storage().await?, &self.environment, "interop", Vec::new(), options).await?;
         check_progress(&sink, self.committed)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use arrow::array::RecordBatch;
 use lakebed::environment::Environment;
-use lakebed::sink::MetadataTablePolicy;
+use lakebed::sink::{MetadataTablePolicy, StatedIndex};
 use lakebed::table::WriteOperation;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::schema::TableSchema;
@@ -37,7 +37,8 @@ pub struct Stage<'a> {
 impl<'a> Stage<'a> {
     /// A table at `uri` that is not there yet.
     pub fn new(runtime: &'a Runtime, spark: &'a mut Spark, shape: Shape, uri: String) -> Self {
-        let ours = Ours::new(uri, &Environment::real(), shape.bucket_index());
+        let index = shape.bucket_index().map_or(StatedIndex::Unstated, StatedIndex::Bucket);
+        let ours = Ours::new(uri, &Environment::real(), index);
         let (model, savepoint, dead) = (Model::default(), None, Vec::new());
         Self { runtime, spark, shape, ours, spark_wide: false, model, savepoint, dead }
     }
