@@ -223,6 +223,11 @@ impl Storage for FaultStorage {
         self.inner.uri()
     }
 
+    /// What is looked at there is neither counted nor made to fail: it is outside of the table.
+    fn parent(&self) -> Option<Arc<dyn Storage>> {
+        self.inner.parent()
+    }
+
     async fn put_if_absent(&self, path: &TablePath, bytes: Bytes) -> Result<Option<Version>> {
         let size = bytes.len();
         self.step(Operation::PutIfAbsent, path, size, self.inner.put_if_absent(path, bytes)).await

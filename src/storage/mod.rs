@@ -79,6 +79,9 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// The table.
     fn uri(&self) -> &TableUri;
 
+    /// The storage of the folder above, to look for a table there; `None` if there can be none.
+    fn parent(&self) -> Option<Arc<dyn Storage>>;
+
     /// Writes a new file. The version is returned where the storage has versions.
     ///
     /// A put that the storage answered with "exists" only because an earlier try of the same

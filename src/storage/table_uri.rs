@@ -92,6 +92,14 @@ impl TableUri {
         &self.path
     }
 
+    /// The folder above, which may be a whole bucket; `None` where no table can be above.
+    pub fn parent(&self) -> Option<Self> {
+        let (path, _) = self.path.rsplit_once('/')?;
+        // The root of a file system is no table.
+        let is_place = self.scheme != Scheme::File || !path.is_empty();
+        is_place.then(|| Self { path: path.to_owned(), ..self.clone() })
+    }
+
     /// `path` with the scheme in front: `file:/lake/t/p=a/x`, `s3a://bucket/t/p=a/x`.
     ///
     /// This is how Hudi writes paths into clustering plans.
@@ -264,6 +272,17 @@ mod tests {
         for text in ["/t/p=a/x", "s3://b/t/p=a/x", "s3a://b/t/p=a/x", "s3n://b/t/p=a/x"] {
             assert_eq!(table.relative(text).unwrap(), path("p=a/x"), "{text}");
         }
+    #[test]
+    fn above_a_table_are_folders_and_its_bucket() {
+        let above = |text: &str| {
+            let parents = std::iter::successors(uri(text).parent(), TableUri::parent);
+            parents.map(|parent| parent.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(above("/lake/x/t"), ["file:/lake/x", "file:/lake"]);
+        assert_eq!(above("s3://b/x/t"), ["s3://b/x", "s3://b/"]);
+        assert_eq!(above("s3://b"), Vec::<String>::new());
+    }
+
         assert_eq!(uri("s3://b").relative("/x").unwrap(), path("x"));
     }
 

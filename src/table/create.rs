@@ -13,7 +13,7 @@ use lakebed_hudi::value_text::ValueTexts;
 
 use super::{TableError, properties};
 use crate::near_match::near_match;
-use crate::storage::{Entry, Storage, TablePath};
+use crate::storage::{Entry, Storage, StorageError, TablePath};
 
 /// Why a table cannot be created as it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -452,11 +452,14 @@ pub fn differences(existing: &TableConfig, new: &NewTable) -> Vec<String> {
     COMPARED.into_iter().filter(differs).map(told).collect()
 }
 
-/// Refuses to make a table out of a folder that is in use.
+/// Refuses to make a table out of a folder that is in use, or is part of another table.
 pub(crate) async fn check_place(storage: &dyn Storage) -> Result<(), TableError> {
     let uri = storage.uri().to_string();
     if properties::exist(storage).await? {
         return Err(TableError::Exists { uri });
+    }
+    if let Some(table) = enclosing_table(storage).await? {
+        return Err(TableError::Inside { uri, table });
     }
     let listing = storage.list(&TablePath::root()).await?;
     let in_the_way = |path: &TablePath| path.file_name() != ".hoodie";
@@ -471,6 +474,21 @@ pub(crate) async fn check_place(storage: &dyn Storage) -> Result<(), TableError>
         Some(instant) => Err(TableError::NotEmpty { uri, found: instant.path.to_string() }),
         None => Ok(()),
     }
+}
+
+/// The table that a folder is in, were it a partition or one of Hudi's own folders.
+async fn enclosing_table(storage: &dyn Storage) -> Result<Option<String>, StorageError> {
+    let mut above = storage.parent();
+    while let Some(folder) = above {
+        match properties::exist(folder.as_ref()).await {
+            Ok(false) => above = folder.parent(),
+            Ok(true) => return Ok(Some(folder.uri().to_string())),
+            // Who may write here need not be allowed to look there.
+            Err(StorageError::PermissionDenied { .. }) => above = folder.parent(),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 fn timeline_folder() -> TablePath {

@@ -83,6 +83,14 @@ pub enum TableError {
         /// What is there.
         found: String,
     },
+    /// A new table was to be within another one.
+    #[error("{uri} is inside of the table {table}; create the table in a folder outside of it")]
+    Inside {
+        /// The place.
+        uri: String,
+        /// The table around it.
+        table: String,
+    },
     /// The storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -132,8 +140,9 @@ impl Table {
     /// folder, while it makes all others itself.
     ///
     /// # Errors
-    /// What [`check_new`] refuses; [`TableError::Exists`] if there is a table, and
-    /// [`TableError::NotEmpty`] if there is something else. Nothing is changed then.
+    /// What [`check_new`] refuses; [`TableError::Exists`] if there is a table,
+    /// [`TableError::Inside`] if the place is part of one, and [`TableError::NotEmpty`] if there is
+    /// something else. Nothing is changed then.
     pub async fn create(
         storage: Arc<dyn Storage>,
         environment: &Environment,

@@ -102,6 +102,24 @@ fn a_folder_in_use_is_not_made_a_table() {
 }
 
 #[test]
+fn a_table_is_not_made_inside_of_another() {
+    let place = Place::new();
+    assert_eq!(place.create(&["--key", "id", "--partition", "day"]).code, 0);
+    let before = files_below(&place.path("events"));
+    let schema = place.path("events.avsc").display().to_string();
+    for inside in ["day=mon", ".hoodie", ".hoodie/timeline/x", "day=mon/deeper/still/"] {
+        let table = format!("{}/{inside}", place.table());
+        let refused = lakebed(&["table", "create", &table, "--schema", &schema]);
+        refused.refused(4, &format!("is inside of the table file:{};", place.table()));
+    }
+    assert_eq!(files_below(&place.path("events")), before);
+    // A table beside it is no hindrance, be it called much the same.
+    let beside =
+        lakebed(&["table", "create", &place.path("events2").display().to_string(), "--schema", &schema]);
+    assert_eq!(beside.code, 0, "{beside:?}");
+}
+
+#[test]
 fn columns_must_exist() {
     refused(&["--key", "idd"], 2, "key column \"idd\" is not in the schema; did you mean \"id\"?");
     refused(&["--partition", "month"], 2, "it has id, day, seq, ts, at, on, price, tags");

@@ -505,6 +505,13 @@ pub async fn names_are_taken_as_they_are(storage: Shared) {
     assert_eq!(all_names(&storage).await, [""; 0]);
 }
 
+pub async fn the_folder_above_has_the_table_in_it(storage: Shared) {
+    storage.put(&path("x"), "x".into()).await.unwrap();
+    let above = storage.parent().unwrap();
+    assert!(storage.uri().to_string().starts_with(&above.uri().to_string()));
+    assert_eq!(bytes_of(&above, "t/x").await, "x");
+}
+
 pub async fn a_reader_sees_one_version_or_the_other(storage: Shared) {
     const LENGTH: usize = 200_000;
     storage.put(&path("a/x"), vec![0; LENGTH].into()).await.unwrap();

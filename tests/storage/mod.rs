@@ -99,6 +99,7 @@ on_every_storage! {
     a_file_is_deleted_once
     a_folder_is_deleted_with_everything_below
     the_own_folder_is_no_file
+    the_folder_above_has_the_table_in_it
     a_data_file_follows_its_marker_and_shows_when_finished
     a_data_file_never_replaces_another
     of_many_that_finish_one_file_one_wins

@@ -78,6 +78,11 @@ impl Storage for LocalStorage {
         &self.uri
     }
 
+    fn parent(&self) -> Option<Arc<dyn Storage>> {
+        let uri = self.uri.parent()?;
+        Some(Arc::new(Self { root: Arc::new(PathBuf::from(uri.path())), ids: self.ids.clone(), uri }))
+    }
+
     async fn put_if_absent(&self, path: &TablePath, bytes: Bytes) -> Result<Option<Version>> {
         let ids = self.ids.clone();
         self.blocking(Operation::PutIfAbsent, path, move |place| {

@@ -132,6 +132,11 @@ impl Storage for ObjectStorage {
         &self.uri
     }
 
+    fn parent(&self) -> Option<Arc<dyn Storage>> {
+        let uri = self.uri.parent()?;
+        Some(Arc::new(Self { uri, ..self.clone() }))
+    }
+
     async fn put_if_absent(&self, path: &TablePath, bytes: Bytes) -> Result<Option<Version>> {
         let place = self.file(Operation::PutIfAbsent, path)?;
         settle::put_if_absent(self, &place, bytes.into()).await
