@@ -61,8 +61,8 @@ impl Scheme {
 
 /// The address of a table.
 ///
-/// Parsed from a path of this machine, `file:///path`, `s3://bucket/path` or
-/// `s3a://bucket/path`. As in Hadoop nothing is percent-decoded: `file:///a%20b` is a folder
+/// Parsed from a path of this machine, `file:/path` or `file:///path`, `s3://bucket/path` or
+/// `s3a://bucket/path`; slashes at the end are left out. As in Hadoop nothing is percent-decoded: `file:///a%20b` is a folder
 /// whose name has a percent sign. Local paths become absolute, and their `.` and `..` are
 /// resolved as text.
 ///
@@ -160,9 +160,11 @@ impl TableUri {
     fn bucket_and_path(scheme: Scheme, text: &str, rest: &str) -> Result<Self, TableUriError> {
         let refuse = |reason| TableUriError::NotAnAddress { found: excerpt(text), reason };
         let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        if bucket.is_empty() || !bucket.chars().all(letters) {
-            return Err(refuse("it has no valid bucket name"));
+        if bucket.is_empty() {
+            return Err(refuse("it names no bucket"));
+        }
+        if !bucket.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')) {
+            return Err(refuse("the name of a bucket has only letters, digits, '.', '-' and '_'"));
         }
         let path = path.trim_end_matches('/');
         if path.is_empty() {
@@ -194,10 +196,18 @@ impl FromStr for TableUri {
         if text.is_empty() {
             return refuse("it is empty");
         }
-        if text.contains("://") {
-            return refuse("this scheme is not supported");
+        if text == "~" || text.starts_with("~/") {
+            return refuse("~ is known to shells only: write the home folder out");
         }
-        Self::local(text)
+        let scheme = text.split_once(':').map(|(scheme, _)| scheme);
+        match scheme {
+            Some("s3" | "s3a") => refuse("two slashes follow s3: and s3a:"),
+            // As in Hadoop: what stands before a colon in the first name is a scheme.
+            Some(scheme) if !scheme.contains('/') => {
+                refuse("this scheme is not supported; ./ before a folder's name allows it a colon")
+            }
+            _ => Self::local(text),
+        }
     }
 }
 
@@ -263,16 +273,6 @@ mod tests {
     }
 
     #[test]
-    fn absolute_paths_of_foreign_plans_lead_back_into_the_table() {
-        let table = uri("/lake/t");
-        for text in ["/lake/t/p=a/x", "file:/lake/t/p=a/x", "file:///lake/t/p=a/x"] {
-            assert_eq!(table.relative(text).unwrap(), path("p=a/x"), "{text}");
-        }
-        let table = uri("s3://b/t");
-        for text in ["/t/p=a/x", "s3://b/t/p=a/x", "s3a://b/t/p=a/x", "s3n://b/t/p=a/x"] {
-            assert_eq!(table.relative(text).unwrap(), path("p=a/x"), "{text}");
-        }
-    #[test]
     fn above_a_table_are_folders_and_its_bucket() {
         let above = |text: &str| {
             let parents = std::iter::successors(uri(text).parent(), TableUri::parent);
@@ -283,6 +283,16 @@ mod tests {
         assert_eq!(above("s3://b"), Vec::<String>::new());
     }
 
+    #[test]
+    fn absolute_paths_of_foreign_plans_lead_back_into_the_table() {
+        let table = uri("/lake/t");
+        for text in ["/lake/t/p=a/x", "file:/lake/t/p=a/x", "file:///lake/t/p=a/x"] {
+            assert_eq!(table.relative(text).unwrap(), path("p=a/x"), "{text}");
+        }
+        let table = uri("s3://b/t");
+        for text in ["/t/p=a/x", "s3://b/t/p=a/x", "s3a://b/t/p=a/x", "s3n://b/t/p=a/x"] {
+            assert_eq!(table.relative(text).unwrap(), path("p=a/x"), "{text}");
+        }
         assert_eq!(uri("s3://b").relative("/x").unwrap(), path("x"));
     }
 
@@ -313,5 +323,19 @@ mod tests {
         for text in ["s3://b/../x", "s3://u:p@b/x", "/a\\b"] {
             assert!(text.parse::<TableUri>().is_err(), "{text:?}");
         }
+        for (text, reason) in [
+            ("s3://", "it names no bucket"),
+            ("s3:/b/x", "two slashes follow s3:"),
+            ("s3a:b/x", "two slashes follow s3:"),
+            ("hdfs://n/x", "this scheme is not supported"),
+            ("gs:x", "this scheme is not supported"),
+            ("file:x", "needs an absolute path and no host"),
+            ("~/lake/t", "write the home folder out"),
+        ] {
+            let error = text.parse::<TableUri>().unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+        assert!(uri("./a:b").path().ends_with("/a:b"));
+        assert!(uri("/a:b/~").path().ends_with("/a:b/~"));
     }
 }
