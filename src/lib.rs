@@ -55,6 +55,7 @@ pub mod cli;
 pub mod commit;
 pub mod environment;
 mod error;
+mod human;
 pub mod ingest;
 pub mod memory;
 pub mod merge;

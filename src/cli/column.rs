@@ -1,9 +1,7 @@
 //! A column of a table, as commands show it.
 
-use lakebed_hudi::schema::TableSchema;
+use lakebed_hudi::schema::{TableSchema, sql_type};
 use serde::Serialize;
-
-use super::human;
 
 /// A column of a table.
 #[derive(Debug, Serialize)]
@@ -21,7 +19,7 @@ impl Column {
         let fields = schema.arrow().fields().iter();
         let columns = fields.map(|field| Self {
             name: field.name().clone(),
-            data_type: human::sql_type(field.data_type()),
+            data_type: sql_type(field.data_type()),
             nullable: field.is_nullable(),
         });
         columns.collect()

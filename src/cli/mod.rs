@@ -8,7 +8,6 @@
 mod column;
 mod exit;
 mod files;
-mod human;
 mod ingest;
 mod logging;
 mod output;
@@ -24,6 +23,7 @@ use clap::{Parser, Subcommand};
 
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind};
+use crate::human;
 use crate::storage;
 use crate::table::Table;
 

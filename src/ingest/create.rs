@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lakebed_hudi::schema::TableSchema;
+use lakebed_hudi::schema::{TableSchema, sql_type};
 use lakebed_hudi::table_config::NewTable;
 
 use super::IngestError;
@@ -55,9 +55,10 @@ async fn check_same(
 
 fn column_differences(existing: &TableSchema, asked: &TableSchema) -> Vec<String> {
     let told = |column: &str, asked: &_| match existing.arrow().field_with_name(column) {
-        Err(_) => Some(format!("it has no column {column:?}, asked for {asked}")),
+        Err(_) => Some(format!("it has no column {column:?}, asked for {}", sql_type(asked))),
         Ok(field) if field.data_type() != asked => {
-            Some(format!("column {column:?} is {}, asked for {asked}", field.data_type()))
+            let (is, asked) = (sql_type(field.data_type()), sql_type(asked));
+            Some(format!("column {column:?} is {is}, asked for {asked}"))
         }
         Ok(_) => None,
     };

@@ -34,6 +34,7 @@ use arrow::error::ArrowError;
 use lakebed_hudi::log_file::{AvroBlockError, DeleteBlockError, ScanPlanError, UnsupportedBlock};
 
 use crate::merge::MergeError;
+use crate::human;
 use crate::storage::{StorageError, TablePath};
 use crate::table::{DataFileError, TableError};
 
@@ -95,7 +96,8 @@ pub enum ReadError {
     },
     /// A block larger than is held in memory.
     #[error(
-        "{path}: the block at byte {offset} has {bytes} bytes, more than the {max_bytes} that are read at once"
+        "{path}: the block at byte {offset} has {}, more than the {} that are read at once",
+        human::bytes(*bytes), human::bytes(*max_bytes)
     )]
     BlockTooLarge {
         /// The log file.

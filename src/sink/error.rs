@@ -1,6 +1,7 @@
 //! What can go wrong in a sink.
 
 use crate::commit::CommitError;
+use crate::human;
 use crate::read::ReadError;
 use crate::storage::StorageError;
 use crate::storage::lock::LockOptionsError;
@@ -56,7 +57,10 @@ pub enum SinkError {
     #[error(transparent)]
     Read(Box<ReadError>),
     /// The memory that was allowed is too little.
-    #[error("{memory_bytes} bytes of memory are too little for this table: expected at least {needed_bytes}")]
+    #[error(
+        "{} of memory are too little for this table: expected at least {}",
+        human::bytes(*memory_bytes), human::bytes(*needed_bytes)
+    )]
     Memory {
         /// What was allowed.
         memory_bytes: u64,

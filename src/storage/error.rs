@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::{TablePathError, TableUriError};
+use crate::human;
 
 /// What the storage was asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -164,7 +165,10 @@ pub enum StorageError {
         source: Cause,
     },
     /// The object is larger than the caller is ready to hold.
-    #[error("get {location}: it has {size} bytes, more than the {max_bytes} bytes expected here at most")]
+    #[error(
+        "get {location}: it has {}, more than the {} expected here at most",
+        human::bytes(*size), human::bytes(*max_bytes)
+    )]
     TooLarge {
         /// Where.
         location: String,

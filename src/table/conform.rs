@@ -9,12 +9,13 @@ use arrow::array::{
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Fields, Float32Type, SchemaRef};
 use arrow::error::ArrowError;
+use lakebed_hudi::schema::sql_type;
 
 /// Why rows do not fit a schema.
 #[derive(Debug, thiserror::Error)]
 pub enum ConformError {
     /// Values of one type cannot be had as another.
-    #[error("column {column:?} is {found} and cannot become {expected}: {source}")]
+    #[error("column {column:?} is {} and cannot become {}: {source}", sql_type(found), sql_type(expected))]
     Type {
         /// The column, nested fields joined by `.`.
         column: String,

@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
 use bytes::Bytes;
 use lakebed_hudi::ordering_value::OrderingClass;
-use lakebed_hudi::schema::{SchemaError, TableSchema};
+use lakebed_hudi::schema::{SchemaError, TableSchema, sql_type};
 use lakebed_hudi::table_config::{NewTable, PartialUpdateMode, TableConfig, TableType, key};
 use lakebed_hudi::value_text::ValueTexts;
 
@@ -61,7 +61,7 @@ pub enum NewTableError {
         column: String,
     },
     /// A column whose type does not allow its meaning.
-    #[error("{role} column {column:?} has type {data_type}: {why}")]
+    #[error("{role} column {column:?} has type {}: {why}", sql_type(data_type))]
     Type {
         /// What the column was to be.
         role: Role,

@@ -47,7 +47,7 @@ fn jobs_that_cannot_be_understood_are_usage_errors() {
         "mapping: {rename: {a: idd}}\n",
         "mapping.rename.a: the table has no column \"idd\"; did you mean \"id\"?",
     );
-    with("memory: 1 KiB\n", "1024 bytes of memory are too little for this table: expected at least ");
+    with("memory: 1 KiB\n", "1.0 KiB of memory are too little for this table: expected at least ");
     lakebed(&["ingest", "/nowhere.yaml"])
         .refused(2, "/nowhere.yaml: the job file cannot be read: No such file");
     lakebed(&["ingest"]).refused(2, "<JOB>");

@@ -350,10 +350,10 @@ fn samples_that_tell_no_columns_are_refused() {
     refuse(
         "a.csv",
         b"id,n\n1,\n",
-        "column \"n\" has type Null, which has no values to tell its type by: name the type; state it in a schema file",
+        "column \"n\" has type void, which has no values to tell its type by: name the type; state it in a schema file",
     );
     refuse("a.csv", b"id,flight no\n1,2\n", "column name \"flight no\" is not allowed");
-    refuse("a.jsonl", b"{\"id\": 1, \"s\": {\"x\": []}}\n", "column \"s.x\" has type Null");
+    refuse("a.jsonl", b"{\"id\": 1, \"s\": {\"x\": []}}\n", "column \"s.x\" has type void");
     refuse("a.parquet", b"PAR1PAR1", "it is no sound parquet file");
     refuse("a.csv.gz", b"id\n1\n", "it should be compressed with gz");
     let schema = Schema::new(vec![Field::new("id", DataType::Time64(TimeUnit::Microsecond), true)]);

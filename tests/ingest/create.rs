@@ -89,7 +89,7 @@ async fn a_table_that_is_another_one_is_refused_with_each_difference() {
         "is another one than was asked for: hoodie.table.type is \"MERGE_ON_READ\", asked for \"COPY_ON_WRITE\"; ",
         "hoodie.table.partition.fields is \"month\", asked for nothing; ",
         "hoodie.bucket.index.num.buckets is \"2\", asked for \"3\"; ",
-        "column \"id\" is Int64, asked for Utf8; it has no column \"m\", asked for Int32",
+        "column \"id\" is bigint, asked for string; it has no column \"m\", asked for int",
     ] {
         assert!(error.to_string().contains(difference), "{difference} is not in {error}");
     }

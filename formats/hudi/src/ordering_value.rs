@@ -13,6 +13,8 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 
+use crate::schema::sql_type;
+
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -67,7 +69,7 @@ impl OrderingClass {
             DataType::Float64 => Ok(Self::Double),
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Ok(Self::String),
             DataType::Decimal128(_, _) => Ok(Self::Decimal),
-            other => Err(OrderingError::Type { data_type: other.to_string().chars().take(200).collect() }),
+            other => Err(OrderingError::Type { data_type: sql_type(other).chars().take(200).collect() }),
         }
     }
 
@@ -125,7 +127,7 @@ pub enum OrderingError {
          string, date, timestamp (milliseconds or microseconds) or decimal"
     )]
     Type {
-        /// The Arrow type.
+        /// The type, as in SQL.
         data_type: String,
     },
     /// Arrow could not take a column as the type that Java boxes it as.

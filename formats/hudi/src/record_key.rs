@@ -30,7 +30,7 @@ pub struct RecordKeys {
 
 /// A row whose key columns are null or empty.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("row {row} has no record key: {columns:?} is null or empty")]
+#[error("row {row} has no record key: {} is null or empty", columns.join(", "))]
 pub struct RefusedKey {
     /// The row within its batch, counted from 0.
     pub row: usize,
@@ -142,6 +142,6 @@ mod tests {
     #[test]
     fn a_missing_column_names_those_there_are() {
         let error = RecordKeyRule::Bare("z".into()).keys(&batch()).unwrap_err();
-        assert!(error.to_string().contains(r#"["a", "b"]"#), "{error}");
+        assert!(error.to_string().ends_with("they have a, b"), "{error}");
     }
 }

@@ -12,11 +12,13 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Datelike as _};
 
+use crate::schema::sql_type;
+
 /// Why a column cannot make keys.
 #[derive(Debug, thiserror::Error)]
 pub enum ValueTextError {
     /// The schema has no such column.
-    #[error("column {column:?} is not in the rows; they have {known:?}")]
+    #[error("column {column:?} is not in the rows; they have {}", known.join(", "))]
     Missing {
         /// The column asked for, nested fields joined by `.`.
         column: String,
@@ -24,7 +26,10 @@ pub enum ValueTextError {
         known: Vec<String>,
     },
     /// Values of the column's type have no text in keys.
-    #[error("column {column:?} of type {data_type} cannot be part of a record key or partition path")]
+    #[error(
+        "column {column:?} of type {} cannot be part of a record key or partition path",
+        sql_type(data_type)
+    )]
     Type {
         /// The column.
         column: String,

@@ -26,6 +26,7 @@ use super::process::Process;
 use super::registry::{self, Registration};
 use super::{Attempt, Held, Holder, Lease, LockError, LockGuard, LockOptions, Provider};
 use crate::environment::Environment;
+use crate::human;
 
 const LOCK: &str = ".hoodie/lock";
 const CLAIM: &str = ".hoodie/.lakebed-lock-takeover";
@@ -161,7 +162,7 @@ impl FileSystemLock {
 
     fn holder(&self, found: &Found) -> Holder {
         let advice = match self.expire {
-            Some(expire) => format!("it expires {:?} after it was written", expire),
+            Some(expire) => format!("it expires {} after it was written", human::lasting(expire)),
             None => "if that writer is dead, delete the file; to have abandoned locks expire, set \
                      hoodie.write.lock.filesystem.expire (minutes) for all writers"
                 .to_owned(),

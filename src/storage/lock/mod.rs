@@ -30,6 +30,7 @@ use uuid::Uuid;
 
 use super::{Scheme, Storage, StorageError};
 use crate::environment::Environment;
+use crate::human;
 
 mod file_system;
 mod options;
@@ -60,7 +61,7 @@ pub fn hudi_provider(scheme: Scheme) -> &'static str {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Somebody else held it for all the time we were ready to wait.
-    #[error("waited {waited:?} for the table lock {location}, which is held by {holder}")]
+    #[error("waited {} for the table lock {location}, which is held by {holder}", human::lasting(*waited))]
     Timeout {
         /// The lock.
         location: String,
@@ -79,8 +80,9 @@ pub enum LockError {
     },
     /// It is held, but may expire before something published now would be there.
     #[error(
-        "the table lock {location} is ours for {remaining:?} more, less than the {needed:?} that \
-         publishing may take; reload the timeline and start over"
+        "the table lock {location} is ours for {} more, less than the {} that publishing may take; \
+         reload the timeline and start over",
+        human::lasting(*remaining), human::lasting(*needed)
     )]
     LeaseTooShort {
         /// The lock.
@@ -128,7 +130,7 @@ impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.name)?;
         if let Some(age) = self.age {
-            write!(f, " (written {age:?} ago)")?;
+            write!(f, " (written {} ago)", human::lasting(age))?;
         }
         write!(f, "; {}", self.advice)
     }

@@ -21,6 +21,7 @@ use super::super::error::excerpt;
 use super::super::{Operation, Storage, StorageError, TablePath, Version};
 use super::{Attempt, Held, Holder, Lease, LockError, LockGuard, LockOptions, Provider};
 use crate::environment::Environment;
+use crate::human;
 
 const LOCK: &str = ".hoodie/.locks/table_lock.json";
 
@@ -141,8 +142,8 @@ impl StorageLock {
             name: excerpt(&data.owner),
             age: None,
             advice: format!(
-                "its lease ends in {:?} unless it is renewed; if that writer is dead, wait for that",
-                self.remaining(data).unwrap_or_default()
+                "its lease ends in {} unless it is renewed; if that writer is dead, wait for that",
+                human::lasting(self.remaining(data).unwrap_or_default())
             ),
             foreign: false,
         }

@@ -127,7 +127,7 @@ fn nulls_are_kept_alone_and_zero_among_several() {
 fn types_that_spark_cannot_order_by_are_refused() {
     let binary: ArrayRef = Arc::new(BinaryArray::from(vec![b"a".as_slice()]));
     let error = OrderingColumns::try_new(&[binary]).unwrap_err();
-    assert!(error.to_string().starts_with("a column of type Binary cannot be an ordering field"));
+    assert!(error.to_string().starts_with("a column of type binary cannot be an ordering field"));
     for data_type in [
         DataType::UInt32,
         DataType::Decimal256(40, 2),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use serde_json::{Value, json};
 
-use super::{LIST_ELEMENT, SchemaError};
+use super::{LIST_ELEMENT, SchemaError, sql_type};
 
 /// The field with the type that stands for it in a table.
 pub(super) fn canonical_field(field: &Field) -> Result<Field, SchemaError> {
@@ -14,8 +14,7 @@ pub(super) fn canonical_field(field: &Field) -> Result<Field, SchemaError> {
 }
 
 fn canonical(data_type: &DataType, column: &str) -> Result<DataType, SchemaError> {
-    let refuse =
-        |why| Err(SchemaError::Type { column: column.to_owned(), found: data_type.to_string(), why });
+    let refuse = |why| Err(SchemaError::Type { column: column.to_owned(), found: sql_type(data_type), why });
     Ok(match data_type {
         DataType::Boolean
         | DataType::Int32
@@ -70,7 +69,7 @@ fn canonical_map(entries: &Field, column: &str) -> Result<DataType, SchemaError>
     let refuse = || {
         Err(SchemaError::Type {
             column: column.to_owned(),
-            found: entries.data_type().to_string(),
+            found: sql_type(entries.data_type()),
             why: "is no map from strings",
         })
     };
@@ -147,7 +146,7 @@ fn avro(data_type: &DataType, name: &str, namespace: &str) -> Result<Value, Sche
 }
 
 fn unknown(data_type: &DataType, name: &str) -> SchemaError {
-    SchemaError::Type { column: name.to_owned(), found: data_type.to_string(), why: "has no Avro type" }
+    SchemaError::Type { column: name.to_owned(), found: sql_type(data_type), why: "has no Avro type" }
 }
 
 /// The smallest number of bytes that holds every unscaled value of `precision` digits.

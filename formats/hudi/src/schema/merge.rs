@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use serde_json::Value;
 
-use super::{SchemaError, TableSchema, from_arrow};
+use super::{SchemaError, TableSchema, from_arrow, sql_type};
 
 /// See [`TableSchema::superset`].
 pub(super) fn superset(table: &TableSchema, other: &TableSchema) -> Result<TableSchema, SchemaError> {
@@ -45,8 +45,8 @@ fn merge_fields(table: &Fields, other: &Fields, path: &str) -> Result<Fields, Sc
 fn widen(table: &DataType, other: &DataType, path: &str) -> Result<DataType, SchemaError> {
     let incompatible = || SchemaError::Incompatible {
         column: path.to_owned(),
-        table: table.to_string(),
-        found: other.to_string(),
+        table: sql_type(table),
+        found: sql_type(other),
     };
     let rank = |data_type: &DataType| match data_type {
         DataType::Int32 => Some(1),

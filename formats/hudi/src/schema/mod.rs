@@ -3,6 +3,7 @@
 mod from_arrow;
 mod from_avro;
 mod merge;
+mod sql_type;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use crate::base_file::{META_COLUMNS, OPERATION};
 
 pub use from_avro::arrow_of_avro;
+pub use sql_type::sql_type;
 
 /// The name of list elements in Arrow and Parquet: the three-level form `list.element`.
 pub const LIST_ELEMENT: &str = "element";
@@ -44,7 +46,7 @@ pub enum SchemaError {
         name: String,
     },
     /// Two columns of one name.
-    #[error("column {name:?} is there twice (names differ in more than case)")]
+    #[error("column {name:?} is there twice: names must differ in more than upper and lower case")]
     Duplicate {
         /// The name found twice.
         name: String,

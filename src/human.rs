@@ -1,10 +1,11 @@
 //! Numbers and times as people read them.
 
-use arrow::datatypes::{DataType, TimeUnit};
+use std::time::Duration;
+
 use lakebed_hudi::instant::InstantTime;
 
 /// `1234567` as `1,234,567`.
-pub(super) fn count(n: u64) -> String {
+pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -17,13 +18,13 @@ pub(super) fn count(n: u64) -> String {
 }
 
 /// A count with its noun: `1 file`, `3 files`.
-pub(super) fn counted(n: u64, noun: &str) -> String {
+pub(crate) fn counted(n: u64, noun: &str) -> String {
     let s = if n == 1 { "" } else { "s" };
     format!("{} {noun}{s}", count(n))
 }
 
 /// `1536` as `1.5 KiB`.
-pub(super) fn bytes(n: u64) -> String {
+pub(crate) fn bytes(n: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if n < 1024 {
         return format!("{n} B");
@@ -41,7 +42,7 @@ pub(super) fn bytes(n: u64) -> String {
 }
 
 /// Milliseconds as `45 ms`, `1.2 s`, `3 min 5 s`, `2 h 7 min` or `5 d 3 h`.
-pub(super) fn duration(millis: u64) -> String {
+pub(crate) fn duration(millis: u64) -> String {
     let seconds = millis / 1000;
     let two = |large: u64, unit: &str, small: u64, small_unit: &str| match small {
         0 => format!("{large} {unit}"),
@@ -56,38 +57,13 @@ pub(super) fn duration(millis: u64) -> String {
     }
 }
 
-/// A column's type as Spark's SQL spells it; Arrow's name where SQL has none.
-pub(super) fn sql_type(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Boolean => "boolean".to_owned(),
-        DataType::Int32 => "int".to_owned(),
-        DataType::Int64 => "bigint".to_owned(),
-        DataType::Float32 => "float".to_owned(),
-        DataType::Float64 => "double".to_owned(),
-        DataType::Utf8 => "string".to_owned(),
-        DataType::Binary => "binary".to_owned(),
-        DataType::Date32 => "date".to_owned(),
-        DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => "timestamp".to_owned(),
-        DataType::Timestamp(TimeUnit::Microsecond, None) => "timestamp_ntz".to_owned(),
-        DataType::Decimal128(precision, scale) => format!("decimal({precision},{scale})"),
-        DataType::List(element) => format!("array<{}>", sql_type(element.data_type())),
-        DataType::Struct(fields) => {
-            let fields = fields.iter().map(|f| format!("{}:{}", f.name(), sql_type(f.data_type())));
-            format!("struct<{}>", fields.collect::<Vec<_>>().join(","))
-        }
-        DataType::Map(entries, _) => match entries.data_type() {
-            DataType::Struct(pair) => {
-                let types: Vec<String> = pair.iter().map(|field| sql_type(field.data_type())).collect();
-                format!("map<{}>", types.join(","))
-            }
-            other => other.to_string(),
-        },
-        other => other.to_string(),
-    }
+/// A time as [`duration`] has it.
+pub(crate) fn lasting(time: Duration) -> String {
+    duration(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// An instant as a date and a time, in the zone of its timeline.
-pub(super) fn moment(time: InstantTime) -> String {
+pub(crate) fn moment(time: InstantTime) -> String {
     let digits = time.as_str();
     let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
     let (date, clock) = (
@@ -118,19 +94,6 @@ mod tests {
     fn durations_have_two_units() {
         let all = [45, 1_250, 60_000, 185_000, 7_620_000, 443_000_000].map(duration);
         assert_eq!(all, ["45 ms", "1.2 s", "1 min", "3 min 5 s", "2 h 7 min", "5 d 3 h"]);
-    }
-
-    #[test]
-    fn types_are_spelled_as_in_sql() {
-        let schema = r#"{"type":"record","name":"r","fields":[
-            {"name":"m","type":{"type":"map","values":["null",{"type":"array","items":"long"}]}},
-            {"name":"s","type":{"type":"record","name":"s","fields":[{"name":"x","type":"float"}]}},
-            {"name":"d","type":{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}},
-            {"name":"t","type":{"type":"long","logicalType":"timestamp-micros"}}]}"#;
-        let schema = lakebed_hudi::schema::arrow_of_avro(schema).unwrap();
-        let types: Vec<String> = schema.fields().iter().map(|field| sql_type(field.data_type())).collect();
-        let expected = ["map<string,array<bigint>>", "struct<x:float>", "decimal(9,2)", "timestamp"];
-        assert_eq!(types, expected);
     }
 
     #[test]
