@@ -1,6 +1,5 @@
 //! Filters: a column, a comparison, a value.
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Datum, Scalar, StringArray, UInt64Array};
@@ -8,38 +7,54 @@ use arrow::compute::kernels::cmp;
 use arrow::compute::{CastOptions, and_kleene, cast_with_options, is_not_null, is_null, or_kleene};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema};
 use arrow::error::ArrowError;
+use lakebed_hudi::schema::sql_type;
+
+use crate::near_match::near_match;
 
 /// Why a filter cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
     /// A text that is no filter.
     #[error(
-        "{found:?} is no filter: expected `column op value` with one of = != < <= > >=, \
-         `column in (a, b)`, `column is null` or `column is not null`"
+        "filter {filter:?}, character {position}: expected {expected}, found {found}; a filter is \
+         `column op value` with one of = != < <= > >=, `column in (a, b)`, `column is null` or \
+         `column is not null`"
     )]
     Syntax {
-        /// The text.
+        /// The text, cut to a bounded length.
+        filter: String,
+        /// Which of its characters is wrong, counted from 1.
+        position: usize,
+        /// What should stand there.
+        expected: &'static str,
+        /// What stands there.
         found: String,
     },
     /// A column that the table does not have.
-    #[error("the table has no column {column:?}; it has {known}")]
+    #[error("the table has no column {column:?}; {hint}")]
     Column {
         /// The column asked for.
         column: String,
-        /// Those there are.
-        known: String,
+        /// The one that may have been meant, or those there are.
+        hint: String,
+    },
+    /// A column that is asked for twice.
+    #[error("column {column:?} is asked for twice: name each column once")]
+    Repeated {
+        /// The column.
+        column: String,
     },
     /// A value that is none of the column's type.
-    #[error("{value:?} is no value of column {column:?}, which is {data_type}: {reason}")]
+    #[error("{value:?} is no value of column {column:?}, which is {data_type}: expected {expected}")]
     Value {
         /// The column.
         column: String,
-        /// The value.
+        /// The value, cut to a bounded length.
         value: String,
-        /// The column's type.
+        /// The column's type, as in SQL.
         data_type: String,
-        /// What is wrong.
-        reason: String,
+        /// What its values look like.
+        expected: &'static str,
     },
 }
 
@@ -82,54 +97,6 @@ pub struct Filter {
     pub test: FilterTest,
 }
 
-const OPERATORS: [(&str, Comparison); 8] = [
-    ("!=", Comparison::NotEqual),
-    ("<>", Comparison::NotEqual),
-    ("<=", Comparison::LessOrEqual),
-    (">=", Comparison::GreaterOrEqual),
-    ("==", Comparison::Equal),
-    ("=", Comparison::Equal),
-    ("<", Comparison::Less),
-    (">", Comparison::Greater),
-];
-
-impl FromStr for Filter {
-    type Err = FilterError;
-
-    /// Reads `n >= 5`, `name = 'é'`, `day in (2026-01-02, 2026-01-03)`, `x is not null`.
-    fn from_str(text: &str) -> Result<Self, FilterError> {
-        let syntax = || FilterError::Syntax { found: text.chars().take(200).collect() };
-        let text = text.trim();
-        let end = text.find(|c: char| !(c == '_' || c.is_alphanumeric())).ok_or_else(syntax)?;
-        let (column, rest) = text.split_at(end);
-        let rest = rest.trim();
-        let filter = |test| Ok(Self { column: column.to_owned(), test });
-        if column.is_empty() {
-            return Err(syntax());
-        }
-        if let Some((operator, comparison)) = OPERATORS.iter().find(|(op, _)| rest.starts_with(op)) {
-            let value = rest.get(operator.len()..).unwrap_or_default();
-            return filter(FilterTest::Compare(*comparison, unquoted(value)));
-        }
-        let words: Vec<String> = rest.split_whitespace().map(str::to_lowercase).collect();
-        match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-            ["is", "null"] => return filter(FilterTest::IsNull),
-            ["is", "not", "null"] => return filter(FilterTest::IsNotNull),
-            _ => {}
-        }
-        let is_in = rest.get(..2).is_some_and(|word| word.eq_ignore_ascii_case("in"));
-        let list = rest.get(2..).filter(|_| is_in).map(str::trim).ok_or_else(syntax)?;
-        let list = list.strip_prefix('(').and_then(|l| l.strip_suffix(')')).ok_or_else(syntax)?;
-        filter(FilterTest::In(list.split(',').map(unquoted).collect()))
-    }
-}
-
-fn unquoted(text: &str) -> String {
-    let text = text.trim();
-    let inner = text.strip_prefix('\'').and_then(|t| t.strip_suffix('\''));
-    inner.unwrap_or(text).to_owned()
-}
-
 /// A filter with values of its column's type.
 #[derive(Debug, Clone)]
 pub(super) struct BoundFilter {
@@ -161,26 +128,41 @@ impl Filter {
     }
 
     fn scalar(&self, value: &str, data_type: &DataType) -> Result<Scalar<ArrayRef>, FilterError> {
-        let text: ArrayRef = Arc::new(StringArray::from(vec![value]));
-        let failed = |reason: String| FilterError::Value {
+        let failed = || FilterError::Value {
             column: self.column.clone(),
             value: value.chars().take(100).collect(),
-            data_type: data_type.to_string(),
-            reason,
+            data_type: sql_type(data_type),
+            expected: value_form(data_type),
         };
         if data_type.is_nested() {
-            return Err(failed("columns with parts are not compared".into()));
+            return Err(failed());
         }
+        let text: ArrayRef = Arc::new(StringArray::from(vec![value]));
         let options = CastOptions { safe: false, ..Default::default() };
-        let typed =
-            cast_with_options(&text, data_type, &options).map_err(|error| failed(error.to_string()))?;
+        let typed = cast_with_options(&text, data_type, &options).map_err(|_| failed())?;
         Ok(Scalar::new(signless_zeros(&typed)))
     }
 }
 
+/// What a value of that type is written like.
+fn value_form(data_type: &DataType) -> &'static str {
+    match data_type {
+        DataType::Boolean => "true or false",
+        DataType::Date32 | DataType::Date64 => "a date such as 2026-03-07",
+        DataType::Timestamp(_, _) => "a date or a time such as '2026-03-07 16:25:57'",
+        data_type if data_type.is_integer() => "a whole number in the range of that type",
+        data_type if data_type.is_nested() => "`is null` or `is not null`, as its parts are not compared",
+        _ => "a number that fits",
+    }
+}
+
 pub(super) fn unknown_column(column: &str, schema: &Schema) -> FilterError {
-    let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-    FilterError::Column { column: column.to_owned(), known: known.join(", ") }
+    let known = || schema.fields().iter().map(|field| field.name().as_str());
+    let hint = near_match(column, known()).map_or_else(
+        || format!("it has {}", known().collect::<Vec<_>>().join(", ")),
+        |near| format!("did you mean {near:?}?"),
+    );
+    FilterError::Column { column: column.to_owned(), hint }
 }
 
 /// Zeros without their sign: Arrow's order tells them apart, Spark's does not.
@@ -296,25 +278,20 @@ mod tests {
     }
 
     #[test]
-    fn filters_are_read_from_text() {
-        let filter = |text: &str| text.parse::<Filter>().unwrap();
-        let compare = |c, v: &str| FilterTest::Compare(c, v.into());
-        assert_eq!(filter("n>=5").test, compare(Comparison::GreaterOrEqual, "5"));
-        assert_eq!(filter(" p = 'a = b' ").test, compare(Comparison::Equal, "a = b"));
-        assert_eq!(filter("p in (a, 'b c')").test, FilterTest::In(vec!["a".into(), "b c".into()]));
-        assert_eq!(filter("p IS NOT NULL").test, FilterTest::IsNotNull);
-        for wrong in ["", "n", "n ~ 5", "= 5", "n in 5"] {
-            assert!(wrong.parse::<Filter>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
     fn a_value_of_another_type_is_named() {
         let filter: Filter = "day = tomorrow".parse().unwrap();
         let error = filter.bind(&schema()).unwrap_err();
-        assert!(matches!(&error, FilterError::Value { column, .. } if column == "day"), "{error}");
+        let expected =
+            "\"tomorrow\" is no value of column \"day\", which is date: expected a date such as 2026-03-07";
+        assert_eq!(error.to_string(), expected);
+        let filter: Filter = "n = 1.5".parse().unwrap();
+        let error = filter.bind(&schema()).unwrap_err().to_string();
+        assert!(error.contains("which is bigint: expected a whole number"), "{error}");
         let filter: Filter = "nope = 1".parse().unwrap();
-        assert!(matches!(filter.bind(&schema()), Err(FilterError::Column { .. })));
+        let error = filter.bind(&schema()).unwrap_err().to_string();
+        assert_eq!(error, "the table has no column \"nope\"; it has n, x, day");
+        let filter: Filter = "dayy = 2026-03-07".parse().unwrap();
+        assert!(filter.bind(&schema()).unwrap_err().to_string().ends_with("did you mean \"day\"?"));
     }
 
     #[test]

@@ -18,6 +18,7 @@
 mod as_of;
 mod bridge;
 mod filter;
+mod filter_text;
 mod log_file;
 mod parquet_rows;
 mod partition_columns;
@@ -33,8 +34,8 @@ mod which_bucket;
 use arrow::error::ArrowError;
 use lakebed_hudi::log_file::{AvroBlockError, DeleteBlockError, ScanPlanError, UnsupportedBlock};
 
-use crate::merge::MergeError;
 use crate::human;
+use crate::merge::MergeError;
 use crate::storage::{StorageError, TablePath};
 use crate::table::{DataFileError, TableError};
 

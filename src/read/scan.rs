@@ -10,7 +10,7 @@ use lakebed_hudi::base_file::{META_COLUMNS, PARTITION_PATH};
 use lakebed_hudi::schema::is_meta_column;
 
 use super::ReadError;
-use super::filter::{BoundFilter, Filter, unknown_column};
+use super::filter::{BoundFilter, Filter, FilterError, unknown_column};
 use super::partition_columns::PartitionColumns;
 use super::slice_queue::SliceQueue;
 use super::which_bucket::bucket_of;
@@ -169,7 +169,10 @@ fn output_schema(shown: &SchemaRef, options: &ScanOptions) -> Result<SchemaRef, 
         let meta = META_COLUMNS.iter().filter(|meta| !names.iter().any(|name| name == *meta));
         fields.extend(meta.filter_map(|meta| shown.field_with_name(meta).ok().cloned()));
     }
-    for name in &names {
+    for (i, name) in names.iter().enumerate() {
+        if names.iter().take(i).any(|earlier| earlier == name) {
+            return Err(FilterError::Repeated { column: name.clone() }.into());
+        }
         let field = shown.field_with_name(name).map_err(|_| unknown_column(name, shown))?;
         fields.push(field.clone());
     }

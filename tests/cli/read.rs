@@ -198,6 +198,11 @@ async fn files_are_complete_or_absent_and_not_replaced_unasked() {
     let folder = ["read", &uri, "--format", "csv", "--overwrite", "--out", &table.path("t")];
     lakebed(&folder).refused(4, "it is there and no plain file");
     lakebed(&["read", &uri, "--format", "parquet"]).refused(2, "parquet is no text: name a file with --out");
+    lakebed(&["read", &uri, "--columns", "id,p,id"]).refused(2, "column \"id\" is asked for twice");
+    lakebed(&["read", &uri, "--filter", "id = a or id = b"])
+        .refused(2, "filter \"id = a or id = b\", character 8: expected the end: there is no `or`");
+    lakebed(&["read", &uri, "--filter", "whole > x"])
+        .refused(2, "\"x\" is no value of column \"whole\", which is bigint: expected a whole number");
     lakebed(&["timeline", &uri, "--format", "csv"]).refused(2, "--format csv is for rows");
     lakebed(&["read", &uri, "--out", "/nowhere/rows.csv"])
         .refused(2, "/nowhere/rows.csv: it cannot be written");

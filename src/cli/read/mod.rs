@@ -41,10 +41,10 @@ pub(super) struct ReadArgs {
     /// The columns to read, in this order.
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     columns: Option<Vec<String>>,
-    /// Only rows for which this holds, for example "distance >= 1000", "carrier in (UA, AA)" or
-    /// "tailnum is null"; several must all hold.
+    /// Only rows for which this holds, for example "distance >= 1000", "carrier in (UA, AA)",
+    /// "tailnum is null" or "dest != 'St. John''s'"; several must all hold.
     #[arg(long = "filter", value_name = "CONDITION")]
-    filters: Vec<Filter>,
+    filters: Vec<String>,
     /// No more rows than this.
     #[arg(long)]
     limit: Option<u64>,
@@ -122,12 +122,13 @@ async fn read(
 }
 
 async fn plan(context: &Context, args: ReadArgs) -> Result<Scan, Error> {
+    let filters = args.filters.iter().map(|text| text.parse()).collect::<Result<Vec<Filter>, _>>()?;
     let table = context.open(&args.uri).await?;
     let as_of = args.as_of.as_deref().map(parse_as_of).transpose()?;
     let snapshot = table.snapshot(as_of).await?;
     let options = ScanOptions {
         columns: args.columns,
-        filters: args.filters,
+        filters,
         limit: args.limit,
         with_meta: args.meta,
         ..ScanOptions::default()
