@@ -27,14 +27,19 @@ Examples:
 Rows whose key is null are refused when they are written; of a key of several columns some may be
 null. Rows without an ordering value are refused as well: Spark could not read them.";
 
+const NO_COLUMNS: &str = "the columns are not stated: add --schema FILE (an Avro schema, or a Parquet or Arrow file \
+    that has them) or --like FILE (told from the records of a csv, jsonl, parquet, avro or arrow file); or let \
+    `lakebed ingest` make the table of its job (table.create)";
+
 /// The arguments of `lakebed table create`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct CreateArgs {
     /// Where the table is to be: a path, file:///path or s3://bucket/path.
     uri: String,
-    /// The columns: an Avro schema (.avsc), or a Parquet or Arrow file that has them.
-    #[arg(long, value_name = "FILE", required_unless_present = "like", conflicts_with = "like")]
+    /// The columns: an Avro schema (.avsc), or a Parquet or Arrow file that has them. This or --like
+    /// is needed.
+    #[arg(long, value_name = "FILE", conflicts_with = "like")]
     schema: Option<PathBuf>,
     /// The columns, told from the records of a csv, jsonl, parquet, avro or arrow file, which may
     /// end in .gz or .zst: key columns become required.
@@ -136,8 +141,7 @@ pub(super) async fn run(context: &Context, args: CreateArgs) -> Result<Exit, Err
             let (columns, records) = sampled_columns(file, &Format::default(), &name, &settings.key)?;
             (columns, Some(records))
         }
-        // One of the two is required.
-        (None, None) => return Err(usage("state the columns: --schema FILE or --like FILE")),
+        (None, None) => return Err(usage(NO_COLUMNS)),
     };
     let new = settings.new_table(&uri, Some(&columns));
     let notes = check_new(&new).map_err(TableError::from)?;

@@ -362,5 +362,6 @@ fn samples_that_tell_no_columns_are_refused() {
     refuse("a.parquet", &parquet, "which Spark cannot read: cast it to a string or number");
     let both = ["table", "create", "/nowhere", "--like", "a.csv", "--schema", "a.avsc"];
     lakebed(&both).refused(2, "cannot be used with");
-    lakebed(&["table", "create", "/nowhere"]).refused(2, "--schema <FILE>");
+    lakebed(&["table", "create", "/nowhere"]).refused(2, "add --schema FILE (an Avro schema");
+    lakebed(&["table", "create", "/nowhere"]).refused(2, "or --like FILE (told from the records");
 }
