@@ -24,8 +24,19 @@ use crate::timeline::Instant;
 /// How many files are read at the same time.
 const READS: usize = 16;
 
+const EXAMPLES: &str = "\
+Examples:
+  lakebed timeline /lake/flights --limit 5      the last five things that happened to it
+  lakebed timeline /lake/flights --all          from the table's beginning
+  lakebed timeline /lake/flights --format json  with the progress of every pipeline at each commit
+
+ROWS are those that a commit added, changed or deleted, DELETES those of them that only delete their
+key; `lakebed ingest` counts them alike. Of the records of one key in a commit one is left. ROWS IN
+FILES are all rows of the files it wrote: copy-on-write writes unchanged ones anew.";
+
 /// The arguments of `lakebed timeline`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct TimelineArgs {
     /// The table.
     uri: String,
@@ -75,11 +86,14 @@ struct InstantReport {
 /// What a commit wrote.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 struct Written {
-    rows_written: u64,
-    rows_inserted: u64,
-    rows_updated: u64,
-    rows_deleted: u64,
+    /// Rows that it added, changed or deleted. Whether a row in a log file is new nobody knows before
+    /// it is merged, so that writers count it as changed: there is no count of each.
+    rows: u64,
+    /// Of these, rows that only delete their key.
+    deletes: u64,
     files: u64,
+    /// Rows in these files, with those that copy-on-write only copies.
+    rows_in_files: u64,
     bytes: u64,
 }
 
@@ -210,10 +224,11 @@ fn written(metadata: &CommitMetadata) -> Written {
     // Counts of other engines may be -1 for "not known".
     let count = |n: i64| u64::try_from(n).unwrap_or_default();
     for (_, stat) in metadata.write_stats() {
-        sum.rows_written = sum.rows_written.saturating_add(count(stat.num_writes));
-        sum.rows_inserted = sum.rows_inserted.saturating_add(count(stat.num_inserts));
-        sum.rows_updated = sum.rows_updated.saturating_add(count(stat.num_update_writes));
-        sum.rows_deleted = sum.rows_deleted.saturating_add(count(stat.num_deletes));
+        for rows in [stat.num_inserts, stat.num_update_writes, stat.num_deletes] {
+            sum.rows = sum.rows.saturating_add(count(rows));
+        }
+        sum.deletes = sum.deletes.saturating_add(count(stat.num_deletes));
+        sum.rows_in_files = sum.rows_in_files.saturating_add(count(stat.num_writes));
         sum.bytes = sum.bytes.saturating_add(count(stat.total_write_bytes));
         sum.files += u64::from(stat.path.is_some());
     }
@@ -266,9 +281,9 @@ impl Report for TimelineReport {
                 "TOOK>",
                 "OPERATION",
                 "ROWS>",
-                "UPDATED>",
-                "DELETED>",
+                "DELETES>",
                 "FILES>",
+                "ROWS IN FILES>",
                 "BYTES>",
                 "NOTE",
             ];
@@ -299,10 +314,10 @@ impl InstantReport {
             self.completed.as_ref().map(moment).unwrap_or_default(),
             self.duration_ms.map(human::duration).unwrap_or_default(),
             self.operation.as_ref().map(|name| name.to_lowercase()).unwrap_or_default(),
-            number(|written| written.rows_written),
-            number(|written| written.rows_updated),
-            number(|written| written.rows_deleted),
+            number(|written| written.rows),
+            number(|written| written.deletes),
             number(|written| written.files),
+            number(|written| written.rows_in_files),
             bytes.unwrap_or_default(),
             self.note.clone().unwrap_or_else(|| self.moved(older)),
         ]

@@ -9,8 +9,6 @@ use super::source::Position;
 #[derive(Debug, Default)]
 pub(super) struct Checkpoint {
     pub(super) records: u64,
-    pub(super) rows: u64,
-    pub(super) deletes: u64,
     pub(super) bytes: u64,
     pub(super) position: Option<Position>,
     /// When the newest of its input was made, milliseconds since the epoch.

@@ -60,9 +60,9 @@ pub struct Committed {
     pub checkpoint: u64,
     /// Its instant.
     pub instant: String,
-    /// Rows in it, deletes included.
+    /// Rows that it added, changed or deleted; records of one key were made one before.
     pub rows: u64,
-    /// Rows in it that only delete their key.
+    /// Of these, rows that only delete their key.
     pub deletes: u64,
     /// Files in it.
     pub files: u64,
@@ -90,9 +90,10 @@ fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Er
 pub struct Summary {
     /// Records read.
     pub records: u64,
-    /// Rows committed, deletes included.
+    /// Rows that its commits added, changed or deleted, as `lakebed timeline` counts them: of the
+    /// records of one key in a commit one is left.
     pub rows: u64,
-    /// Rows committed that only delete their key.
+    /// Of these, rows that only delete their key.
     pub deletes: u64,
     /// Records that could not be taken.
     pub bad_records: u64,

@@ -122,8 +122,6 @@ struct Committing {
     prepared: Arc<Prepared>,
     commit: JoinHandle<Result<(Outcome, Duration), IngestError>>,
     letters: Option<PendingLetters>,
-    rows: u64,
-    deletes: u64,
     bad_count: u64,
     newest_millis: Option<i64>,
     flushed: Duration,
@@ -275,24 +273,16 @@ impl Run {
         let deletes = ready.deletes.as_ref().map(|flags| flags.slice(start, end - start));
         let mut bad: Vec<(u32, BadRecord)> =
             ready.bad.iter().filter(|(r, _)| (from..until).contains(&(*r as usize))).cloned().collect();
-        let (mut refused, mut refused_deletes) = (0, 0);
         if rows.num_rows() > 0 {
             for row in self.target.write(&rows, deletes.as_ref()).await? {
                 let record = ready.records.get(start + row.row()).copied().unwrap_or(from as u32);
-                refused += 1;
-                refused_deletes += u64::from(
-                    deletes.as_ref().is_some_and(|flags| row.row() < flags.len() && flags.value(row.row())),
-                );
                 if let Some(chunk) = &ready.read.chunk {
                     bad.push((record, chunk.bad(record as usize, refusal(&row))));
                 }
             }
         }
         bad.sort_by_key(|(record, _)| *record);
-        bad.into_iter().try_for_each(|(_, bad)| self.bad.add(bad))?;
-        self.open.rows += rows.num_rows() as u64 - refused;
-        self.open.deletes += deletes.map_or(0, |flags| flags.true_count() as u64) - refused_deletes;
-        Ok(())
+        bad.into_iter().try_for_each(|(_, bad)| self.bad.add(bad))
     }
 
     /// Says when the open checkpoint must end, if nothing has yet.
@@ -329,10 +319,8 @@ impl Run {
             let outcome = target::commit(committer, &sent, &environment, retrying).await?;
             Ok((outcome, clock.monotonic().saturating_sub(started)))
         });
-        let Checkpoint { rows, deletes, newest_millis, .. } = open;
-        let bad_count = self.bad.count;
-        self.committing =
-            Some(Committing { prepared, commit, letters, rows, deletes, bad_count, newest_millis, flushed });
+        let (bad_count, newest_millis) = (self.bad.count, open.newest_millis);
+        self.committing = Some(Committing { prepared, commit, letters, bad_count, newest_millis, flushed });
         Ok(Flow::On)
     }
 
@@ -355,13 +343,14 @@ impl Run {
                 }
                 self.forget = false;
                 self.bad_committed = committing.bad_count;
+                let files = &prepared.staged.files;
                 let committed = Committed {
                     checkpoint: prepared.progress.checkpoint,
                     instant: instant.to_string(),
-                    rows: committing.rows,
-                    deletes: committing.deletes,
-                    files: prepared.staged.files.len() as u64,
-                    bytes: prepared.staged.files.iter().map(|file| file.size_bytes).sum(),
+                    rows: files.iter().map(|file| file.rows.brought()).sum(),
+                    deletes: files.iter().map(|file| file.rows.deleted).sum(),
+                    files: files.len() as u64,
+                    bytes: files.iter().map(|file| file.size_bytes).sum(),
                     buffered_bytes: self.target.buffered_bytes(),
                     newest_millis: committing.newest_millis,
                     flushed: committing.flushed,

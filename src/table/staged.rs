@@ -145,3 +145,11 @@ pub struct RowCounts {
     /// Keys deleted.
     pub deleted: u64,
 }
+
+impl RowCounts {
+    /// Rows that came with the commit: those that others had before, and were only written anew, do
+    /// not count.
+    pub fn brought(&self) -> u64 {
+        self.inserted + self.updated + self.deleted
+    }
+}

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use super::ingest::SOURCE;
 use super::{Place, Ran, lakebed};
 
 /// A table of two partitions and two commits: four rows, then one update and one delete.
@@ -58,8 +59,9 @@ async fn the_timeline_tells_what_was_done() {
         [&json!("deltacommit"), &json!("completed"), &json!("UPSERT"), &json!(false)]
     );
     assert_eq!(newest["progress"]["feed"]["checkpoint"], 2);
-    assert_eq!([&newest["files"], &newest["rows_deleted"]], [&json!(1), &json!(1)]);
-    assert_eq!([&instants[1]["files"], &instants[1]["rows_written"]], [&json!(2), &json!(4)]);
+    let counts = |of: &Value| ["files", "rows", "deletes", "rows_in_files"].map(|name| of[name].clone());
+    assert_eq!(counts(newest), [1, 2, 1, 1].map(|n| json!(n)), "an update and a delete in one log file");
+    assert_eq!(counts(&instants[1]), [2, 4, 0, 4].map(|n| json!(n)));
     assert!(newest["instant"].as_str() > instants[1]["instant"].as_str());
     assert!(newest["completed"].as_str() > newest["instant"].as_str());
 
@@ -67,6 +69,22 @@ async fn the_timeline_tells_what_was_done() {
     let lines: Vec<&str> = page.lines().collect();
     assert_eq!((lines.len(), lines[2]), (3, "… 1 older: --limit N or --all"), "{page}");
     assert!(lines[1].contains("upsert") && lines[1].ends_with("feed #2"), "{page}");
+}
+
+#[test]
+fn rows_are_counted_alike_by_ingest_and_the_timeline() {
+    let place = super::ingest::Place::new();
+    place.deliver("a.csv", "id,p,ts\na,x,1\na,x,2\nb,x,1\n");
+    place.deliver("b.csv", "id,p,ts\nb,x,2\nc,x,1\n");
+    let job = place.job(SOURCE, "commit: {rows: 3}\n");
+    let summary = lakebed(&["--format", "json", "ingest", &job, "--once"]).json();
+    let of = |name: &str| summary[name].as_u64().unwrap();
+    assert_eq!([of("records"), of("rows"), of("deletes"), of("commits")], [5, 4, 0, 2], "{summary}");
+    let told = json(&["timeline", &place.path("t").display().to_string()]);
+    let instants = told["instants"].as_array().unwrap();
+    for name in ["rows", "deletes", "files", "bytes"] {
+        assert_eq!(instants.iter().map(|i| i[name].as_u64().unwrap()).sum::<u64>(), of(name), "{name}");
+    }
 }
 
 /// What Spark + Hudi wrote, see the catalogue beside it.
@@ -111,7 +129,7 @@ fn archived_instants_are_shown_when_asked_for() {
     assert_eq!((times.first(), times.last()), (Some(&"20261123194357621"), Some(&"20261123194347750")));
     assert!(times.is_sorted_by(|a, b| a >= b), "{times:?}");
     assert!(instants.iter().all(|i| i["archived"] == true && i["duration_ms"].is_u64()), "{told}");
-    assert!(instants.iter().any(|i| i["rows_written"].as_u64() > Some(0)), "{told}");
+    assert!(instants.iter().any(|i| i["rows_in_files"].as_u64() > Some(0)), "{told}");
 }
 
 #[tokio::test]

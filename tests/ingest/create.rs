@@ -53,7 +53,8 @@ const CREATE: &str = "{key: [id], partition: [month], ordering: [at], buckets: 2
 async fn a_table_is_made_of_the_first_input_as_it_is_mapped() {
     let place = Nothing::new();
     let (summary, events) = place.run(CREATE).await;
-    assert_eq!(summary.unwrap().rows, 3);
+    let summary = summary.unwrap();
+    assert_eq!((summary.records, summary.rows), (3, 2), "two records have one key");
     assert!(matches!(&events[0], Event::Created { uri, columns: 4 } if uri.ends_with("/t")), "{events:?}");
     let table = place.table().await;
     assert_eq!((table.config.name.as_str(), table.config.table_type), ("t", TableType::MergeOnRead));

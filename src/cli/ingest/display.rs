@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
+use crate::cli::human;
 use crate::cli::output::{Format, Output};
 use crate::ingest::Event;
 
@@ -104,7 +105,7 @@ fn line(event: &Event) -> Option<String> {
         Event::Written { .. } => return None,
         Event::Committed(done) => {
             let (checkpoint, instant) = (done.checkpoint, &done.instant);
-            format!("checkpoint {checkpoint} committed at {instant}: {} rows", HumanCount(done.rows))
+            format!("checkpoint {checkpoint} committed at {instant}: {}", human::counted(done.rows, "row"))
         }
         Event::Rewound { reason } => format!("going back to the last commit: {reason}"),
         Event::Retrying { reason } => format!("trying again: {reason}"),

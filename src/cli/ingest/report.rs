@@ -22,7 +22,7 @@ impl Report for Summary {
         }
         let millis = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);
         page.line(&format!(
-            "{} read from {} ({}); {} written in {} and {} of {}, {}; {} rows a second",
+            "{} read from {} ({}); {} written in {} and {} of {}, {}; {} records a second",
             human::counted(self.records, "record"),
             human::counted(self.inputs, "input"),
             human::bytes(self.input_bytes),
@@ -31,7 +31,7 @@ impl Report for Summary {
             human::counted(self.files, "file"),
             human::bytes(self.bytes),
             human::duration(millis),
-            human::count((self.rows as f64 / self.took.as_secs_f64().max(1e-3)) as u64),
+            human::count((self.records as f64 / self.took.as_secs_f64().max(1e-3)) as u64),
         ))?;
         tell_deletes(page, self.deletes)?;
         tell_bad(page, self.bad_records)
