@@ -15,8 +15,19 @@ use crate::near_match::near_match;
 use crate::table::{FileGroup, FileGroupId, FileSlice, TableSnapshot};
 use crate::timeline::TimelineError;
 
+const EXAMPLES: &str = "\
+Examples:
+  lakebed files /lake/flights                            the files that readers see
+  lakebed files /lake/flights --partition month=2013-07  those of one partition
+  lakebed files /lake/flights --all-slices               older ones too, until they are cleaned away
+  lakebed files /lake/flights --format json              with the names of the files
+
+A file group is shown as its latest slice: a base file and the log files since. READ is what a
+reader takes in, over the size of the base file: compaction brings it back to 1.";
+
 /// The arguments of `lakebed files`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct FilesArgs {
     /// The table.
     uri: String,
