@@ -13,14 +13,24 @@ use super::column::Column;
 use super::output::{Page, Report};
 use super::{Context, Exit, human};
 use crate::error::Error;
-use crate::storage::{self, TableUri};
+use crate::sink::{SinkError, StatedIndex, check_undeclared};
+use crate::storage::{self, Scheme, TableUri};
 use crate::table::{
     Engine, Table, TableError, TableSnapshot, check_readable, check_writable, properties, writer_options,
 };
 use crate::timeline::Timeline;
 
+const EXAMPLES: &str = "\
+Examples:
+  lakebed table show /lake/flights                 columns, files, and what Spark needs to write it too
+  lakebed table show s3://lake/flights             the same of a table in a bucket
+  lakebed table show /lake/flights --format json   for scripts
+
+Tables that Lakebed does not read or write are shown as well, with the reason.";
+
 /// The arguments of `lakebed table show`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct ShowArgs {
     /// The table.
     uri: String,
@@ -42,6 +52,7 @@ struct ShowReport {
     ordering: Vec<String>,
     partial_update: Option<String>,
     buckets: Option<u32>,
+    bucket_engine: Option<String>,
     hash_fields: Vec<String>,
     readers: Vec<String>,
     metadata_table: Vec<String>,
@@ -53,8 +64,11 @@ struct ShowReport {
     write_conditions: Vec<String>,
     /// What is in it; absent where it cannot be read.
     content: Option<Content>,
+    /// What other writers must be told; empty where Lakebed does not write the table.
     spark_options: Vec<WriterOption>,
     flink_options: Vec<WriterOption>,
+    /// What they must know besides.
+    sharing_notes: Vec<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -113,6 +127,10 @@ pub(super) async fn run(context: &Context, args: ShowArgs) -> Result<Exit, Error
     let mut report = describe(&config, &uri);
     if report.read_refusal.is_none() {
         let table = Table::open(storage, &context.environment, None).await?;
+        match check_undeclared(&table, &StatedIndex::None).await {
+            Err(SinkError::Refused(refusal)) => report.refuse_writing(refusal.to_string()),
+            checked => checked?,
+        }
         let snapshot = table.snapshot(None).await?;
         report.content = Some(look_into(&snapshot).await?);
     }
@@ -123,13 +141,14 @@ pub(super) async fn run(context: &Context, args: ShowArgs) -> Result<Exit, Error
 /// What the properties say.
 fn describe(config: &TableConfig, uri: &TableUri) -> ShowReport {
     let list = |key: &str| config.properties.get(key).unwrap_or_default().split(',').map(str::trim);
+    let parts = config.partition_path.parts.iter();
+    let read_refusal = check_readable(config).err().map(|refusal| refusal.to_string());
+    let write_refusal = check_writable(config).err().map(|refusal| refusal.to_string());
     let options = |engine| {
         let options = writer_options(config, uri.scheme(), engine).into_iter();
         options.map(|(key, value)| WriterOption { key, value }).collect()
     };
-    let parts = config.partition_path.parts.iter();
-    let refusal = check_readable(config).err().map(|refusal| refusal.to_string());
-    ShowReport {
+    let mut report = ShowReport {
         table: config.name.clone(),
         uri: uri.to_string(),
         version: config.version.number(),
@@ -159,18 +178,39 @@ fn describe(config: &TableConfig, uri: &TableUri) -> ShowReport {
             PartialUpdateMode::FillUnavailable { .. } => "FILL_UNAVAILABLE".to_owned(),
         }),
         buckets: config.bucket_index.as_ref().map(|index| index.buckets),
+        bucket_engine: config.properties.get(key::BUCKET_ENGINE).map(str::to_owned),
         hash_fields: config.bucket_index.as_ref().map_or_else(Vec::new, |i| i.hash_fields.clone()),
         readers: list(key::READERS).filter(|name| !name.is_empty()).map(str::to_owned).collect(),
         metadata_table: config.metadata_partitions(),
-        write_refusal: refusal
-            .clone()
-            .or_else(|| check_writable(config).err().map(|refusal| refusal.to_string())),
-        read_refusal: refusal,
         write_conditions: write_conditions(config),
         content: None,
         spark_options: options(Engine::Spark),
         flink_options: options(Engine::Flink),
+        sharing_notes: sharing_notes(config, uri.scheme()),
+        read_refusal,
+        write_refusal: None,
+    };
+    if let Some(refusal) = report.read_refusal.clone().or(write_refusal) {
+        report.refuse_writing(refusal);
     }
+    report
+}
+
+/// What other writers must know besides their options.
+fn sharing_notes(config: &TableConfig, scheme: Scheme) -> Vec<&'static str> {
+    let mut notes = Vec::new();
+    if config.record_key.is_none() {
+        notes.push("the table has no record key: rows can only be added to it");
+    } else if config.bucket_index.is_none() {
+        notes.push(
+            "the table's properties declare no index: each writer must be told the one that the others use, or \
+             rows of one key come to be there twice",
+        );
+    }
+    if scheme != Scheme::File {
+        notes.push("the lock of a table in a bucket needs Hudi's AWS bundle on the other side");
+    }
+    notes
 }
 
 /// What a job must state to write a table.
@@ -186,7 +226,9 @@ fn write_conditions(config: &TableConfig) -> Vec<String> {
         conditions.push(drop.to_owned());
     }
     if config.bucket_index.is_none() && config.record_key.is_some() {
-        conditions.push("the buckets of its other writers, to update or delete rows".to_owned());
+        let index = "the index that its other writers use (index): to update or delete rows, and where its file \
+                     groups are buckets";
+        conditions.push(index.to_owned());
     }
     conditions
 }
@@ -241,21 +283,29 @@ impl Report for ShowReport {
             page.line("")?;
             page.rows(&Column::HEADING, content.columns.iter().map(Column::row).collect())?;
         }
-        page.line("")?;
-        page.heading("To write it with Spark as well")?;
-        let option = |option: &WriterOption| format!("  {}={}", option.key, option.value);
-        self.spark_options.iter().try_for_each(|o| page.line(&option(o)))?;
-        page.line("")?;
-        page.heading("To write it with Flink as well (not tested)")?;
-        self.flink_options.iter().try_for_each(|o| page.line(&option(o)))?;
-        if self.uri.starts_with("s3") {
-            page.advice("the lock of a table in a bucket needs Hudi's AWS bundle on the other side")?;
+        for (heading, options) in [
+            ("To write it with Spark as well", &self.spark_options),
+            ("To write it with Flink as well (not tested)", &self.flink_options),
+        ] {
+            if !options.is_empty() {
+                page.line("")?;
+                page.heading(heading)?;
+                options.iter().try_for_each(|o| page.line(&format!("  {}={}", o.key, o.value)))?;
+            }
         }
-        Ok(())
+        self.sharing_notes.iter().try_for_each(|note| page.advice(note))
     }
 }
 
 impl ShowReport {
+    /// Says why the table is not written: other writers need not be told then how to share it.
+    fn refuse_writing(&mut self, refusal: String) {
+        self.write_refusal = Some(refusal);
+        self.spark_options.clear();
+        self.flink_options.clear();
+        self.sharing_notes.clear();
+    }
+
     fn properties(&self) -> Vec<(&'static str, String)> {
         let or = |text: String, none: &str| if text.is_empty() { none.to_owned() } else { text };
         let yes =
@@ -293,9 +343,12 @@ impl ShowReport {
             ("merge", merge),
             (
                 "index",
-                match self.buckets {
-                    None => "none declared".to_owned(),
-                    Some(buckets) => format!("{buckets} buckets by {}", self.hash_fields.join(", ")),
+                match (self.buckets, self.bucket_engine.as_deref()) {
+                    (None, _) => "none declared".to_owned(),
+                    (Some(buckets), None | Some("SIMPLE")) => {
+                        format!("{buckets} buckets by {}", self.hash_fields.join(", "))
+                    }
+                    (Some(_), Some(engine)) => format!("{engine} by {}", self.hash_fields.join(", ")),
                 },
             ),
             ("readers", or(self.readers.join(", "), "none declared")),

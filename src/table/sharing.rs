@@ -21,6 +21,11 @@ pub enum Engine {
 /// Source: `HoodieWriteConfig`, `HoodieIndexConfig`, `HoodieLockConfig`, `FlinkOptions`, Hudi 1.2.0.
 pub fn writer_options(config: &TableConfig, scheme: Scheme, engine: Engine) -> Vec<(&'static str, String)> {
     let mut options = identity(config, engine);
+    if config.record_key.is_none() {
+        let name =
+            if engine == Engine::Flink { "write.operation" } else { "hoodie.datasource.write.operation" };
+        options.push((name, "insert".to_owned()));
+    }
     if let Some(index) = &config.bucket_index {
         options.extend([
             (if engine == Engine::Flink { "index.type" } else { key::INDEX_TYPE }, "BUCKET".to_owned()),

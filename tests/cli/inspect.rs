@@ -231,6 +231,43 @@ fn an_empty_table_can_be_looked_at() {
 }
 
 #[test]
+fn other_writers_are_told_what_fits_the_table() {
+    let shown = |arguments: &[&str]| {
+        let place = Place::new();
+        assert_eq!(place.create(arguments).code, 0);
+        (json(&["table", "show", &place.table()]), lakebed(&["table", "show", &place.table()]).out)
+    };
+    let (told, page) = shown(&[]);
+    assert!(page.contains("  hoodie.datasource.write.operation=insert\n"), "{page}");
+    assert!(page.contains("  write.operation=insert\n") && page.contains("rows can only be added"), "{page}");
+    assert_eq!(told["sharing_notes"].as_array().unwrap().len(), 1);
+    let (_, page) = shown(&["--key", "id", "--buckets", "none"]);
+    assert!(
+        page.contains("note: the table's properties declare no index: each writer must be told"),
+        "{page}"
+    );
+    assert!(!page.contains("operation=insert"), "{page}");
+    let (told, _) = shown(&["--key", "id"]);
+    assert_eq!(told["sharing_notes"], json!([]));
+}
+
+#[test]
+fn an_index_that_spark_left_undeclared_shows() {
+    let shown = |name: &str| {
+        let folder = crate::fixtures::unpack(name);
+        json(&["table", "show", &folder.path().display().to_string()])
+    };
+    let told = shown("bucket_consistent");
+    assert!(told["write_refusal"].as_str().unwrap().contains("consistent hashing"), "{told}");
+    assert_eq!([&told["spark_options"], &told["sharing_notes"]], [&json!([]), &json!([])]);
+    assert!(told["content"]["files"]["file_groups"].as_u64() > Some(1), "{told}");
+    let told = shown("bucket_mor");
+    assert_eq!(told["write_refusal"], Value::Null);
+    assert!(told["write_conditions"][0].as_str().unwrap().starts_with("the index that its other writers"));
+    assert!(told["sharing_notes"][0].as_str().unwrap().contains("declare no index"), "{told}");
+}
+
+#[test]
 fn show_names_what_lakebed_does_not_support() {
     let place = Place::new();
     assert_eq!(place.create(&["--key", "id"]).code, 0);
@@ -246,6 +283,11 @@ fn show_names_what_lakebed_does_not_support() {
     timeline.refused(4, "base files of format ORC");
     let (told, _) = with("hoodie.table.cdc.enabled=true");
     assert!(told["write_refusal"].as_str().unwrap().contains("hoodie.table.cdc.enabled=true"), "{told}");
+    assert_eq!([&told["spark_options"], &told["sharing_notes"]], [&json!([]), &json!([])]);
+    with("hoodie.index.bucket.engine=CONSISTENT_HASHING");
+    let page = lakebed(&["table", "show", &place.table()]).out;
+    assert!(page.contains("index       CONSISTENT_HASHING by id\n"), "{page}");
+    assert!(page.contains("writable    no: ") && !page.contains("with Spark as well"), "{page}");
     let (told, _) = with("hoodie.table.metadata.partitions=files");
     assert_eq!(told["metadata_table"], json!(["files"]));
     assert!(told["write_conditions"][0].as_str().unwrap().contains("metadata table is dropped"), "{told}");
