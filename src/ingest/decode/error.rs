@@ -115,11 +115,16 @@ pub enum DecodeProblem {
         found: String,
     },
     /// An input that ends before where the last run had come to.
-    #[error("it has only {found} records, but {expected} were read before: it was cut or replaced")]
+    #[error(
+        "it has only {found} {unit}, but {expected} were read before: it was cut or replaced; give it as it \
+         was, or reset the progress"
+    )]
     Shorter {
-        /// Records that were read before.
+        /// What is counted.
+        unit: &'static str,
+        /// As many were read before.
         expected: u64,
-        /// Records that it has.
+        /// As many there are.
         found: u64,
     },
     /// An input that was named and has nothing to tell columns by.

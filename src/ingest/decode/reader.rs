@@ -108,17 +108,13 @@ impl InputReader {
                 Ok(true) => None,
                 Ok(false) => {
                     let found = read.place().byte;
-                    let found = format!("it has {found} bytes of text, but {} were read before", place.byte);
-                    Some(DecodeProblem::Unsound {
-                        kind: "text",
-                        found: format!("{found}: it was cut or replaced"),
-                    })
+                    Some(DecodeProblem::Shorter { unit: "bytes of text", expected: place.byte, found })
                 }
                 Err(problem) => Some(problem),
             },
             Inner::Batches(read) => match read.skip(place.record) {
                 Ok(found) if found < place.record => {
-                    Some(DecodeProblem::Shorter { expected: place.record, found })
+                    Some(DecodeProblem::Shorter { unit: "records", expected: place.record, found })
                 }
                 Ok(_) => None,
                 Err(problem) => Some(problem),
