@@ -1,19 +1,16 @@
 //! What a new table must be like, checked before anything is written.
 
 use std::fmt;
-use std::str::FromStr;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
-use bytes::Bytes;
 use lakebed_hudi::ordering_value::OrderingClass;
 use lakebed_hudi::schema::{SchemaError, TableSchema, sql_type};
 use lakebed_hudi::table_config::{NewTable, PartialUpdateMode, TableConfig, TableType, key};
 use lakebed_hudi::value_text::ValueTexts;
 
-use super::{TableError, properties};
+use super::reader::{Reader, check_reader};
 use crate::near_match::near_match;
-use crate::storage::{Entry, Storage, StorageError, TablePath};
 
 /// Why a table cannot be created as it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -161,62 +158,6 @@ impl fmt::Display for Role {
             Self::Partition => "partition",
             Self::Ordering => "ordering",
             Self::Hash => "hash",
-        })
-    }
-}
-
-/// An engine that reads Hudi tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reader {
-    /// Spark with Hudi's bundle.
-    Spark,
-    /// Flink with Hudi's bundle.
-    Flink,
-    /// Trino's Hudi connector.
-    Trino,
-    /// The Rust and Python library.
-    HudiRs,
-}
-
-impl Reader {
-    /// Every reader.
-    pub const ALL: [Self; 4] = [Self::Spark, Self::Flink, Self::Trino, Self::HudiRs];
-
-    /// The name in `lakebed.readers`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Spark => "spark",
-            Self::Flink => "flink",
-            Self::Trino => "trino",
-            Self::HudiRs => "hudi-rs",
-        }
-    }
-
-    /// What was tried with tables that Lakebed writes.
-    pub fn tested(self) -> &'static str {
-        match self {
-            Self::Spark => "tested with Spark 3.5 and Hudi 1.2.0",
-            Self::Flink | Self::Trino => "not tested",
-            Self::HudiRs => "tested with hudi-core 0.6.0-rc.1",
-        }
-    }
-}
-
-impl fmt::Display for Reader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for Reader {
-    type Err = NewTableError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|reader| reader.as_str() == text).ok_or_else(|| {
-            NewTableError::UnknownReader {
-                reader: text.chars().take(100).collect(),
-                near: near_match(text, Self::ALL.map(Self::as_str)).map(str::to_owned),
-            }
         })
     }
 }
@@ -372,59 +313,8 @@ fn notes(schema: &Schema, new: &NewTable) -> Vec<String> {
     notes
 }
 
-fn is_text(schema: &Schema, column: &str) -> bool {
+pub(super) fn is_text(schema: &Schema, column: &str) -> bool {
     schema.field_with_name(column).is_ok_and(|field| *field.data_type() == DataType::Utf8)
-}
-
-/// What a declared reader cannot read rightly: of hudi-rs, what hudi-core 0.6.0-rc.1 was found to.
-fn check_reader(
-    reader: Reader,
-    schema: &Schema,
-    new: &NewTable,
-    notes: &mut Vec<String>,
-) -> Result<(), NewTableError> {
-    if reader != Reader::Spark {
-        notes.push(format!("reader {reader}: {}", reader.tested()));
-    }
-    if reader != Reader::HudiRs {
-        return Ok(());
-    }
-    let misread = |why: String, advice| Err(NewTableError::Misread { reader, why, advice });
-    if new.ordering_fields.len() > 1 {
-        return misread("it refuses tables with several ordering columns".into(), "order by one column");
-    }
-    if new.table_type == TableType::CopyOnWrite || new.record_key_fields.is_empty() {
-        return Ok(());
-    }
-    if let Some(PartialUpdateMode::FillUnavailable { .. }) = new.partial_update {
-        let why = "it takes the marker of fill_unavailable in log files for a value";
-        return misread(why.into(), "use ignore_defaults or a copy-on-write table");
-    }
-    let is_nested = |data_type: &DataType| data_type.is_nested() && has_instants(data_type);
-    let Some(nested) = schema.fields().iter().find(|field| is_nested(field.data_type())) else {
-        return Ok(());
-    };
-    let why = format!("it refuses the timestamps inside of column {:?} in Avro log blocks", nested.name());
-    match new.ordering_fields.first() {
-        Some(column) if is_text(schema, column) => misread(
-            format!("{why}, which Lakebed writes where text orders rows"),
-            "order by another type or use a copy-on-write table",
-        ),
-        _ => {
-            notes.push(format!("reader {reader}: {why}, which Spark writes unless told otherwise"));
-            Ok(())
-        }
-    }
-}
-
-/// Whether values have points in time in them, which are timestamps with a zone.
-fn has_instants(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Timestamp(_, zone) => zone.is_some(),
-        DataType::List(item) | DataType::Map(item, _) => has_instants(item.data_type()),
-        DataType::Struct(fields) => fields.iter().any(|field| has_instants(field.data_type())),
-        _ => false,
-    }
 }
 
 /// What an existing table has otherwise than `new` asks for, for people.
@@ -450,54 +340,4 @@ pub fn differences(existing: &TableConfig, new: &NewTable) -> Vec<String> {
         format!("{key} is {}, asked for {}", tell(existing.properties.get(key)), tell(asked.get(key)))
     };
     COMPARED.into_iter().filter(differs).map(told).collect()
-}
-
-/// Refuses to make a table out of a folder that is in use, or is part of another table.
-pub(crate) async fn check_place(storage: &dyn Storage) -> Result<(), TableError> {
-    let uri = storage.uri().to_string();
-    if properties::exist(storage).await? {
-        return Err(TableError::Exists { uri });
-    }
-    if let Some(table) = enclosing_table(storage).await? {
-        return Err(TableError::Inside { uri, table });
-    }
-    let listing = storage.list(&TablePath::root()).await?;
-    let in_the_way = |path: &TablePath| path.file_name() != ".hoodie";
-    let others = listing.files.iter().map(|entry| &entry.path).chain(&listing.folders);
-    if let Some(found) = others.filter(|path| in_the_way(path)).min() {
-        return Err(TableError::NotEmpty { uri, found: found.to_string() });
-    }
-    // What is left of a table that lost its properties must not become part of a new one.
-    let timeline = storage.list(&timeline_folder()).await?;
-    let is_instant = |entry: &&Entry| entry.path.file_name().starts_with(|c: char| c.is_ascii_digit());
-    match timeline.files.iter().find(is_instant) {
-        Some(instant) => Err(TableError::NotEmpty { uri, found: instant.path.to_string() }),
-        None => Ok(()),
-    }
-}
-
-/// The table that a folder is in, were it a partition or one of Hudi's own folders.
-async fn enclosing_table(storage: &dyn Storage) -> Result<Option<String>, StorageError> {
-    let mut above = storage.parent();
-    while let Some(folder) = above {
-        match properties::exist(folder.as_ref()).await {
-            Ok(false) => above = folder.parent(),
-            Ok(true) => return Ok(Some(folder.uri().to_string())),
-            // Who may write here need not be allowed to look there.
-            Err(StorageError::PermissionDenied { .. }) => above = folder.parent(),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(None)
-}
-
-fn timeline_folder() -> TablePath {
-    TablePath::literal(".hoodie/timeline")
-}
-
-/// Makes the folder of the timeline by an empty file in it whose name no engine takes for an
-/// instant's.
-pub(super) async fn keep_timeline_folder(storage: &dyn Storage) -> Result<(), TableError> {
-    let path = timeline_folder().join(".keep")?;
-    Ok(storage.put(&path, Bytes::new()).await?)
 }

@@ -7,7 +7,9 @@ mod data_file;
 mod features;
 mod file_group;
 mod file_schema;
+mod place;
 pub mod properties;
+mod reader;
 mod sharing;
 mod snapshot;
 mod staged;
@@ -24,12 +26,13 @@ use crate::timeline::{TimelineError, TimelineStore};
 
 pub use column_range::{ColumnBound, ColumnRange};
 pub use conform::{ConformError, conform};
-pub(crate) use create::check_place;
-pub use create::{NewTableError, Reader, check_new, differences};
+pub use create::{NewTableError, check_new, differences};
 pub use data_file::DataFileError;
 pub(crate) use data_file::{ByteSource, load_footer, scan_log};
 pub use features::{Refusal, check_readable, check_writable};
 pub use file_group::{BaseFile, FileGroup, FileGroupId, FileSlice, LogFile, SliceRules, file_groups};
+pub(crate) use place::check_place;
+pub use reader::Reader;
 pub use sharing::{Engine, writer_options};
 pub use snapshot::TableSnapshot;
 pub(crate) use snapshot::partition_folder;
@@ -150,7 +153,7 @@ impl Table {
     ) -> Result<Self, TableError> {
         check_new(new)?;
         check_place(storage.as_ref()).await?;
-        create::keep_timeline_folder(storage.as_ref()).await?;
+        place::keep_timeline_folder(storage.as_ref()).await?;
         match properties::create(storage.as_ref(), &new.to_properties()).await {
             Err(StorageError::AlreadyExists { .. }) => {
                 return Err(TableError::Exists { uri: storage.uri().to_string() });
