@@ -15,6 +15,9 @@ use super::bridge::Bridge;
 use super::filter::Filter;
 use super::parquet_rows::ParquetFile;
 use super::{ReadError, prune};
+use crate::environment::Environment;
+use crate::storage::object::ObjectStorage;
+use crate::storage::{Storage as _, TablePath};
 use crate::table::{ByteSource, load_footer};
 
 /// 1,000 rows in row groups of 250 and pages of 50; `n` rises, `s` repeats.
@@ -35,7 +38,11 @@ fn sample() -> Bytes {
 }
 
 async fn open(bytes: Bytes) -> Result<ParquetFile, ReadError> {
-    let source = ByteSource::of_bytes(bytes);
+    let (uri, path) = ("s3://memory/t".parse().unwrap(), TablePath::literal("sample.parquet"));
+    let storage = Arc::new(ObjectStorage::in_memory(&uri, &Environment::real()));
+    let size_bytes = bytes.len() as u64;
+    storage.put(&path, bytes).await.unwrap();
+    let source = ByteSource::file(storage, path, size_bytes);
     let metadata = load_footer(&source, true).await?;
     Ok(ParquetFile { source, metadata })
 }

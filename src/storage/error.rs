@@ -45,16 +45,6 @@ pub enum Operation {
     Abort,
 }
 
-impl Operation {
-    /// Whether it changes what the storage holds.
-    pub fn is_write(self) -> bool {
-        !matches!(
-            self,
-            Self::Open | Self::Get | Self::GetRanges | Self::Stat | Self::Stamp | Self::List | Self::ListAll
-        )
-    }
-}
-
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

@@ -77,13 +77,6 @@ impl ByteSource {
         Self { path, offset: 0, bytes, place: Place::Stored(storage) }
     }
 
-    /// Bytes in memory.
-    #[cfg(test)]
-    pub(crate) fn of_bytes(bytes: Bytes) -> Self {
-        let path = TablePath::literal("sample.parquet");
-        Self { path, offset: 0, bytes: bytes.len() as u64, place: Place::Held(bytes) }
-    }
-
     /// The bytes `range` of this source, as a source.
     pub(crate) fn part(&self, range: Range<u64>) -> Self {
         let bytes = range.end.saturating_sub(range.start);

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 use super::audit;
 use super::clock::{QuickClock, until_death};
+use super::writes;
 use crate::test_table::bucket_table;
 
 const FILES: i64 = 4;
@@ -116,7 +117,7 @@ async fn each_record_is_taken_once_after_a_fault_at_any_operation() {
     assert_eq!(place.problems(job.clone()).await, [""; 0], "without a fault");
     let mut faults = Vec::new();
     for (at, operation) in counting.operations().iter().enumerate() {
-        let kinds = if operation.operation.is_write() {
+        let kinds = if writes(operation.operation) {
             &[FailBefore, FailAfter, DieBefore, DieAfter][..]
         } else {
             &[FailBefore]

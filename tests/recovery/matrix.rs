@@ -16,6 +16,7 @@ use super::audit;
 use super::clock::{QuickClock, until_death};
 use super::engine::{Engine, Step, Store, model_of, options};
 use super::model::{Change, batch};
+use super::writes;
 use crate::test_table::{bucket_table, progress};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,7 +132,7 @@ async fn matrix(disk: Disk, stores: bool, kinds: &[FaultKind], stride: usize) {
     let operations = operations(disk, &template).await;
     let mut faults = Vec::new();
     for (at, operation) in operations.iter().enumerate().step_by(stride) {
-        let fits = |kind: &&FaultKind| operation.operation.is_write() || **kind == FailBefore;
+        let fits = |kind: &&FaultKind| writes(operation.operation) || **kind == FailBefore;
         faults.extend(kinds.iter().filter(fits).map(|kind| Fault { at, kind: *kind }));
     }
     let runs = futures::stream::iter(faults).map(|fault| {

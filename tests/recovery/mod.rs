@@ -9,3 +9,11 @@ mod leftovers;
 mod matrix;
 mod model;
 mod random;
+
+use lakebed::storage::Operation;
+
+/// Whether an operation changes what the storage holds.
+fn writes(operation: Operation) -> bool {
+    use Operation::{Get, GetRanges, List, ListAll, Open, Stamp, Stat};
+    !matches!(operation, Open | Get | GetRanges | Stat | Stamp | List | ListAll)
+}

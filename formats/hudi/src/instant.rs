@@ -56,14 +56,6 @@ impl InstantTime {
         }
     }
 
-    /// The next representable instant: one millisecond later.
-    ///
-    /// Calendar arithmetic on the digits, so no zone is needed.
-    pub fn successor(self) -> Self {
-        let later = self.to_local().and_then(|t| t.checked_add_signed(chrono::TimeDelta::milliseconds(1)));
-        later.map_or(self, Self::from_local)
-    }
-
     /// The digits: 17, or 14 where the time came so.
     pub fn as_str(&self) -> &str {
         let digits = self.0.split(|b| *b == 0).next().unwrap_or_default();
@@ -174,12 +166,6 @@ mod tests {
         let new: InstantTime = "20200101000000000".parse().unwrap();
         assert!(old < new);
         assert_eq!(old.to_string(), "20200101000000");
-    }
-
-    #[test]
-    fn the_successor_carries_over_calendar_fields() {
-        let last: InstantTime = "20241231235959999".parse().unwrap();
-        assert_eq!(last.successor().as_str(), "20250101000000000");
     }
 
     #[test]

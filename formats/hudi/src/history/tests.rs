@@ -147,11 +147,15 @@ fn what_is_written_has_the_columns_and_the_footer_of_java() {
     }
 }
 
+fn at(millis: i64) -> InstantTime {
+    InstantTime::from_unix_millis(millis, TimelineZone::Utc)
+}
+
 fn entry(instant: u32, action: usize, metadata: Option<Vec<u8>>, plan: Option<Vec<u8>>) -> HistoryEntry {
-    let instant = InstantTime::from_unix_millis(i64::from(instant) * 977, TimelineZone::Utc);
+    let millis = i64::from(instant) * 977;
     HistoryEntry {
-        instant,
-        completion: instant.successor(),
+        instant: at(millis),
+        completion: at(millis + 1),
         action: Action::ALL[action % Action::ALL.len()],
         metadata: metadata.map(Bytes::from),
         plan: plan.map(Bytes::from),
@@ -178,8 +182,8 @@ proptest! {
     #[test]
     fn any_manifest_round_trips(files in prop::collection::vec((any::<u32>(), 0..10_u8, any::<u64>()), 0..5)) {
         let files = files.into_iter().map(|(min, level, file_len)| {
-            let min = InstantTime::from_unix_millis(i64::from(min) * 977, TimelineZone::Utc);
-            HistoryFile { file_name: HistoryFileName { min, max: min.successor(), level }, file_len }
+            let millis = i64::from(min) * 977;
+            HistoryFile { file_name: HistoryFileName { min: at(millis), max: at(millis + 1), level }, file_len }
         });
         let manifest = HistoryManifest { files: files.collect() };
         prop_assert_eq!(HistoryManifest::from_json(&manifest.to_json()), Ok(manifest));
