@@ -11,6 +11,7 @@ use arrow::error::ArrowError;
 use arrow::util::display::array_value_to_string;
 use chrono::DateTime;
 use lakebed_hudi::date_pattern::DatePattern;
+use lakebed_hudi::schema::sql_type;
 
 use super::decode::{Fault, Wanted, WantedColumn};
 use super::job::{Cast, CastUnit, ColumnPolicy, Job, MissingColumns, Operation};
@@ -30,7 +31,7 @@ pub enum MappingError {
         near: Option<String>,
     },
     /// A column of a type that the setting is not for.
-    #[error("{setting}: column {column:?} is {found}, expected {expected}")]
+    #[error("{setting}: column {column:?} is {}, expected {expected}", sql_type(found))]
     Type {
         /// The setting.
         setting: String,
@@ -265,7 +266,7 @@ impl Column {
         let value = array_value_to_string(found, row).unwrap_or_default();
         let reason = match &self.rule {
             Rule::Pattern(_, pattern) => format!("it does not match the pattern {pattern:?}"),
-            _ => format!("it cannot become {}", self.target.data_type()),
+            _ => format!("it cannot become {}", sql_type(self.target.data_type())),
         };
         Fault::of_value(&self.source, &value, reason)
     }
@@ -473,7 +474,7 @@ mod tests {
         assert_eq!(
             faults,
             [
-                (1, "key", Some("x"), "it cannot become Int64"),
+                (1, "key", Some("x"), "it cannot become bigint"),
                 (2, "at", Some("noon"), "it does not match the pattern \"yyyy-MM-dd HH:mm\""),
                 (3, "key", None, "it is null, and the table requires a value"),
                 (4, "op", Some("?"), "it is no known operation; see mapping.operation"),
@@ -500,11 +501,11 @@ mod tests {
             ),
             (
                 "  cast: {id: {unit: millis}}\n",
-                "mapping.cast.id.unit: column \"id\" is Int64, expected a date or timestamp",
+                "mapping.cast.id.unit: column \"id\" is bigint, expected a date or timestamp",
             ),
             (
                 "  partition: {column: month, from: id, pattern: yyyy}\n",
-                "mapping.partition.from: column \"id\" is Int64, expected a date or timestamp",
+                "mapping.partition.from: column \"id\" is bigint, expected a date or timestamp",
             ),
         ] {
             assert_eq!(Mapping::new(&job(mapping), &table()).unwrap_err().to_string(), expected);

@@ -67,7 +67,7 @@ fn records_that_do_not_fit_the_table_are_named() {
         "b.csv: column \"ts\" is missing; map it, or set mapping.missing_columns to null",
     );
     with("id,p,ts,tss\nb,x,1,1\n", 1, "", "b.csv: column \"tss\" is not in the table (did you mean \"ts\"?)");
-    with("id,p,ts\nb,x,1\nc,x,one\n", 1, "", "b.csv:3, column \"ts\", value \"one\": it is no Int64");
+    with("id,p,ts\nb,x,1\nc,x,one\n", 1, "", "b.csv:3, column \"ts\", value \"one\": it is no bigint");
     with("id,p,ts\n,x,1\n", 1, "", "b.csv:2, column \"id\": it is null, and the table requires a value");
     with("id,p,ts\nb,x,\n", 1, "", "b.csv:2, column \"ts\": it is null, and orders the rows of a key");
     with("id,p,ts\nb,x\n", 1, "", "b.csv:2: it has 2 fields, expected 3");

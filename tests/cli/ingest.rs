@@ -152,7 +152,7 @@ fn a_dry_run_ends_as_the_run_would() {
     let dry = lakebed(&["ingest", &place.job(SOURCE, ""), "--dry-run"]);
     assert_eq!(dry.code, 1, "{dry:?}");
     assert!(dry.out.contains("1 row would be written") && dry.out.contains("2 bad records"), "{dry:?}");
-    assert!(dry.err.contains("a.csv:2, column \"ts\", value \"one\": it is no Int64"), "{dry:?}");
+    assert!(dry.err.contains("a.csv:2, column \"ts\", value \"one\": it is no bigint"), "{dry:?}");
     let limit = "bad_records: {policy: dead_letter, path: DEAD, limit: 1}\n";
     let dry = lakebed(&["ingest", &place.job(SOURCE, limit), "--dry-run"]);
     assert_eq!(dry.code, 6, "{dry:?}");

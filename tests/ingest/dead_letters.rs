@@ -76,7 +76,7 @@ async fn more_bad_records_than_allowed_end_the_run() {
     let error =
         place.run(place.files_job(&policy(&place, ", limit: 2")), RunOptions::default()).await.unwrap_err();
     assert!(matches!(&error, IngestError::TooManyBadRecords { limit: 2, found: 3, .. }), "{error}");
-    let end = "a.csv:4, column \"id\", value \"z\": it is no Int64";
+    let end = "a.csv:4, column \"id\", value \"z\": it is no bigint";
     assert!(error.to_string().ends_with(end), "{error}");
     assert!(place.ids().is_empty());
 }

@@ -121,7 +121,7 @@ async fn a_bad_record_stops_the_run_and_what_was_committed_stays() {
         .to_string();
     assert!(
         error.ends_with(
-            "a.csv:11, column \"id\", value \"x\": it is no Int64; correct it, or set bad_records.policy to dead_letter"
+            "a.csv:11, column \"id\", value \"x\": it is no bigint; correct it, or set bad_records.policy to dead_letter"
         ),
         "{error}"
     );

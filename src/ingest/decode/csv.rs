@@ -6,6 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::csv::ReaderBuilder;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
+use lakebed_hudi::schema::sql_type;
 use regex::Regex;
 
 use super::record::Fault;
@@ -114,7 +115,11 @@ impl RecordDecoder for CsvDecoder {
             if self.decode_columns(record, 1, vec![*column]).is_err() {
                 let field = self.columns.field(*column);
                 let value = fields.get(*column).map(String::as_str).unwrap_or_default();
-                return Fault::of_value(field.name(), value, format!("it is no {}", field.data_type()));
+                return Fault::of_value(
+                    field.name(),
+                    value,
+                    format!("it is no {}", sql_type(field.data_type())),
+                );
             }
         }
         Fault::of_record(reason)

@@ -1,8 +1,10 @@
 //! Why an input cannot be read.
 
 use arrow::datatypes::DataType;
+use lakebed_hudi::schema::sql_type;
 
 use super::record::near_match_note;
+use crate::human;
 
 /// An input that cannot be read on. Single bad records are no error, see
 /// [`BadRecord`](super::BadRecord).
@@ -67,7 +69,10 @@ pub enum DecodeProblem {
         kind: &'static str,
     },
     /// A record without end.
-    #[error("a record is longer than {limit} bytes{}; raise format.record_bytes if that is right", hint(.quoted))]
+    #[error(
+        "a record is longer than {}{}; raise format.record_bytes if that is right",
+        human::bytes(*limit as u64), hint(.quoted)
+    )]
     RecordTooLong {
         /// The limit.
         limit: usize,
@@ -97,7 +102,7 @@ pub enum DecodeProblem {
         found: Vec<String>,
     },
     /// Text that cannot be had as a type.
-    #[error("column {column:?} has type {data_type}, which {kind} cannot hold")]
+    #[error("column {column:?} has type {}, which {kind} cannot hold", sql_type(data_type))]
     Unsupported {
         /// The column.
         column: String,

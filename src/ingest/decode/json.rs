@@ -6,6 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
+use lakebed_hudi::schema::sql_type;
 use serde_json::{Map, Value};
 
 use super::Wanted;
@@ -105,7 +106,7 @@ impl JsonDecoder {
         let schema = Arc::new(Schema::new(vec![field.clone()]));
         match self.decode_as(schema, text.as_bytes(), 1) {
             Ok(_) => Ok(()),
-            Err(_) => Err(format!("it is no {}", field.data_type())),
+            Err(_) => Err(format!("it is no {}", sql_type(field.data_type()))),
         }
     }
 }

@@ -202,10 +202,10 @@ fn bad_csv_records_are_named_and_the_others_kept() {
     assert_eq!(
         bad,
         [
-            "t.csv:3, column \"id\", value \"x\": it is no Int64",
+            "t.csv:3, column \"id\", value \"x\": it is no bigint",
             "t.csv:7: it has 1 fields, expected 2",
             "t.csv:8: it has 3 fields, expected 2",
-            "t.csv:11, column \"id\", value \"99999999999999999999\": it is no Int64",
+            "t.csv:11, column \"id\", value \"99999999999999999999\": it is no bigint",
         ]
     );
     let mut invalid = b"id,v\n1,a\n2,\xff\n3,c\n".to_vec();
@@ -264,14 +264,14 @@ fn bad_json_records_are_named_and_the_others_kept() {
     assert_eq!(
         bad,
         [
-            "t.jsonl:2, column \"id\", value \"x\": it is no Int64",
+            "t.jsonl:2, column \"id\", value \"x\": it is no bigint",
             "t.jsonl:5: the object does not end on its line",
             "t.jsonl:6: it is no JSON object",
             "t.jsonl:7: it is no JSON: trailing characters at line 1 column 11",
             "t.jsonl:8, column \"id\", value \"1.5\": it is no whole number",
             "t.jsonl:9, column \"ID\", value \"8\": the table has no such column (did you mean \"id\"?)",
             "t.jsonl:10: it is no JSON: expected value at line 1 column 1",
-            "t.jsonl:11, column \"v\", value \"{\\\"deep\\\":1}\": it is no Utf8",
+            "t.jsonl:11, column \"v\", value \"{\\\"deep\\\":1}\": it is no string",
         ]
     );
 }
@@ -324,7 +324,7 @@ fn inputs_that_cannot_be_read_say_why() {
     let long = format!("id,v\n1,\"{}", "x".repeat(600_000));
     assert_eq!(
         failure("t.csv", long.as_bytes(), &wanted),
-        "t.csv:2: a record is longer than 256 bytes and ends within quotes; raise format.record_bytes if that is right"
+        "t.csv:2: a record is longer than 256 B and ends within quotes; raise format.record_bytes if that is right"
     );
 }
 
@@ -365,7 +365,7 @@ fn a_packed_bomb_takes_no_more_than_a_block() {
     let found = failure("t.jsonl.zst", &bomb, &id_and_text());
     assert_eq!(
         found,
-        "t.jsonl.zst:1: a record is longer than 256 bytes; raise format.record_bytes if that is right"
+        "t.jsonl.zst:1: a record is longer than 256 B; raise format.record_bytes if that is right"
     );
 }
 

@@ -12,7 +12,7 @@ pub enum MetadataError {
     #[error("the file is empty, expected an Avro container with one record")]
     Empty,
     /// The first bytes are those of no form that a timeline file has.
-    #[error("the file starts with {found:?}, expected {expected}")]
+    #[error("the file starts with \"{}\", expected {expected}", found.escape_ascii())]
     Magic {
         /// The forms that were possible here.
         expected: &'static str,
