@@ -54,3 +54,25 @@ pub(super) async fn keep_timeline_folder(storage: &dyn Storage) -> Result<(), Ta
     let path = timeline_folder().join(".keep")?;
     Ok(storage.put(&path, Bytes::new()).await?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::Environment;
+    use crate::storage::object::ObjectStorage;
+
+    #[tokio::test]
+    async fn tables_are_found_in_all_prefixes_above() {
+        let uri = "s3://memory/lake/t/p=1".parse().unwrap();
+        let place = ObjectStorage::in_memory(&uri, &Environment::real());
+        check_place(&place).await.unwrap();
+        let lake = place.parent().unwrap().parent().unwrap();
+        lake.put(&TablePath::literal(".hoodie/hoodie.properties"), Bytes::new()).await.unwrap();
+        let refused = check_place(&place).await.unwrap_err();
+        assert!(
+            matches!(&refused, TableError::Inside { table, .. } if table == "s3://memory/lake"),
+            "{refused}"
+        );
+        assert!(lake.parent().unwrap().parent().is_none());
+    }
+}
