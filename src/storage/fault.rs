@@ -283,11 +283,11 @@ impl Storage for FaultStorage {
         self.step(Operation::Sweep, dir, 0, self.inner.sweep(dir, before_unix_millis)).await
     }
 
-    /// Two operations where there is a marker: a stop between the two is a case of its own.
     fn write_memory_bytes(&self) -> u64 {
         self.inner.write_memory_bytes()
     }
 
+    /// Two operations where there is a marker: a stop between the two is a case of its own.
     async fn create(&self, path: &TablePath, marker: Option<&TablePath>) -> Result<Box<dyn FileWriter>> {
         if let Some(marker) = marker {
             self.step(Operation::Create, marker, 0, self.inner.put(marker, Bytes::new())).await?;

@@ -33,7 +33,7 @@ pub fn model_of(steps: &[Step]) -> Model {
 pub fn options(operation: WriteOperation) -> SinkOptions {
     SinkOptions {
         operation,
-        memory_bytes: Some(64 << 20),
+        memory_bytes: Some(128 << 20),
         // Nobody tells the time of heartbeats here: those of other pipelines are dead at once.
         commit: CommitOptions { heartbeat_misses: 0, ..CommitOptions::default() },
         ..SinkOptions::default()

@@ -106,7 +106,7 @@ async fn each_record_is_taken_once_after_a_fault_at_any_operation() {
         std::fs::write(folder.path().join(format!("{file}.csv")), text).unwrap();
     }
     let job = Job::from_yaml(&format!(
-        "{{pipeline: p, operation: insert, table: {{uri: \"s3://memory/t\"}}, commit: {{rows: 7}}, memory: 64 MiB, \
+        "{{pipeline: p, operation: insert, table: {{uri: \"s3://memory/t\"}}, commit: {{rows: 7}}, memory: 128 MiB, \
          source: {{files: [\"{}/*.csv\"]}}}}",
         folder.path().display()
     ))

@@ -62,7 +62,7 @@ impl Place {
         let (files, uri) = (folder.path().join("in").display().to_string(), storage.uri());
         let source = format!("source: {{files: [\"{files}/*.csv\"], follow: true, poll: 20ms}}\n");
         let job = format!(
-            "pipeline: p\ntable: {{uri: \"{uri}\"}}\n{source}commit: {{rows: 6}}\nmemory: 64 MiB\n{more}"
+            "pipeline: p\ntable: {{uri: \"{uri}\"}}\n{source}commit: {{rows: 6}}\nmemory: 128 MiB\n{more}"
         );
         std::fs::write(folder.path().join("job.yaml"), job).unwrap();
         let (random, model) = (Random(seed), Model::default());

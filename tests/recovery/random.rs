@@ -365,7 +365,7 @@ async fn open(
     operation: WriteOperation,
     restored: Vec<Prepared>,
 ) -> Sink {
-    let options = SinkOptions { operation, memory_bytes: Some(64 << 20), ..SinkOptions::default() };
+    let options = SinkOptions { operation, memory_bytes: Some(128 << 20), ..SinkOptions::default() };
     Sink::open(storage.clone(), environment, pipeline, restored, options).await.unwrap()
 }
 
