@@ -22,7 +22,7 @@ use crate::timeline::Timeline;
 
 const EXAMPLES: &str = "\
 Examples:
-  lakebed table show /lake/flights                 columns, files, and what Spark needs to write it too
+  lakebed table show /lake/flights                 columns, files, and how Spark can write it too
   lakebed table show s3://lake/flights             the same of a table in a bucket
   lakebed table show /lake/flights --format json   for scripts
 
@@ -327,6 +327,7 @@ impl ShowReport {
         let write = match (&self.write_refusal, self.write_conditions.as_slice()) {
             (None, []) => "yes".to_owned(),
             (None, conditions) => format!("if the job states\n- {}", conditions.join("\n- ")),
+            (refusal, _) if *refusal == self.read_refusal => "no, as it is not read".to_owned(),
             (refusal, _) => yes(refusal),
         };
         vec![

@@ -281,6 +281,8 @@ fn show_names_what_lakebed_does_not_support() {
     assert!(told["read_refusal"].as_str().unwrap().contains("base files of format ORC"), "{told}");
     assert_eq!(told["content"], Value::Null);
     timeline.refused(4, "base files of format ORC");
+    let page = lakebed(&["table", "show", &place.table()]).out;
+    assert!(page.contains("  writable   no, as it is not read\n"), "{page}");
     let (told, _) = with("hoodie.table.cdc.enabled=true");
     assert!(told["write_refusal"].as_str().unwrap().contains("hoodie.table.cdc.enabled=true"), "{told}");
     assert_eq!([&told["spark_options"], &told["sharing_notes"]], [&json!([]), &json!([])]);

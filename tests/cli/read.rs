@@ -174,7 +174,7 @@ async fn text_has_every_digit_and_tells_null_from_nothing() {
     assert!(of("a", "id,text", "table").contains("| a  | plain |"));
     // The flag may stand before the command as well.
     assert_eq!(
-        lakebed(&["--format", "jsonl", "read", &uri, "--columns", "p", "--limit", "1"]).out,
+        lakebed(&["--format", "jsonl", "read", &uri, "--columns", " p ", "--limit", "1"]).out,
         "{\"p\":\"x\"}\n"
     );
 }

@@ -126,13 +126,9 @@ async fn plan(context: &Context, args: ReadArgs) -> Result<Scan, Error> {
     let table = context.open(&args.uri).await?;
     let as_of = args.as_of.as_deref().map(parse_as_of).transpose()?;
     let snapshot = table.snapshot(as_of).await?;
-    let options = ScanOptions {
-        columns: args.columns,
-        filters,
-        limit: args.limit,
-        with_meta: args.meta,
-        ..ScanOptions::default()
-    };
+    let columns = args.columns.map(|names| names.iter().map(|name| name.trim().to_owned()).collect());
+    let options =
+        ScanOptions { columns, filters, limit: args.limit, with_meta: args.meta, ..ScanOptions::default() };
     Ok(Scan::plan(&snapshot, options).await?)
 }
 
