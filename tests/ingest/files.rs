@@ -1,5 +1,9 @@
 use std::time::Duration;
 
+use lakebed::ingest::decode::{Format, Wanted};
+use lakebed::ingest::job::LateNames;
+use lakebed::ingest::source::{DoneFiles, FilesPosition, FilesSource, Source};
+
 use super::*;
 
 #[tokio::test]
@@ -75,15 +79,81 @@ async fn new_files_are_followed_until_the_run_is_stopped() {
     let once = || RunOptions { once: true, ..RunOptions::default() };
     let error = place.run(job(), once()).await.unwrap_err().to_string();
     assert!(error.contains("c.csv: it is new, and sorts before") && error.contains("d.csv"), "{error}");
-    let ignoring = job();
-    let ignoring = Job {
-        source: lakebed::ingest::job::SourceSettings {
-            late_names: lakebed::ingest::job::LateNames::Ignore,
-            ..ignoring.source
-        },
-        ..ignoring
-    };
+    let mut ignoring = job();
+    ignoring.source.late_names = LateNames::Ignore;
     assert_eq!(place.run(ignoring, once()).await.unwrap().records, 0);
+}
+
+#[tokio::test]
+async fn an_old_folder_that_comes_late_is_noticed_though_others_went() {
+    let place = Place::new().await;
+    let pattern = format!("{{files: [\"{}/**/*.csv\"]}}", place.path("in").display());
+    let job = || place.job(&pattern, "");
+    for (name, ids) in [("in/b", 0..2), ("in/c", 2..4), ("in/d", 4..6), ("a", 6..8)] {
+        std::fs::create_dir(place.path(name)).unwrap();
+        std::fs::write(place.path(name).join("1.csv"), csv(ids)).unwrap();
+    }
+    assert_eq!(place.run(job(), RunOptions::default()).await.unwrap().rows, 6);
+    std::fs::remove_dir_all(place.path("in/b")).unwrap();
+    std::fs::remove_dir_all(place.path("in/c")).unwrap();
+    assert_eq!(place.run(job(), RunOptions::default()).await.unwrap().rows, 0, "what went is no error");
+    // The folder moves, and the file in it stays as old as it is.
+    std::fs::rename(place.path("a"), place.path("in/a")).unwrap();
+    let error = place.run(job(), RunOptions::default()).await.unwrap_err().to_string();
+    assert!(
+        error.contains("in/a/1.csv: it is new, and sorts before") && error.contains("in/d/1.csv"),
+        "{error}"
+    );
+    assert_eq!(place.ids(), (0..6).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_file_that_is_written_anew_under_its_name_is_noticed() {
+    let place = Place::new().await;
+    place.deliver("a.csv", &csv(0..2));
+    place.run(place.files_job(""), RunOptions::default()).await.unwrap();
+    place.deliver("a.csv", &csv(2..4));
+    let error = place.run(place.files_job(""), RunOptions::default()).await.unwrap_err().to_string();
+    assert!(error.contains("a.csv: it was put there or changed after all files up to"), "{error}");
+}
+
+#[tokio::test]
+async fn a_late_name_before_a_file_that_was_read_in_part_can_be_left_out() {
+    let place = Place::new().await;
+    place.deliver("a.csv", &csv(0..2));
+    place.deliver("c.csv", &csv(2..9));
+    let job = |late: &str| {
+        let source = format!("{{files: [\"{}/*\"], late_names: {late}}}", place.path("in").display());
+        place.job(&source, "commit: {rows: 3}\n")
+    };
+    place.run_one_commit(job("fail"), RunOptions::default()).await.unwrap();
+    place.deliver("b.csv", &csv(20..22));
+    if place.ids().len() < 9 {
+        let error = place.run(job("fail"), RunOptions::default()).await.unwrap_err().to_string();
+        assert!(error.contains("b.csv: it is new, and sorts before"), "{error}");
+    }
+    place.run(job("ignore"), RunOptions::default()).await.unwrap();
+    assert_eq!(place.ids(), (0..9).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn progress_without_names_is_gone_on_from_by_their_count() {
+    let place = Place::new().await;
+    for name in ["a.csv", "b.csv", "c.csv"] {
+        place.deliver(name, &csv(0..1));
+    }
+    let read = |names: u64| {
+        let pattern = place.path("in/*").display().to_string();
+        let mark = place.path("in/b.csv").display().to_string();
+        let done = DoneFiles { mark, names, changed: i64::MAX, known: None };
+        let from = FilesPosition { done: Some(done), open: None };
+        let format = (Format::default(), Wanted { columns: Vec::new(), unknown_allowed: true });
+        let source = FilesSource::new(vec![pattern], None, LateNames::Fail, format, &place.environment, from);
+        async move { Source::Files(Box::new(source)).next().await }
+    };
+    assert!(read(2).await.unwrap().unwrap().chunk.unwrap().input.ends_with("c.csv"));
+    let error = read(1).await.unwrap_err().to_string();
+    assert!(error.starts_with("1 of 2 files: it is new, and sorts before"), "{error}");
 }
 
 #[tokio::test]

@@ -55,12 +55,12 @@ pub struct SourceSettings {
     /// How often to look for new files; 10s if not set.
     #[serde(default)]
     pub poll: Option<TimeSpan>,
-    /// What to do with a new file whose name sorts before files that were read already.
+    /// What to do with a file that is new, or written anew, and sorts before files that were read.
     #[serde(default)]
     pub late_names: LateNames,
 }
 
-/// What to do with a new file whose name sorts before files that were read already.
+/// What to do with a file that is new, or written anew, and sorts before files that were read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LateNames {

@@ -50,6 +50,17 @@ pub enum SourceError {
         /// The name up to which files were read.
         mark: String,
     },
+    /// A file that was read already, or should have been, and has changed since.
+    #[error(
+        "{path}: it was put there or changed after all files up to {mark} were read, and would not be read \
+         again; give it a later name, or set source.late_names to ignore"
+    )]
+    Replaced {
+        /// The file.
+        path: String,
+        /// The name up to which files were read.
+        mark: String,
+    },
     /// A name that is not UTF-8.
     #[error("{path:?}: the name is not UTF-8, and progress could not name the file; rename it")]
     Name {

@@ -1,6 +1,6 @@
 //! Files, in the order of their names.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::Xxh3;
 
+use super::look::Look;
 use super::position::{Origin, hex};
-use super::{DoneFiles, Extent, FilesPosition, OpenFile, Read, SourceError};
+use super::{DoneFiles, Extent, FilesPosition, KnownNames, OpenFile, Read, SourceError};
 use crate::environment::Environment;
 use crate::ingest::decode::{Chunk, Format, InputReader, Meter, Place, PlainInput, Wanted};
 use crate::ingest::job::LateNames;
@@ -26,8 +27,8 @@ pub struct FilesSource {
     done: Option<Arc<DoneFiles>>,
     /// The file that an earlier run has read in part.
     resume: Option<OpenFile>,
-    /// The names of the last look; `None` before the first.
-    known: Option<Arc<Look>>,
+    /// What the last look saw; `None` before the first.
+    known: Option<Look>,
     waiting: VecDeque<String>,
     reading: Option<Arc<std::sync::Mutex<Reading>>>,
     /// Bytes of the files that this run has read to their end, and of those that wait with it.
@@ -44,23 +45,6 @@ struct Settings {
     late_names: LateNames,
     format: Format,
     wanted: Wanted,
-}
-
-/// What was there at one time.
-#[derive(Debug, Default)]
-struct Look {
-    /// Names with sizes.
-    names: BTreeMap<String, u64>,
-    /// When the youngest file had last changed.
-    changed: i64,
-    /// The files up to the mark that changed after it was set.
-    late: Vec<String>,
-}
-
-impl Look {
-    fn up_to<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a String> {
-        self.names.keys().take_while(move |known| known.as_str() <= name)
-    }
 }
 
 #[derive(Debug)]
@@ -158,12 +142,20 @@ impl FilesSource {
         Extent { read_bytes: self.meter.bytes(), found_bytes }
     }
 
+    /// What is read to the end once the file `name` is.
     fn done_with(&self, name: &str) -> Arc<DoneFiles> {
-        let (names, changed) = match &self.known {
-            Some(look) => (look.up_to(name).count() as u64, look.changed),
-            None => (0, 0),
-        };
-        Arc::new(DoneFiles { mark: name.to_owned(), names, changed })
+        let mut done = self.done.as_deref().cloned().unwrap_or_else(|| {
+            let known = self.known.as_ref().map_or(0, |look| look.files.len());
+            let known = Some(KnownNames::with_room_for(known));
+            DoneFiles { mark: String::new(), names: 0, changed: 0, known }
+        });
+        name.clone_into(&mut done.mark);
+        done.names += 1;
+        done.changed = self.known.as_ref().map_or(0, |look| look.changed);
+        if let Some(known) = &mut done.known {
+            known.insert(name);
+        }
+        Arc::new(done)
     }
 
     async fn open(&mut self, name: String) -> Result<(), SourceError> {
@@ -177,15 +169,24 @@ impl FilesSource {
 
     /// Looks for files behind the mark, and for late ones before it.
     async fn look(&mut self) -> Result<(), SourceError> {
-        let (settings, done) = (self.settings.clone(), self.done.clone());
-        let look = blocking(move || look(&settings.patterns, done.as_deref())).await?;
-        if let Some(done) = self.done.clone().filter(|_| self.settings.late_names == LateNames::Fail) {
-            self.check_late(&look, &done)?;
+        let settings = self.settings.clone();
+        let look = blocking(move || Look::at(&settings.patterns)).await?;
+        let may_be_late = self.settings.late_names == LateNames::Ignore;
+        if let Some(done) = self.done.clone() {
+            if !may_be_late {
+                self.check_late(&look, &done)?;
+            }
+            self.done = Some(Arc::new(done_at(&look, &done)));
         }
         let mark = self.done.as_ref().map(|done| done.mark.as_str());
-        let new = || look.names.iter().filter(|(name, _)| mark.is_none_or(|m| name.as_str() > m));
+        // All files before one that was read in part were read.
+        let late = self.resume.as_ref().map(|open| open.name.as_str()).filter(|_| may_be_late);
+        let new = || {
+            let behind = |name: &str| mark.is_none_or(|m| name > m) && late.is_none_or(|open| name >= open);
+            look.files.iter().filter(move |(name, _)| behind(name))
+        };
         self.waiting = new().map(|(name, _)| name.clone()).collect();
-        self.found_bytes = self.finished_bytes + new().map(|(_, bytes)| bytes).sum::<u64>();
+        self.found_bytes = self.finished_bytes + new().map(|(_, seen)| seen.bytes).sum::<u64>();
         if let Some(open) = &self.resume
             && self.waiting.front() != Some(&open.name)
         {
@@ -197,22 +198,39 @@ impl FilesSource {
                 false => SourceError::Vanished { path: open.name.clone(), read: open.place.record },
             });
         }
-        self.known = Some(Arc::new(look));
+        self.known = Some(look);
         Ok(())
     }
 
+    /// Refuses files up to the mark that were not there when those were read.
     fn check_late(&self, look: &Look, done: &DoneFiles) -> Result<(), SourceError> {
         let late = |path: String| Err(SourceError::LateName { path, mark: done.mark.clone() });
         if let Some(known) = &self.known {
-            let new = look.up_to(&done.mark).find(|n| !known.names.contains_key(*n));
-            return new.map_or(Ok(()), |name| late(name.clone()));
+            let new = look.up_to(&done.mark).find(|(name, _)| !known.files.contains_key(*name));
+            return new.map_or(Ok(()), |(name, _)| late(name.to_owned()));
         }
-        if let Some(name) = look.late.first() {
-            return late(name.clone());
+        for (name, seen) in look.up_to(&done.mark) {
+            if done.known.as_ref().is_some_and(|known| !known.contains(name)) {
+                return late(name.to_owned());
+            }
+            if seen.changed > done.changed {
+                return Err(SourceError::Replaced { path: name.to_owned(), mark: done.mark.clone() });
+            }
         }
         let found = look.up_to(&done.mark).count() as u64;
         if found > done.names { late(format!("{} of {found} files", found - done.names)) } else { Ok(()) }
     }
+}
+
+/// The same files that were read, as they are now: without those that are gone.
+fn done_at(look: &Look, done: &DoneFiles) -> DoneFiles {
+    let mut known = KnownNames::with_room_for(look.files.len());
+    let mut names = 0;
+    for (name, _) in look.up_to(&done.mark) {
+        known.insert(name);
+        names += 1;
+    }
+    DoneFiles { mark: done.mark.clone(), names, changed: look.changed, known: Some(known) }
 }
 
 async fn blocking<T: Send + 'static>(
@@ -221,46 +239,9 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|_| SourceError::Stopped)?
 }
 
-fn look(patterns: &[String], done: Option<&DoneFiles>) -> Result<Look, SourceError> {
-    let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
-    let mut look = Look::default();
-    for pattern in patterns {
-        let failed =
-            |error: String| SourceError::Io { path: pattern.clone(), source: io::Error::other(error) };
-        for found in glob::glob_with(pattern, options).map_err(|error| failed(error.to_string()))? {
-            let path = found.map_err(|error| {
-                let path = error.path().display().to_string();
-                SourceError::Io { path, source: error.into() }
-            })?;
-            let metadata = match std::fs::metadata(&path) {
-                Ok(metadata) => metadata,
-                // It went away between the listing and now: it is not there.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(source) => return Err(SourceError::Io { path: path.display().to_string(), source }),
-            };
-            if !metadata.is_file() {
-                continue;
-            }
-            let name = path
-                .into_os_string()
-                .into_string()
-                .map_err(|path| SourceError::Name { path: path.into() })?;
-            let changed =
-                metadata.ctime().saturating_mul(1_000_000_000).saturating_add(metadata.ctime_nsec());
-            look.changed = look.changed.max(changed);
-            if done.is_some_and(|done| name <= done.mark && changed > done.changed) {
-                look.late.push(name.clone());
-            }
-            look.names.insert(name, metadata.len());
-        }
-    }
-    look.late.sort();
-    Ok(look)
-}
-
 /// The first of the files that `patterns` name, if there is any.
 pub(in crate::ingest) fn first_file(patterns: &[String]) -> Result<Option<PathBuf>, SourceError> {
-    Ok(look(patterns, None)?.names.into_keys().next().map(PathBuf::from))
+    Ok(Look::at(patterns)?.files.into_keys().next().map(PathBuf::from))
 }
 
 impl Reading {

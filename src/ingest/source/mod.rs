@@ -1,13 +1,27 @@
 //! Where records come from, and where reading goes on.
+//!
+//! Files are read in the order of their names, once each. Which were, the progress says in a bounded
+//! size: the greatest name, the *mark*, is exact; of the names up to it there is a count, a set that
+//! may take a name for its own that is not ([`KnownNames`]), and a time. So a new name up to the mark
+//! is noticed
+//!
+//! * always while a run goes on, and where no file was removed between two runs;
+//! * always, where the file itself was made, written or moved in after the last look;
+//! * else, where it came with its folder and others went, as surely as the set knows names.
+//!
+//! A file that is written anew under its name is not read again; it is noticed between runs only.
 
 mod error;
 mod files;
+mod known_names;
+mod look;
 mod position;
 mod stdin;
 
 pub use error::SourceError;
 pub use files::FilesSource;
 pub(super) use files::first_file;
+pub use known_names::KnownNames;
 pub use position::{DoneFiles, FilesPosition, OpenFile, Position, StdinPosition};
 pub use stdin::StdinSource;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::SourceError;
+use super::{KnownNames, SourceError};
 use crate::ingest::decode::{Chunk, Place};
 
 /// How far a source was read: bounded in size, however many files there were.
@@ -51,11 +51,14 @@ pub struct FilesPosition {
 pub struct DoneFiles {
     /// The greatest name: all up to it were read.
     pub mark: String,
-    /// How many names there were up to it.
+    /// How many names there were up to it. Where there are more, some are new.
     pub names: u64,
     /// When the youngest of all files that were there had last changed (`ctime`), in nanoseconds.
     /// A file up to the mark that changed later is a new one.
     pub changed: i64,
+    /// The names up to the mark that were there; `None` where an earlier version did not keep them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<KnownNames>,
 }
 
 /// A file that was read in part.
