@@ -98,6 +98,9 @@ pub(super) fn open_source(
         Some(position) => return Err(other(position).into()),
         None => FilesPosition::default(),
     };
+    if let Some(name) = from.relative_name() {
+        return Err(SourceError::RelativeName { name: name.to_owned() }.into());
+    }
     let poll = (settings.follow && !options.once).then(|| settings.poll.map_or(POLL, |TimeSpan(poll)| poll));
     let files = settings.files.clone();
     let source = FilesSource::new(files, poll, settings.late_names, (format, wanted), environment, from);

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStderr, Stdio};
 
 use serde_json::{Value, json};
 
-use super::{Ran, command, files_below, lakebed};
+use super::{Ran, command, files_below, lakebed, ran};
 
 /// A folder with inputs and a job, and no table yet.
 pub struct Place {
@@ -95,6 +95,31 @@ fn scripts_get_events_and_a_summary_as_json() {
     let again = lakebed(&["ingest", &place.text("job.yaml")]);
     assert_eq!((again.code, again.out.as_str()), (3, "nothing new to read\n"));
     assert_eq!(again.err, "epoch 2: going on after checkpoint 2\n");
+}
+
+#[test]
+fn a_job_is_the_same_wherever_it_is_run_from() {
+    let place = Place::new();
+    place.deliver("a.csv", FIRST);
+    let job = place.job(SOURCE, "bad_records: {policy: dead_letter, path: DEAD}\n");
+    let text = fs::read_to_string(&job).unwrap();
+    let text = text.replace(&format!("{}/", place.folder.path().display()), "");
+    assert!(text.contains("uri: t,") && text.contains("files: [in/*.csv]"), "{text}");
+    fs::write(&job, text).unwrap();
+    let from = |folder: &str, job: &str| {
+        ran(command(&["ingest", job]).current_dir(place.path(folder)).output().unwrap())
+    };
+    let first = from("in", "../job.yaml");
+    assert_eq!(first.code, 0, "{first:?}");
+    for (folder, job) in [("", "job.yaml"), ("/", job.as_str())] {
+        let again = from(folder, job);
+        assert_eq!((again.code, again.out.as_str()), (3, "nothing new to read\n"), "{again:?}");
+    }
+    place.deliver("b.csv", "id,p,ts\nd,x,one\n");
+    assert_eq!(from("/", &job).code, 0);
+    assert_eq!(place.rows(), ["a,x,1", "b,x,1", "c,y,1"]);
+    assert_eq!(files_below(&place.path("dead")).len(), 1);
+    assert_eq!(files_below(&place.path("in")), ["a.csv", "b.csv"]);
 }
 
 #[test]

@@ -1,8 +1,11 @@
 use std::time::Duration;
 
+use lakebed::commit::{Outcome, PipelineProgress, SourceProgress};
 use lakebed::ingest::decode::{Format, Wanted};
 use lakebed::ingest::job::LateNames;
 use lakebed::ingest::source::{DoneFiles, FilesPosition, FilesSource, Source};
+use lakebed::sink::{Sink, SinkOptions};
+use lakebed::table::WriteOperation;
 
 use super::*;
 
@@ -196,4 +199,27 @@ async fn a_bad_record_stops_the_run_and_what_was_committed_stays() {
         "{error}"
     );
     assert_eq!(place.ids().len() % 4, 0);
+}
+
+#[tokio::test]
+async fn progress_with_relative_names_is_not_guessed_at() {
+    let place = Place::new().await;
+    place.deliver("a.csv", &csv(0..3));
+    let table = place.path("t").display().to_string().parse().unwrap();
+    let storage = storage::open(&table, &place.environment).await.unwrap();
+    let options =
+        SinkOptions { operation: WriteOperation::Insert, commit_empty: true, ..SinkOptions::default() };
+    let mut sink = Sink::open(storage, &place.environment, "p", Vec::new(), options).await.unwrap();
+    let position = serde_json::json!({"files": {"done": {"mark": "in/a.csv", "names": 1, "changed": 0}}});
+    let stands = SourceProgress { position, watermark: None };
+    let progress =
+        PipelineProgress { epoch: 1, checkpoint: 1, sources: [("files".to_owned(), stands)].into() };
+    let prepared = sink.prepare(progress).await.unwrap().unwrap();
+    assert!(matches!(sink.committer().commit(&prepared).await.unwrap(), Outcome::Committed { .. }));
+    drop(sink);
+
+    let error = place.run(place.files_job(""), RunOptions::default()).await.unwrap_err().to_string();
+    assert!(error.contains("read up to \"in/a.csv\", and not in which folder"), "{error}");
+    let reset = RunOptions { reset_progress: true, ..RunOptions::default() };
+    assert_eq!(place.run(place.files_job(""), reset).await.unwrap().rows, 3);
 }

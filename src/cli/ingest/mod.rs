@@ -69,10 +69,7 @@ pub(super) async fn run(context: &Context, args: IngestArgs) -> Result<Exit, Err
         context.output.report(&JobSchema(json_schema()))?;
         return Ok(Exit::Done);
     };
-    let text = std::fs::read_to_string(&path).map_err(|error| {
-        Error::new(ErrorKind::FixInput, format!("{}: the job file cannot be read: {error}", path.display()))
-    })?;
-    let job = Job::from_yaml(&text)
+    let job = Job::from_file(&path)
         .map_err(|error| Error::new(ErrorKind::FixInput, format!("{}: {error}", path.display())))?;
     if args.show_progress {
         let progress = committed_progress(&job, &context.environment).await?;

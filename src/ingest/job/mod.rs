@@ -1,11 +1,13 @@
 //! What an ingestion is to do: the job file.
 //!
 //! YAML, read strictly: an unknown setting is an error that names it and the one that was probably
-//! meant, and settings that contradict each other are named both, before anything is opened.
+//! meant, and settings that contradict each other are named both, before anything is opened. Paths
+//! that are relative start at the folder of the file.
 //! [`json_schema`] describes the file to editors.
 
 mod check;
 mod create;
+mod paths;
 mod reader;
 mod settings;
 mod table;
@@ -14,6 +16,8 @@ mod yaml;
 
 #[cfg(test)]
 mod tests;
+
+use std::path::Path;
 
 pub use create::{Buckets, CreateSettings, MergeKind, PartialUpdate, TableKind};
 pub use settings::{
@@ -73,10 +77,32 @@ impl Job {
     /// Reads a job file and checks it.
     ///
     /// # Errors
+    /// A file that cannot be read; as [`Job::from_yaml`].
+    pub fn from_file(path: &Path) -> Result<Self, JobError> {
+        let failed = |error| JobError::new("", format!("the job file cannot be read: {error}"));
+        let text = std::fs::read_to_string(path).map_err(failed)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        // The same folder has the same name, whichever way leads there.
+        let folder = folder.unwrap_or(Path::new(".")).canonicalize().map_err(failed)?;
+        Self::read(&text, &folder)
+    }
+
+    /// Reads the text of a job file and checks it. Paths that are relative start at the working folder.
+    ///
+    /// # Errors
     /// Text that is no YAML, settings that do not exist, have a wrong type or contradict each other.
     pub fn from_yaml(text: &str) -> Result<Self, JobError> {
-        let job: Self = reader::read(yaml::parse(text)?)?;
+        let failed = |error| JobError::new("", format!("the working folder cannot be found: {error}"));
+        Self::read(text, &std::env::current_dir().map_err(failed)?)
+    }
+
+    fn read(text: &str, folder: &Path) -> Result<Self, JobError> {
+        let mut job: Self = reader::read(yaml::parse(text)?)?;
         check::check(&job)?;
+        let folder = folder
+            .to_str()
+            .ok_or_else(|| JobError::new("", format!("the name of its folder {folder:?} is not UTF-8")))?;
+        paths::resolve(&mut job, folder);
         Ok(job)
     }
 }

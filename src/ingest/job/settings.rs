@@ -9,7 +9,8 @@ use super::{Size, TableSettings, TimeSpan};
 use crate::ingest::decode::{CsvOptions, Format, FormatKind, Limits, Packing};
 use crate::table::WriteOperation;
 
-/// A job: one pipeline from a source to a table.
+/// A job: one pipeline from a source to a table. Paths that are relative start at the folder of the
+/// job file.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Job {

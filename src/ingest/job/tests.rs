@@ -161,6 +161,35 @@ fn mistakes_are_named_with_their_place() {
 }
 
 #[test]
+fn paths_start_at_the_folder_of_the_job_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    std::fs::create_dir(root.join("jobs [1]")).unwrap();
+    std::os::unix::fs::symlink("jobs [1]", root.join("link")).unwrap();
+    let text = "pipeline: p\ntable: {uri: ../lake/t, create: {key: [id], schema: ./t.avsc}}\n\
+                source: {files: [\"in/*.csv\", ../a.csv, /b.csv]}\n\
+                bad_records: {policy: dead_letter, path: s3://lake/dead}\n";
+    std::fs::write(root.join("jobs [1]/job.yaml"), text).unwrap();
+    let root = root.display();
+    for way in ["jobs [1]/job.yaml", "link/job.yaml", "link/../jobs [1]/./job.yaml"] {
+        let job = Job::from_file(&folder.path().join(way)).unwrap();
+        assert_eq!(
+            job.source.files,
+            [format!("{root}/jobs [[]1[]]/in/*.csv"), format!("{root}/a.csv"), "/b.csv".to_owned()]
+        );
+        assert_eq!(job.table.uri, format!("{root}/lake/t"));
+        assert_eq!(job.table.create.unwrap().schema, Some(format!("{root}/jobs [1]/t.avsc")));
+        assert_eq!(job.bad_records.path.as_deref(), Some("s3://lake/dead"));
+    }
+    let here = std::env::current_dir().unwrap();
+    let job = Job::from_yaml(&table("").replace("/t", "lake/t")).unwrap();
+    assert_eq!(
+        (job.table.uri, job.source.files),
+        (here.join("lake/t").display().to_string(), vec![here.join("a").display().to_string()],)
+    );
+}
+
+#[test]
 fn the_published_schema_is_the_generated_one() {
     let generated = format!("{:#}\n", json_schema());
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/ingest-job.schema.json");

@@ -76,6 +76,15 @@ pub enum SourceError {
         /// How many bytes were compared.
         bytes: u64,
     },
+    /// Progress with names that are relative to a folder that is not known.
+    #[error(
+        "the pipeline's progress says that files were read up to {name:?}, and not in which folder: an earlier \
+         version has written it; reset the progress to read all files again, or use another pipeline name"
+    )]
+    RelativeName {
+        /// The name.
+        name: String,
+    },
     /// Progress of another kind of source.
     #[error(
         "the pipeline's progress is not of this source ({found}): use another pipeline name, or reset the progress"

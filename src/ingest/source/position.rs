@@ -46,6 +46,15 @@ pub struct FilesPosition {
     pub open: Option<OpenFile>,
 }
 
+impl FilesPosition {
+    /// A name that does not say where its file is: earlier versions kept them as jobs had them.
+    pub(in crate::ingest) fn relative_name(&self) -> Option<&str> {
+        let done = self.done.as_ref().map(|done| done.mark.as_str());
+        let open = self.open.as_ref().map(|open| open.name.as_str());
+        done.into_iter().chain(open).find(|name| !name.starts_with('/'))
+    }
+}
+
 /// Files that were read to their end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DoneFiles {
