@@ -9,6 +9,7 @@ use lakebed_hudi::table_config::NewTable;
 use super::IngestError;
 use super::columns::{mapped_columns, stated_columns};
 use super::job::{CreateSettings, Job, JobError};
+use super::mapping::Mapping;
 use super::source::first_file;
 use crate::environment::Environment;
 use crate::storage::Storage;
@@ -93,8 +94,11 @@ pub(super) async fn find_table_of(
         check_same(storage, environment, &new, columns.as_ref()).await?;
         return Ok(Found::Table);
     }
-    let (new, schema) = table_of(job, settings, columns)?;
+    // What is wrong with the inputs is told before anything is made.
+    let first = first_file(&job.source)?;
+    let (new, schema) = table_of(job, settings, columns, first)?;
     check_new(&new).map_err(TableError::from)?;
+    Mapping::new(job, schema.arrow())?;
     check_place(storage.as_ref()).await?;
     Ok(Found::Nothing(Box::new(new), schema))
 }
@@ -124,12 +128,13 @@ fn table_of(
     job: &Job,
     settings: &CreateSettings,
     stated: Option<TableSchema>,
+    first: Option<PathBuf>,
 ) -> Result<(NewTable, TableSchema), IngestError> {
     let uri = job.table.uri.parse()?;
     let schema = match stated {
         Some(schema) => schema,
         None => {
-            let file = first_file(&job.source.files)?.ok_or_else(|| {
+            let file = first.ok_or_else(|| {
                 JobError::new("table.create.schema", "it is needed: there is no file yet to tell columns by")
             })?;
             mapped_columns(job, &file, &settings.table_name(&uri), &settings.key)?

@@ -87,19 +87,19 @@ fn as_text<S: serde::Serializer>(error: &Option<IngestError>, serializer: S) -> 
 /// # Errors
 /// As [`run`](super::run).
 pub async fn dry_run(
-    job: Job,
+    mut job: Job,
     mut options: RunOptions,
     environment: &Environment,
     mut stop: watch::Receiver<bool>,
     events: Events,
 ) -> Result<DryRun, IngestError> {
+    // A source that is followed has no end, so what is there is read.
+    job.source.follow = false;
     let storage = storage::open(&job.table.uri.parse()?, environment).await?;
     let place = Place::find(&job, &storage, environment).await?;
     check_open(&place.config, storage.as_ref(), &sink_options(&job))?;
     let mapping = Arc::new(Mapping::new(&job, place.schema.arrow())?);
     let position = place.position.clone().filter(|_| !options.reset_progress);
-    // A source that is followed has no end, so what is there is read.
-    options.once = true;
     let source = open_source(&job, &mapping, position, &mut options, environment)?;
     let mut chunks = Chunks::of(source, mapping);
     let mut dry = Dry::new(job, place, storage.uri().to_string());

@@ -101,7 +101,7 @@ pub(super) fn open_source(
     if let Some(name) = from.relative_name() {
         return Err(SourceError::RelativeName { name: name.to_owned() }.into());
     }
-    let poll = (settings.follow && !options.once).then(|| settings.poll.map_or(POLL, |TimeSpan(poll)| poll));
+    let poll = settings.follow.then(|| settings.poll.map_or(POLL, |TimeSpan(poll)| poll));
     let files = settings.files.clone();
     let source = FilesSource::new(files, poll, settings.late_names, (format, wanted), environment, from);
     Ok(Source::Files(Box::new(source)))

@@ -63,13 +63,14 @@ pub type Events = Arc<dyn Fn(&Event) + Send + Sync>;
 /// # Errors
 /// See [`IngestError`].
 pub async fn run(
-    job: Job,
+    mut job: Job,
     mut options: RunOptions,
     environment: &Environment,
     mut stop: watch::Receiver<bool>,
     events: Events,
 ) -> Result<Summary, IngestError> {
     let started = environment.clock.monotonic();
+    job.source.follow &= !options.once;
     let storage = match options.storage.take() {
         Some(storage) => storage,
         None => storage::open(&job.table.uri.parse()?, environment).await?,

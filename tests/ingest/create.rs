@@ -30,11 +30,15 @@ impl Nothing {
     }
 
     async fn run(&self, create: &str) -> (Result<Summary, Error>, Vec<Event>) {
+        self.run_job(self.job(create)).await
+    }
+
+    async fn run_job(&self, job: Job) -> (Result<Summary, Error>, Vec<Event>) {
         let (_keep, stop) = watch::channel(false);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let events = seen.clone();
         let see = Arc::new(move |event: &Event| events.lock().unwrap().push(event.clone()));
-        let ran = run(self.job(create), RunOptions::default(), &Environment::real(), stop, see).await;
+        let ran = run(job, RunOptions::default(), &Environment::real(), stop, see).await;
         let seen = seen.lock().unwrap().clone();
         (ran.map_err(Error::from), seen)
     }
@@ -124,6 +128,12 @@ async fn a_table_that_cannot_be_made_is_refused() {
     }
     std::fs::remove_file(place.0.path().join("a.csv")).unwrap();
     let error = place.run(CREATE).await.0.unwrap_err();
+    assert!(error.to_string().ends_with("/a.csv: there is no such file; see source.files"), "{error}");
+    let mut following = place.job(CREATE);
+    following.source.follow = true;
+    following.source.files = vec![place.0.path().join("*.csv").display().to_string()];
+    let error = place.run_job(following).await.0.unwrap_err();
     let text = "table.create.schema: it is needed: there is no file yet to tell columns by";
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::FixInput, text));
+    assert!(!place.0.path().join("t/.hoodie").exists());
 }

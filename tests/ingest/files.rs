@@ -111,6 +111,39 @@ async fn an_old_folder_that_comes_late_is_noticed_though_others_went() {
 }
 
 #[tokio::test]
+async fn inputs_that_are_not_there_are_named() {
+    let place = Place::new().await;
+    let once = || RunOptions { once: true, ..RunOptions::default() };
+    let (folder, literal) = (place.path("in").display().to_string(), place.path("in/a.csv"));
+    let job = |files: &str| {
+        place.job(
+            &format!("{{files: [{}], follow: true, poll: 5ms}}", files.replace("IN", &folder)),
+            "commit: {interval: 20ms}\n",
+        )
+    };
+    let error = place.run(job("IN/a.csv"), RunOptions::default()).await.unwrap_err().to_string();
+    assert_eq!(error, format!("{folder}/a.csv: there is no such file; see source.files"));
+    let error = place.run(job("IN"), RunOptions::default()).await.unwrap_err().to_string();
+    assert_eq!(error, format!("{folder}: it is a folder; name the files in it, for example {folder}/*"));
+    let error = place.run(job("\"IN/*.csv\", \"IN/*.gz\""), once()).await.unwrap_err().to_string();
+    assert_eq!(error, format!("no file is named by {folder}/*.csv nor by {folder}/*.gz; see source.files"));
+
+    // One that follows waits.
+    let following = place.run_one_commit(job("\"IN/*.csv\""), RunOptions::default());
+    let (summary, ()) = tokio::join!(following, async { place.deliver("a.csv", &csv(0..2)) });
+    assert_eq!(summary.unwrap().rows, 2);
+    // What was read may go.
+    std::fs::remove_file(&literal).unwrap();
+    for files in ["\"IN/*.csv\"", "IN/a.csv", "IN/.//a.csv"] {
+        assert_eq!(place.run(job(files), once()).await.unwrap().records, 0);
+    }
+    let error = place.run(job("IN/b.csv"), once()).await.unwrap_err().to_string();
+    assert!(error.ends_with("/b.csv: there is no such file; see source.files"), "{error}");
+    std::fs::write(place.path("in/c[1]{2}.csv"), csv(2..3)).unwrap();
+    assert_eq!(place.run(job("\"IN/c[[]1[]][{]2}.csv\""), once()).await.unwrap().rows, 1);
+}
+
+#[tokio::test]
 async fn a_file_that_is_written_anew_under_its_name_is_noticed() {
     let place = Place::new().await;
     place.deliver("a.csv", &csv(0..2));

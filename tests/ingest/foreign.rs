@@ -78,6 +78,7 @@ async fn a_lock_that_somebody_holds_is_waited_for_as_long_as_stated() {
 #[tokio::test]
 async fn empty_checkpoints_are_committed_when_told_to() {
     let place = Place::new().await;
+    place.deliver("0.csv", "id,v\n");
     assert_eq!(run_with(&place, "", "").await.unwrap().commits, 0);
     assert_eq!(run_with(&place, "", "commit: {empty: true}\n").await.unwrap().commits, 1);
     place.deliver("a.csv", &csv(0..3));

@@ -111,6 +111,11 @@ fn check_source(job: &Job) -> Result<(), JobError> {
         return Err(contradiction("source.stdin", "format.type", &why));
     }
     for pattern in &source.files {
+        // In a class a brace means itself: it is how a name with one is written.
+        if pattern.split('{').rev().skip(1).any(|before| !before.ends_with('[')) {
+            let advice = "list one pattern for each; a name with a brace is written with [{]";
+            return Err(JobError::new("source.files", format!("{pattern:?} has braces: {advice}")));
+        }
         glob::Pattern::new(pattern)
             .map_err(|error| JobError::new("source.files", format!("{pattern:?} is no pattern: {error}")))?;
     }

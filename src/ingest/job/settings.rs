@@ -44,7 +44,8 @@ pub struct Job {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceSettings {
-    /// Files, by patterns with *, ** and ?. They are read in the order of their full names.
+    /// Files, by patterns with *, ** and ?, or by single names. They are read once, in the order of
+    /// their full names. Each must name a file when a pipeline begins, unless new files are followed.
     #[serde(default)]
     pub files: Vec<String>,
     /// Read standard input instead of files.

@@ -92,6 +92,10 @@ fn mistakes_are_named_with_their_place() {
             "source.stdin: it contradicts source.files: a job has one source",
         ),
         (
+            MINIMAL.replace("*.csv", "{a,b}.csv"),
+            "source.files: \"/in/{a,b}.csv\" has braces: list one pattern for each",
+        ),
+        (
             format!("{MINIMAL}format: {{type: jsonl, delimiter: ;}}\n"),
             "format.delimiter: it contradicts format.type: it is for csv, and the type is jsonl",
         ),
@@ -157,6 +161,7 @@ fn mistakes_are_named_with_their_place() {
         let found = error(&text);
         assert!(found.starts_with(expected), "{found}\nexpected\n{expected}");
     }
+    Job::from_yaml(&MINIMAL.replace("*.csv", "[{]a}.csv")).unwrap();
     assert!(error(&format!("{MINIMAL}pipeline: q\n")).contains("line 4"), "a setting that is there twice");
 }
 

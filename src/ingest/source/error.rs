@@ -16,6 +16,24 @@ pub enum SourceError {
         /// Why.
         source: std::io::Error,
     },
+    /// A file that is named and is not there.
+    #[error("{path}: there is no such file; see source.files")]
+    Missing {
+        /// The file.
+        path: String,
+    },
+    /// A folder that is named where files are expected.
+    #[error("{path}: it is a folder; name the files in it, for example {path}/*")]
+    Folder {
+        /// The folder.
+        path: String,
+    },
+    /// Patterns that name no file.
+    #[error("no file is named by {}; see source.files", patterns.join(" nor by "))]
+    NoFile {
+        /// The patterns.
+        patterns: Vec<String>,
+    },
     /// A file that went away.
     #[error("{path}: it is gone, and {read} of its records were read; put it back, or reset the progress")]
     Vanished {

@@ -15,7 +15,7 @@ use super::position::{Origin, hex};
 use super::{DoneFiles, Extent, FilesPosition, KnownNames, OpenFile, Read, SourceError};
 use crate::environment::Environment;
 use crate::ingest::decode::{Chunk, Format, InputReader, Meter, Place, PlainInput, Wanted};
-use crate::ingest::job::LateNames;
+use crate::ingest::job::{LateNames, SourceSettings};
 
 const HEAD_BYTES: u64 = 64 << 10;
 
@@ -171,6 +171,12 @@ impl FilesSource {
     async fn look(&mut self) -> Result<(), SourceError> {
         let settings = self.settings.clone();
         let look = blocking(move || Look::at(&settings.patterns)).await?;
+        if self.known.is_none() {
+            let from = FilesPosition { done: self.done.as_deref().cloned(), open: self.resume.clone() };
+            for pattern in look.check_found(self.settings.poll.is_some(), &from)? {
+                tracing::warn!(pattern, "no file is named by it now");
+            }
+        }
         let may_be_late = self.settings.late_names == LateNames::Ignore;
         if let Some(done) = self.done.clone() {
             if !may_be_late {
@@ -239,9 +245,14 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|_| SourceError::Stopped)?
 }
 
-/// The first of the files that `patterns` name, if there is any.
-pub(in crate::ingest) fn first_file(patterns: &[String]) -> Result<Option<PathBuf>, SourceError> {
-    Ok(Look::at(patterns)?.files.into_keys().next().map(PathBuf::from))
+/// The first of the files that `source` names; `None` if there is none yet.
+///
+/// # Errors
+/// As a run that begins to read it.
+pub(in crate::ingest) fn first_file(source: &SourceSettings) -> Result<Option<PathBuf>, SourceError> {
+    let look = Look::at(&source.files)?;
+    look.check_found(source.follow, &FilesPosition::default())?;
+    Ok(look.files.into_keys().next().map(PathBuf::from))
 }
 
 impl Reading {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
-use super::SourceError;
+use super::{FilesPosition, SourceError};
 
 /// The files that patterns name, at one time.
 #[derive(Debug, Default)]
@@ -13,6 +14,8 @@ pub(super) struct Look {
     pub(super) files: BTreeMap<String, Seen>,
     /// When the youngest of them had last changed.
     pub(super) changed: i64,
+    /// The patterns that name no file.
+    unmatched: Vec<String>,
 }
 
 /// A file that was seen.
@@ -27,9 +30,31 @@ impl Look {
     pub(super) fn at(patterns: &[String]) -> Result<Self, SourceError> {
         let mut look = Self::default();
         for pattern in patterns {
-            look.add(pattern)?;
+            if !look.add(pattern)? {
+                look.unmatched.push(pattern.clone());
+            }
         }
         Ok(look)
+    }
+
+    /// Refuses to find nothing where there was to be something. Returns the patterns that name no file
+    /// and may do so later, or did so before: where `follows`, or there is progress at `from`.
+    pub(super) fn check_found(&self, follows: bool, from: &FilesPosition) -> Result<Vec<&str>, SourceError> {
+        let (done, open) = (from.done.as_ref(), from.open.as_ref());
+        let was_read = |name: &str| done.is_some_and(|done| name <= done.mark.as_str());
+        let mut patterns = Vec::new();
+        for pattern in &self.unmatched {
+            match single_name(pattern) {
+                // Inputs may go once they are read; of one that was read in part more is told later.
+                Some(name) if was_read(&name) || open.is_some_and(|open| open.name == name) => {}
+                Some(path) => return Err(SourceError::Missing { path }),
+                None => patterns.push(pattern.as_str()),
+            }
+        }
+        if patterns.is_empty() || follows || done.is_some() || open.is_some() {
+            return Ok(patterns);
+        }
+        Err(SourceError::NoFile { patterns: patterns.into_iter().map(str::to_owned).collect() })
     }
 
     /// The files up to `name`, in order.
@@ -38,7 +63,9 @@ impl Look {
         all.take_while(move |(known, _)| *known <= name)
     }
 
-    fn add(&mut self, pattern: &str) -> Result<(), SourceError> {
+    /// Adds the files that a pattern names; says whether there are any.
+    fn add(&mut self, pattern: &str) -> Result<bool, SourceError> {
+        let mut any = false;
         let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
         let failed =
             |error: String| SourceError::Io { path: pattern.to_owned(), source: io::Error::other(error) };
@@ -53,9 +80,13 @@ impl Look {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(source) => return Err(SourceError::Io { path: path.display().to_string(), source }),
             };
+            if metadata.is_dir() && single_name(pattern).is_some() {
+                return Err(SourceError::Folder { path: path.display().to_string() });
+            }
             if !metadata.is_file() {
                 continue;
             }
+            any = true;
             let name = path
                 .into_os_string()
                 .into_string()
@@ -65,6 +96,24 @@ impl Look {
             self.changed = self.changed.max(changed);
             self.files.insert(name, Seen { bytes: metadata.len(), changed });
         }
-        Ok(())
+        Ok(any)
     }
+}
+
+/// The name of the one file that a pattern can mean; `None` if it can mean several.
+fn single_name(pattern: &str) -> Option<String> {
+    let (mut name, mut rest) = (String::new(), pattern.chars());
+    while let Some(c) = rest.next() {
+        match c {
+            '*' | '?' => return None,
+            // A class of one is how a character is written that means something else by itself.
+            '[' => match (rest.next(), rest.next()) {
+                (Some(only), Some(']')) if only != '!' => name.push(only),
+                _ => return None,
+            },
+            c => name.push(c),
+        }
+    }
+    // As patterns spell what they find, so that no file has two names by `//` or `/./`.
+    Path::new(&name).components().collect::<PathBuf>().into_os_string().into_string().ok()
 }
