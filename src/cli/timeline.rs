@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::output::{Page, Report};
 use super::{Context, Exit, human};
-use crate::commit::{PipelineProgress, Progress};
+use crate::commit::{PipelineProgress, Progress, begun_by};
 use crate::error::{Error, ErrorKind};
 use crate::table::Table;
 use crate::timeline::Instant;
@@ -75,6 +75,9 @@ struct InstantReport {
     operation: Option<String>,
     #[serde(flatten)]
     written: Option<Written>,
+    /// The pipeline that a pending instant belongs to, if it is one of Lakebed's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pipeline: Option<String>,
     /// What an instant that writes nothing did.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
@@ -135,9 +138,15 @@ pub(super) async fn run(context: &Context, args: TimelineArgs) -> Result<Exit, E
 async fn read_contents(table: &Table, instants: Vec<Instant>) -> Result<Vec<Found>, Error> {
     stream::iter(instants)
         .map(|instant| async move {
-            let content = match instant.is_completed() {
-                true => Some(table.timeline.read(&instant.file()).await?),
-                false => None,
+            let is_write = instant.state == State::Inflight && instant.action.writes_data();
+            if !instant.is_completed() && !is_write {
+                return Ok(Found { instant, archived: false, content: None });
+            }
+            let content = match table.timeline.read(&instant.file()).await {
+                Ok(content) => Some(content),
+                // It was completed or rolled back meanwhile.
+                Err(_) if !instant.is_completed() => None,
+                Err(error) => return Err(error.into()),
             };
             Ok::<_, Error>(Found { instant, archived: false, content })
         })
@@ -190,6 +199,12 @@ fn describe(table: &Table, found: &Found) -> Result<InstantReport, Error> {
     let Some(content) = found.content.as_ref().filter(|content| !content.is_empty()) else {
         return Ok(report);
     };
+    if !instant.is_completed() {
+        let intent = CommitMetadata::from_bytes(content).ok();
+        report.pipeline = intent.as_ref().and_then(begun_by).map(str::to_owned);
+        report.note = report.pipeline.as_ref().map(|pipeline| format!("of pipeline {pipeline}"));
+        return Ok(report);
+    }
     let told = if instant.action.writes_data() {
         tell_commit(&mut report, content)
     } else {

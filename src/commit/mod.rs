@@ -47,6 +47,7 @@ use crate::timeline::Timeline;
 pub use epoch::Epoch;
 pub use error::CommitError;
 pub use heartbeat::Heartbeat;
+pub(crate) use pipeline::begun_by;
 pub use progress::{PipelineProgress, Progress, SourceProgress};
 pub use publish::{Known, Outcome, Publication};
 

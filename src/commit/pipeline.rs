@@ -17,6 +17,11 @@ use crate::timeline::{Instant, Timeline};
 /// No small file takes longer than that to be put.
 const PUT_MAX: Duration = Duration::from_secs(600);
 
+/// The pipeline that began an instant with this inflight file, if it was one of Lakebed's.
+pub(crate) fn begun_by(intent: &CommitMetadata) -> Option<&str> {
+    intent.extra_metadata.get("lakebed.pipeline").map(String::as_str)
+}
+
 impl Committer {
     /// Claims the next epoch of `pipeline` and cleans up behind earlier runs: their pending
     /// instants that are not in `adopted` are rolled back at once, those of others once their
@@ -126,7 +131,7 @@ impl Committer {
         }
         let bytes = self.table.timeline.read(&inflight).await?;
         let intent = CommitMetadata::from_bytes(&bytes).unwrap_or_default();
-        Ok(intent.extra_metadata.get("lakebed.pipeline").cloned())
+        Ok(begun_by(&intent).map(str::to_owned))
     }
 
     /// Goes on with the heartbeat of an instant that another process began.

@@ -97,13 +97,10 @@ pub async fn run(
         bad_committed: 0,
         forget: options.reset_progress,
     };
-    // An overwrite forgets by its own commit: an empty one would leave nothing in the table.
-    if options.reset_progress && !run.is_overwrite() {
-        run.target.forget();
-        run.checkpoint().await?;
-        run.settle().await?;
+    if let Err(error) = run.read_to_end(&mut options, &mut stop).await {
+        run.give_up(&error).await;
+        return Err(error);
     }
-    while let Flow::Again = run.pass(&mut options, &mut stop).await? {}
     run.summary.bad_records = run.bad.count;
     run.summary.took = environment.clock.monotonic().saturating_sub(started);
     Ok(run.summary)
@@ -148,6 +145,34 @@ struct Run {
 }
 
 impl Run {
+    async fn read_to_end(
+        &mut self,
+        options: &mut RunOptions,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), IngestError> {
+        // An overwrite forgets by its own commit: an empty one would leave nothing in the table.
+        if options.reset_progress && !self.is_overwrite() {
+            self.target.forget();
+            self.checkpoint().await?;
+            self.settle().await?;
+        }
+        while let Flow::Again = self.pass(options, stop).await? {}
+        Ok(())
+    }
+
+    /// Rolls back what was written and will not be committed, as far as that can be done after
+    /// `error`: what stays is rolled back by the next run, or by others once the heartbeat has expired.
+    async fn give_up(&mut self, error: &IngestError) {
+        // Who has taken over has rolled back already, and decides alone.
+        let fenced = matches!(error, IngestError::Fenced { .. });
+        if fenced || !matches!(self.target.committer().fenced_by().await, Ok(None)) {
+            return;
+        }
+        if let Err(problem) = self.target.rewind().await {
+            tracing::warn!(%problem, "what was written last could not be rolled back; the next run will do it");
+        }
+    }
+
     /// Reads from the last progress to the end.
     async fn pass(
         &mut self,

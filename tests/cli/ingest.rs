@@ -310,6 +310,27 @@ fn a_signal_ends_a_run_that_waits_for_its_input() {
     assert_eq!(taken, ["a,x,1", "b,x,1", "c,y,1"][..taken.len()]);
 }
 
+#[test]
+fn the_timeline_names_the_pipeline_of_what_is_pending() {
+    let place = Place::new();
+    place.deliver("a.csv", FIRST);
+    let job = place.job("{files: [IN/*.csv], follow: true, poll: 10ms}", "commit: {interval: 1h, rows: 2}\n");
+    let (child, err, _) = start(&job, &[], "checkpoint 1 committed");
+    // The third record opens an instant that only the signal will end.
+    let pending = || {
+        let timeline = lakebed(&["timeline", &place.text("t"), "--format", "json"]).json();
+        timeline["instants"][0].clone()
+    };
+    while pending()["state"] != "inflight" {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(pending()["pipeline"], "p");
+    let shown = lakebed(&["timeline", &place.text("t")]).out;
+    assert!(shown.lines().nth(1).unwrap().trim_end().ends_with("of pipeline p"), "{shown}");
+    signal(&child, rustix::process::Signal::TERM);
+    assert_eq!(ended(child, err).code, 0);
+}
+
 /// The status and the body of an HTTP answer.
 fn http(address: &str, request: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();

@@ -232,6 +232,37 @@ async fn a_bad_record_stops_the_run_and_what_was_committed_stays() {
         "{error}"
     );
     assert_eq!(place.ids().len() % 4, 0);
+    let pending = place.timeline().await.pending().count();
+    assert_eq!((pending, place.markers()), (0, 0), "what was not committed is rolled back at once");
+}
+
+#[tokio::test]
+async fn a_run_that_was_fenced_leaves_the_table_to_who_has_taken_over() {
+    let place = Place::new().await;
+    place.deliver("a.csv", &csv(0..3));
+    let source = format!("{{files: [\"{}/*\"], follow: true, poll: 5ms}}", place.path("in").display());
+    let table = place.path("t").display().to_string().parse().unwrap();
+    let storage = storage::open(&table, &place.environment).await.unwrap();
+    let (stopping, stop) = watch::channel(false);
+    let (written, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let events = Arc::new(move |event: &Event| {
+        let _ = written.send(matches!(event, Event::Written { .. }));
+    });
+    let job = place.job(&source, "commit: {interval: 1h}\n");
+    let running = run(job, RunOptions::default(), &place.environment, stop, events);
+    let taking_over = async {
+        while !seen.recv().await.unwrap() {}
+        let options =
+            SinkOptions { operation: WriteOperation::Insert, commit_empty: true, ..SinkOptions::default() };
+        let mut sink = Sink::open(storage, &place.environment, "p", Vec::new(), options).await.unwrap();
+        let prepared = sink.prepare(PipelineProgress::default()).await.unwrap().unwrap();
+        stopping.send_replace(true);
+        (sink, prepared)
+    };
+    let (ran, (_sink, prepared)) = tokio::join!(running, taking_over);
+    assert!(matches!(ran, Err(IngestError::Fenced { by: 2 })), "{ran:?}");
+    let pending: Vec<_> = place.timeline().await.pending().map(|instant| instant.time).collect();
+    assert_eq!(pending, [prepared.task.instant], "the write of who has taken over stays");
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use lakebed::ingest::job::Job;
 use lakebed::ingest::{Event, IngestError, RunOptions, Summary, run};
 use lakebed::storage;
 use lakebed::table::Table;
+use lakebed::timeline::Timeline;
 use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::table_config::{NewTable, TableType};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -91,6 +92,17 @@ impl Place {
             }
         });
         run(job, options, &self.environment, stop, events).await
+    }
+
+    async fn timeline(&self) -> Timeline {
+        let uri = self.path("t").display().to_string().parse().unwrap();
+        let storage = storage::open(&uri, &self.environment).await.unwrap();
+        Table::open(storage, &self.environment, None).await.unwrap().timeline.load().await.unwrap()
+    }
+
+    /// How many instants have markers.
+    fn markers(&self) -> usize {
+        std::fs::read_dir(self.path("t/.hoodie/.temp")).map_or(0, Iterator::count)
     }
 
     /// The ids in the table's base files, sorted.
