@@ -40,7 +40,7 @@ fn jobs_that_cannot_be_understood_are_usage_errors() {
     let with = |more: &str, text: &str| refused(&place, &place.job(SOURCE, more), 2, text);
     with("commit: {rows: 5\n", "job.yaml: line ");
     with("comit: {rows: 5}\n", "line 4, column 1: unknown setting \"comit\"; did you mean \"commit\"?");
-    with("commit: {rows: five}\n", "commit.rows: invalid type: string \"five\", expected u64");
+    with("commit: {rows: five}\n", "commit.rows: expected a whole number from 0 on, found \"five\"");
     with("operation: upsurt\n", "unknown value \"upsurt\"; did you mean \"upsert\"?");
     with("format: {type: jsonl, header: true}\n", "format.header: it contradicts format.type");
     with(

@@ -174,19 +174,23 @@ impl std::str::FromStr for Buckets {
 
 impl<'de> Deserialize<'de> for PartialUpdate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        parse(deserializer, "ignore-defaults or fill-unavailable=TEXT")
     }
 }
 
 impl<'de> Deserialize<'de> for Buckets {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = match NumberOrText::deserialize(deserializer) {
-            Ok(NumberOrText::Number(number)) => number.to_string(),
-            Ok(NumberOrText::Text(text)) => text,
-            Err(_) => String::new(),
-        };
-        text.parse().map_err(de::Error::custom)
+        parse(deserializer, "a number or `none`")
     }
+}
+
+fn parse<'de, T, D>(deserializer: D, expected: &'static str) -> Result<T, D::Error>
+where
+    T: std::str::FromStr<Err = String>,
+    D: Deserializer<'de>,
+{
+    let text = deserializer.deserialize_any(NumberOrText(expected))?;
+    text.parse().map_err(|problem| de::Error::custom(format!("{problem}, found {text:?}")))
 }
 
 impl JsonSchema for PartialUpdate {

@@ -2,7 +2,10 @@
 
 use serde::Deserialize;
 use serde::de::value::StringDeserializer;
-use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
+    Visitor,
+};
 use serde::forward_to_deserialize_any;
 
 use super::yaml::{Node, Value};
@@ -25,6 +28,26 @@ impl de::Error for JobError {
         Self::at(Mark::default(), "", message.to_string())
     }
 
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        let found = match found {
+            Unexpected::Bool(value) => value.to_string(),
+            Unexpected::Unsigned(value) => value.to_string(),
+            Unexpected::Signed(value) => value.to_string(),
+            Unexpected::Float(value) => value.to_string(),
+            Unexpected::Char(value) => format!("{value:?}"),
+            Unexpected::Str(text) => format!("{text:?}"),
+            Unexpected::Unit => kind(&Value::Null).to_owned(),
+            Unexpected::Seq => kind(&Value::List(Vec::new())).to_owned(),
+            Unexpected::Map => kind(&Value::Map(Vec::new())).to_owned(),
+            other => other.to_string(),
+        };
+        Self::custom(format!("expected {}, found {found}", in_words(&expected.to_string())))
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::invalid_type(found, expected)
+    }
+
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
         Self::custom(unknown("setting", field, expected))
     }
@@ -45,7 +68,31 @@ fn unknown(what: &str, found: &str, expected: &[&str]) -> String {
     }
 }
 
+/// What serde expects, as people say it.
+fn in_words(expected: &str) -> String {
+    match expected {
+        "a string" => "a text".to_owned(),
+        "a character" => "one character".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        "u32" => format!("a whole number from 0 to {}", u32::MAX),
+        "u64" => "a whole number from 0 on".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
 impl At {
+    /// Refuses all but settings: a list would else be taken for the values of a struct in order.
+    fn visit_settings<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JobError> {
+        match &self.node.value {
+            Value::Map(_) => self.deserialize_any(visitor),
+            other => {
+                let problem = format!("expected settings, found {}", kind(other));
+                Err(JobError::at(self.node.mark, &self.path, problem))
+            }
+        }
+    }
+
     fn child(&self, key: &str, node: Node) -> Self {
         let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
         Self { node, path }
@@ -87,7 +134,7 @@ impl<'de> Deserializer<'de> for At {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, JobError> {
         let (mark, path) = (self.node.mark, self.path.clone());
@@ -96,14 +143,30 @@ impl<'de> Deserializer<'de> for At {
                 let name: StringDeserializer<JobError> = name.into_deserializer();
                 visitor.visit_enum(name)
             }
-            other => Err(de::Error::custom(format!("expected a word, found {}", kind(&other)))),
+            other => {
+                let expected = variants.join(", ");
+                Err(de::Error::custom(format!("expected one of {expected}, found {}", kind(&other))))
+            }
         };
         Self::placed(mark, &path, result)
     }
 
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, JobError> {
+        self.visit_settings(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JobError> {
+        self.visit_settings(visitor)
+    }
+
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+        unit_struct newtype_struct seq tuple tuple_struct identifier ignored_any
     }
 }
 

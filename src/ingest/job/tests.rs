@@ -80,7 +80,7 @@ fn mistakes_are_named_with_their_place() {
         ),
         (
             format!("{MINIMAL}commit: {{rows: many}}\n"),
-            "line 4, column 16: commit.rows: invalid type: string \"many\", expected u64",
+            "line 4, column 16: commit.rows: expected a whole number from 0 on, found \"many\"",
         ),
         (
             format!("{MINIMAL}operation: upsrt\n"),
@@ -122,7 +122,7 @@ fn mistakes_are_named_with_their_place() {
         ),
         (
             table("create: {key: [id], buckets: many}"),
-            "line 2, column 47: table.create.buckets: expected a number or `none`",
+            "line 2, column 47: table.create.buckets: expected a number or `none`, found \"many\"",
         ),
         (
             table("create: {key: [id], merge_mode: event_time}"),
@@ -161,6 +161,27 @@ fn mistakes_are_named_with_their_place() {
         let found = error(&text);
         assert!(found.starts_with(expected), "{found}\nexpected\n{expected}");
     }
+    for (setting, expected) in [
+        ("memory: [1]", "memory: expected a size such as 64 MiB or 1 GB, found a list"),
+        ("memory: -5", "memory: \"-5\" is no size"),
+        ("commit: {interval: 5}", "commit.interval: \"5\" is no time; write for example"),
+        ("commit: {rows: 1.5}", "commit.rows: expected a whole number from 0 on, found 1.5"),
+        ("commit: {empty: maybe}", "commit.empty: expected true or false, found \"maybe\""),
+        ("commit: [1]", "commit: expected settings, found a list"),
+        ("commit:", "commit: expected settings, found nothing"),
+        ("format: {delimiter: ab}", "format.delimiter: expected one character, found \"ab\""),
+        (
+            "operation: [upsert]",
+            "operation: expected one of upsert, delete, insert, insert_overwrite, insert_overwrite_table, found a list",
+        ),
+        ("mapping: {rename: [a]}", "mapping.rename: expected settings, found a list"),
+        ("mapping: {rename: {a: 5}}", "mapping.rename.a: expected a text, found 5"),
+        ("pipeline: q", "setting \"pipeline\" is there twice"),
+    ] {
+        let found = error(&format!("{MINIMAL}{setting}\n"));
+        assert!(found.contains(&format!(": {expected}")), "{found}\nexpected\n{expected}");
+    }
+    assert_eq!(error("- a\n"), "line 1, column 1: expected settings, found a list");
     Job::from_yaml(&MINIMAL.replace("*.csv", "[{]a}.csv")).unwrap();
     assert!(error(&format!("{MINIMAL}pipeline: q\n")).contains("line 4"), "a setting that is there twice");
 }

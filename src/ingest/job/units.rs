@@ -1,10 +1,11 @@
 //! Times and sizes as people write them.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 /// A length of time, such as `30s`, `5m` or `1h 30m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub struct Size(pub u64);
 
 impl<'de> Deserialize<'de> for TimeSpan {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        let text = deserializer.deserialize_any(NumberOrText("a time such as 30s, 5m or 1h"))?;
         match humantime::parse_duration(&text) {
             Ok(duration) if !duration.is_zero() => Ok(Self(duration)),
             _ => Err(de::Error::custom(format!("{text:?} is no time; write for example 30s, 5m or 1h"))),
@@ -24,25 +25,36 @@ impl<'de> Deserialize<'de> for TimeSpan {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-pub(super) enum NumberOrText {
-    Number(u64),
-    Text(String),
-}
-
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = match NumberOrText::deserialize(deserializer) {
-            Ok(NumberOrText::Number(bytes)) if bytes > 0 => return Ok(Self(bytes)),
-            Ok(NumberOrText::Number(bytes)) => bytes.to_string(),
-            Ok(NumberOrText::Text(text)) => text,
-            Err(_) => return Err(de::Error::custom("expected a size, for example 64 MiB")),
-        };
+        let text = deserializer.deserialize_any(NumberOrText("a size such as 64 MiB or 1 GB"))?;
         match text.parse::<bytesize::ByteSize>() {
             Ok(size) if size.as_u64() > 0 => Ok(Self(size.as_u64())),
             _ => Err(de::Error::custom(format!("{text:?} is no size; write for example 64 MiB or 1 GB"))),
         }
+    }
+}
+
+/// Takes a number or a text as a text; holds what it is to be.
+pub(super) struct NumberOrText(pub(super) &'static str);
+
+impl Visitor<'_> for NumberOrText {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<String, E> {
+        Ok(number.to_string())
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<String, E> {
+        Ok(number.to_string())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
     }
 }
 

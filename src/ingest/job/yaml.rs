@@ -36,8 +36,12 @@ pub(super) fn parse(text: &str) -> Result<Node, JobError> {
     }
     serde_saphyr::from_str(text).map_err(|error| {
         let mark = error.location().map(Mark::from).unwrap_or_default();
+        if let serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } = error.without_snippet() {
+            return JobError::at(mark, "", format!("setting {key:?} is there twice"));
+        }
         let message = error.without_snippet().to_string();
-        let problem = message.lines().next().unwrap_or_default().to_owned();
+        let problem = message.lines().next().unwrap_or_default();
+        let problem = problem.split(" at line ").next().unwrap_or_default();
         JobError::at(mark, "", format!("it is no YAML that can be read: {problem}"))
     })
 }
