@@ -29,7 +29,7 @@ struct Claim<'a> {
 }
 
 /// Refuses names of pipelines that could not be folders.
-pub(super) fn check_name(name: &str) -> Result<(), CommitError> {
+pub(crate) fn check_name(name: &str) -> Result<(), CommitError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let fits = (1..=100).contains(&name.len()) && name.chars().all(allowed) && !name.starts_with('.');
     if fits { Ok(()) } else { Err(CommitError::PipelineName { name: name.chars().take(120).collect() }) }

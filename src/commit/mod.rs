@@ -45,6 +45,7 @@ use crate::table::Table;
 use crate::timeline::Timeline;
 
 pub use epoch::Epoch;
+pub(crate) use epoch::check_name as check_pipeline_name;
 pub use error::CommitError;
 pub use heartbeat::Heartbeat;
 pub(crate) use pipeline::begun_by;

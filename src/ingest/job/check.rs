@@ -3,7 +3,9 @@
 use lakebed_hudi::date_pattern::DatePattern;
 
 use super::{BadRecordPolicy, Job, JobError, MergeKind, Operation, TimeSpan};
+use crate::commit::check_pipeline_name;
 use crate::ingest::decode::FormatKind;
+use crate::near_match::near_match;
 use crate::storage::TableUri;
 
 /// The longest record that can be asked for.
@@ -14,11 +16,13 @@ pub(super) fn check(job: &Job) -> Result<(), JobError> {
     if job.pipeline.is_empty() {
         return Err(JobError::new("pipeline", "it is empty; name the pipeline"));
     }
+    check_pipeline_name(&job.pipeline).map_err(|error| JobError::new("pipeline", error.to_string()))?;
     address("table.uri", &job.table.uri)?;
     check_table(job)?;
     check_source(job)?;
     check_format(job)?;
     check_mapping(job)?;
+    check_mapped_columns(job)?;
     check_bad_records(job)?;
     if job.commit.rows == Some(0) {
         return Err(JobError::new("commit.rows", "it must be at least 1"));
@@ -219,6 +223,21 @@ fn check_mapping(job: &Job) -> Result<(), JobError> {
         let (upsert, delete) = (operation.upserts(), operation.deletes());
         if let Some(both) = upsert.iter().find(|value| delete.contains(value)) {
             return Err(JobError::new("mapping.operation", format!("{both:?} means both upsert and delete")));
+        }
+    }
+    Ok(())
+}
+
+/// Checks the columns of the input that settings name, where the job names those that there are.
+fn check_mapped_columns(job: &Job) -> Result<(), JobError> {
+    let Some(columns) = &job.format.columns else { return Ok(()) };
+    let renamed = job.mapping.rename.keys().map(|column| (format!("mapping.rename.{column}"), column));
+    let operation = job.mapping.operation.iter().map(|o| ("mapping.operation.column".to_owned(), &o.column));
+    for (setting, column) in renamed.chain(operation) {
+        if !columns.contains(column) {
+            let near = near_match(column, columns.iter().map(String::as_str));
+            let hint = near.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+            return Err(JobError::new(&setting, format!("format.columns has no {column:?}{hint}")));
         }
     }
     Ok(())

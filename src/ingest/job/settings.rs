@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
 use super::{Size, TableSettings, TimeSpan};
 use crate::ingest::decode::{CsvOptions, Format, FormatKind, Limits, Packing};
@@ -44,9 +44,11 @@ pub struct Job {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceSettings {
-    /// Files, by patterns with *, ** and ?, or by single names. They are read once, in the order of
-    /// their full names. Each must name a file when a pipeline begins, unless new files are followed.
-    #[serde(default)]
+    /// Files, by patterns with *, ** and ?, or by their names. They are read once, in the order of
+    /// their full names. A file that is named must be there until it is read; a pattern must name one
+    /// when a pipeline begins, unless new files are followed.
+    #[serde(default, deserialize_with = "at_least_one")]
+    #[schemars(length(min = 1))]
     pub files: Vec<String>,
     /// Read standard input instead of files.
     #[serde(default)]
@@ -60,6 +62,11 @@ pub struct SourceSettings {
     /// What to do with a file that is new, or written anew, and sorts before files that were read.
     #[serde(default)]
     pub late_names: LateNames,
+}
+
+fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let list = Vec::deserialize(deserializer)?;
+    if list.is_empty() { Err(de::Error::custom("it is empty; name at least one file")) } else { Ok(list) }
 }
 
 /// What to do with a file that is new, or written anew, and sorts before files that were read.

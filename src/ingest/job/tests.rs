@@ -96,6 +96,25 @@ fn mistakes_are_named_with_their_place() {
             "source.files: \"/in/{a,b}.csv\" has braces: list one pattern for each",
         ),
         (
+            "pipeline: p\ntable: {uri: /t}\nsource: {files: [], stdin: true}\nformat: {type: csv}\n"
+                .to_owned(),
+            "line 3, column 17: source.files: it is empty; name at least one file",
+        ),
+        (
+            MINIMAL.replace("pipeline: p", "pipeline: a/b"),
+            "pipeline: pipeline \"a/b\" has no usable name: expected 1 to 100 letters",
+        ),
+        (
+            format!("{MINIMAL}format: {{header: false, columns: [a, b]}}\nmapping: {{rename: {{c: id}}}}\n"),
+            "mapping.rename.c: format.columns has no \"c\"",
+        ),
+        (
+            format!(
+                "{MINIMAL}format: {{header: false, columns: [op1, b]}}\nmapping: {{operation: {{column: op}}}}\n"
+            ),
+            "mapping.operation.column: format.columns has no \"op\"; did you mean \"op1\"?",
+        ),
+        (
             format!("{MINIMAL}format: {{type: jsonl, delimiter: ;}}\n"),
             "format.delimiter: it contradicts format.type: it is for csv, and the type is jsonl",
         ),
