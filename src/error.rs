@@ -3,6 +3,8 @@
 use std::fmt;
 
 use crate::commit::CommitError;
+use crate::ingest::decode::{DecodeError, DecodeProblem};
+use crate::ingest::source::SourceError;
 use crate::ingest::{ColumnsError, IngestError};
 use crate::merge::MergeError;
 use crate::read::{AsOfError, FilterError, ReadError};
@@ -70,13 +72,19 @@ impl Error {
         let mut next = self.detail.source();
         while let Some(cause) = next {
             let message = cause.to_string();
-            if !messages.last().is_some_and(|last| last.contains(&message)) {
+            if !messages.last().is_some_and(|last| tells(last, &message)) {
                 messages.push(message);
             }
             next = cause.source();
         }
         messages
     }
+}
+
+/// Whether `message` has all that `cause` says: the system's own words may begin with a capital.
+fn tells(message: &str, cause: &str) -> bool {
+    let words = cause.split(" (os error ").next().unwrap_or(cause);
+    message.to_lowercase().contains(&words.to_lowercase())
 }
 
 impl fmt::Display for Error {
@@ -136,12 +144,42 @@ impl Meaning for IngestError {
                 ErrorKind::FixInput
             }
             Self::Table(error) => error.kind(),
-            Self::TooManyBadRecords { .. } => ErrorKind::DataQuality,
+            Self::BadRecord(_) | Self::TooManyBadRecords { .. } => ErrorKind::DataQuality,
             Self::Conflict { .. } | Self::Retryable { .. } => ErrorKind::Conflict,
             Self::Fenced { .. } => ErrorKind::Fenced,
             Self::Sink(error) => error.kind(),
             Self::Storage(error) => error.kind(),
-            Self::BadRecord(_) | Self::Source(_) | Self::Decode(_) | Self::Stopped => ErrorKind::Failed,
+            Self::Source(error) => error.kind(),
+            Self::Decode(error) => error.kind(),
+            Self::Stopped => ErrorKind::Failed,
+        }
+    }
+}
+
+impl Meaning for SourceError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Decode(error) => error.kind(),
+            Self::Io { .. } | Self::Vanished { .. } | Self::Changed { .. } | Self::Stopped => {
+                ErrorKind::Failed
+            }
+            _ => ErrorKind::FixInput,
+        }
+    }
+}
+
+impl Meaning for DecodeError {
+    fn kind(&self) -> ErrorKind {
+        match self.problem {
+            // The file is damaged or cannot be had.
+            DecodeProblem::Io(_)
+            | DecodeProblem::Unpack { .. }
+            | DecodeProblem::Header { .. }
+            | DecodeProblem::Unsound { .. }
+            | DecodeProblem::Shorter { .. }
+            | DecodeProblem::Panicked { .. } => ErrorKind::Failed,
+            // A setting says, or has to say, what it is.
+            _ => ErrorKind::FixInput,
         }
     }
 }
@@ -360,6 +398,12 @@ mod tests {
         };
         let error = Error::from(TableError::Storage(io));
         assert_eq!(error.chain(), ["get /t/x", "the disk is on fire"]);
+        let denied = StorageError::PermissionDenied {
+            operation: crate::storage::Operation::Put,
+            location: "/t/x".into(),
+            source: cause("Permission denied (os error 13)"),
+        };
+        assert_eq!(Error::from(denied).chain(), ["put /t/x: permission denied"]);
         let telling = ConformError::Type {
             column: "a".into(),
             found: arrow::datatypes::DataType::Utf8,

@@ -175,7 +175,7 @@ fn a_dry_run_ends_as_the_run_would() {
     let place = Place::new();
     place.deliver("a.csv", "id,p,ts\na,x,one\nb,x,\nc,y,1\n");
     let dry = lakebed(&["ingest", &place.job(SOURCE, ""), "--dry-run"]);
-    assert_eq!(dry.code, 1, "{dry:?}");
+    assert_eq!(dry.code, 6, "{dry:?}");
     assert!(dry.out.contains("1 row would be written") && dry.out.contains("2 bad records"), "{dry:?}");
     assert!(dry.err.contains("a.csv:2, column \"ts\", value \"one\": it is no bigint"), "{dry:?}");
     let limit = "bad_records: {policy: dead_letter, path: DEAD, limit: 1}\n";
@@ -232,7 +232,7 @@ fn a_reset_overwrite_leaves_the_table_full_until_it_is_replaced() {
     assert_eq!(lakebed(&["ingest", &job]).code, 3);
     let broken = FIRST.replace("c,y,1", "c,y,one");
     fs::write(place.path("in/a.csv"), broken).unwrap();
-    assert_eq!(lakebed(&["ingest", &job, "--reset-progress"]).code, 1);
+    assert_eq!(lakebed(&["ingest", &job, "--reset-progress"]).code, 6);
     assert_eq!(place.rows(), ["a,x,1", "b,x,1", "c,y,1"]);
     fs::write(place.path("in/a.csv"), "id,p,ts\nd,x,1\n").unwrap();
     assert_eq!(lakebed(&["ingest", &job, "--reset-progress"]).code, 0);

@@ -124,7 +124,7 @@ async fn inputs_that_are_not_there_are_named() {
     let error = place.run(job("IN/a.csv"), RunOptions::default()).await.unwrap_err().to_string();
     assert_eq!(error, format!("{folder}/a.csv: there is no such file; see source.files"));
     let error = place.run(job("IN"), RunOptions::default()).await.unwrap_err().to_string();
-    assert_eq!(error, format!("{folder}: it is a folder; name the files in it, for example {folder}/*"));
+    assert_eq!(error, format!("{folder}: it is no file; those in a folder are named by {folder}/*"));
     let error = place.run(job("\"IN/*.csv\", \"IN/*.gz\""), once()).await.unwrap_err().to_string();
     assert_eq!(error, format!("no file is named by {folder}/*.csv nor by {folder}/*.gz; see source.files"));
 

@@ -276,7 +276,7 @@ pub struct BadRecordSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BadRecordPolicy {
-    /// Stop at the first.
+    /// Stop at the first, with exit code 6.
     #[default]
     Fail,
     /// Write them to a file and go on.

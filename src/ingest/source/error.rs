@@ -22,10 +22,10 @@ pub enum SourceError {
         /// The file.
         path: String,
     },
-    /// A folder that is named where files are expected.
-    #[error("{path}: it is a folder; name the files in it, for example {path}/*")]
-    Folder {
-        /// The folder.
+    /// Something else where a file is named.
+    #[error("{path}: it is no file; those in a folder are named by {path}/*")]
+    NoPlainFile {
+        /// The folder, or what it is.
         path: String,
     },
     /// Patterns that name no file.

@@ -65,38 +65,45 @@ impl Look {
 
     /// Adds the files that a pattern names; says whether there are any.
     fn add(&mut self, pattern: &str) -> Result<bool, SourceError> {
-        let mut any = false;
+        if let Some(name) = single_name(pattern) {
+            return match self.add_file(&name)? {
+                Some(false) => Err(SourceError::NoPlainFile { path: name }),
+                found => Ok(found.is_some()),
+            };
+        }
         let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
         let failed =
             |error: String| SourceError::Io { path: pattern.to_owned(), source: io::Error::other(error) };
+        let mut any = false;
         for found in glob::glob_with(pattern, options).map_err(|error| failed(error.to_string()))? {
             let path = found.map_err(|error| {
                 let path = error.path().display().to_string();
                 SourceError::Io { path, source: error.into() }
             })?;
-            let metadata = match std::fs::metadata(&path) {
-                Ok(metadata) => metadata,
-                // It went away between the listing and now: it is not there.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(source) => return Err(SourceError::Io { path: path.display().to_string(), source }),
-            };
-            if metadata.is_dir() && single_name(pattern).is_some() {
-                return Err(SourceError::Folder { path: path.display().to_string() });
-            }
-            if !metadata.is_file() {
-                continue;
-            }
-            any = true;
             let name = path
                 .into_os_string()
                 .into_string()
                 .map_err(|path| SourceError::Name { path: path.into() })?;
-            let changed =
-                metadata.ctime().saturating_mul(1_000_000_000).saturating_add(metadata.ctime_nsec());
-            self.changed = self.changed.max(changed);
-            self.files.insert(name, Seen { bytes: metadata.len(), changed });
+            any |= self.add_file(&name)? == Some(true);
         }
         Ok(any)
+    }
+
+    /// Adds a file; says whether it is one, or `None` if nothing is there.
+    fn add_file(&mut self, name: &str) -> Result<Option<bool>, SourceError> {
+        let metadata = match std::fs::metadata(name) {
+            Ok(metadata) => metadata,
+            // It may have gone away between the listing and now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(SourceError::Io { path: name.to_owned(), source }),
+        };
+        if !metadata.is_file() {
+            return Ok(Some(false));
+        }
+        let changed = metadata.ctime().saturating_mul(1_000_000_000).saturating_add(metadata.ctime_nsec());
+        self.changed = self.changed.max(changed);
+        self.files.insert(name.to_owned(), Seen { bytes: metadata.len(), changed });
+        Ok(Some(true))
     }
 }
 
