@@ -17,6 +17,7 @@ use super::job::{BadRecordPolicy, Job};
 use super::mapping::Mapping;
 use super::progress::progress_of;
 use super::reading::{Chunks, Ready, open_source, refusal, source_name};
+use super::report::InputCount;
 use super::source::Position;
 use super::target::{position_of, sink_options};
 use super::{Event, Events, IngestError, RunOptions};
@@ -46,10 +47,12 @@ pub struct DryRun {
     pub bad_records: u64,
     /// Commits by the limits of rows and bytes; the limit of time may make them more.
     pub commits: u64,
-    /// Files of the source that were read to their end.
+    /// Inputs that were read, to their end or in part.
     pub inputs: u64,
     /// Bytes of input, unpacked.
     pub input_bytes: u64,
+    /// Whether it was stopped before the end of what there is to read.
+    pub interrupted: bool,
     /// Where the rows would go, by partition and bucket.
     pub buckets: Vec<DryBucket>,
     /// Why the run would stop before its end.
@@ -106,7 +109,10 @@ pub async fn dry_run(
     loop {
         let chunk = tokio::select! {
             biased;
-            () = async { drop(stop.wait_for(|stop| *stop).await) } => break,
+            () = async { drop(stop.wait_for(|stop| *stop).await) } => {
+                dry.report.interrupted = true;
+                break;
+            }
             chunk = chunks.next() => chunk,
         };
         let Some(chunk) = chunk else { break };
@@ -173,6 +179,7 @@ struct Dry {
     keys: KeyRules,
     hash: Option<BucketHash>,
     open: Checkpoint,
+    inputs: InputCount,
     counts: BTreeMap<(String, Option<u32>), (u64, u64)>,
     report: DryRun,
 }
@@ -186,6 +193,7 @@ impl Dry {
             hash: index.map(|index| BucketHash::new(index.hash_fields.iter().cloned(), index.buckets)),
             report: DryRun { uri, creates_table, checkpoint, ..DryRun::default() },
             open: Checkpoint::default(),
+            inputs: InputCount::default(),
             counts: BTreeMap::new(),
             job,
             place,
@@ -193,10 +201,8 @@ impl Dry {
     }
 
     fn take(&mut self, ready: &Ready) -> Result<(), IngestError> {
-        let Some(chunk) = &ready.read.chunk else {
-            self.report.inputs += 1;
-            return Ok(());
-        };
+        self.report.inputs += self.inputs.begin(ready.read.chunk.as_ref());
+        let Some(chunk) = &ready.read.chunk else { return Ok(()) };
         let refused = self.route(&ready.rows, ready.deletes.as_ref())?;
         let refused = refused.into_iter().map(|(row, fault)| {
             let record = ready.records.get(row).copied().unwrap_or_default();

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use super::decode::Chunk;
+
 /// Something that happened in a run. How it is shown is up to the caller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
@@ -103,7 +105,7 @@ pub struct Summary {
     pub files: u64,
     /// Bytes of these files.
     pub bytes: u64,
-    /// Files of the source that were read to their end.
+    /// Inputs that were read, to their end or in part.
     pub inputs: u64,
     /// Bytes of input.
     pub input_bytes: u64,
@@ -119,5 +121,20 @@ impl Summary {
         self.deletes += committed.deletes;
         self.files += committed.files;
         self.bytes += committed.bytes;
+    }
+}
+
+/// Counts inputs, each when the first of it comes.
+#[derive(Debug, Default)]
+pub(super) struct InputCount {
+    within: bool,
+}
+
+impl InputCount {
+    /// How many inputs begin with a chunk; `None` is the end of one.
+    pub(super) fn begin(&mut self, chunk: Option<&Chunk>) -> u64 {
+        let begins = !self.within;
+        self.within = chunk.is_some();
+        u64::from(begins)
     }
 }

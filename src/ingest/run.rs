@@ -16,7 +16,7 @@ use super::decode::BadRecord;
 use super::job::{Job, TimeSpan};
 use super::mapping::Mapping;
 use super::reading::{Chunks, Ready, open_source, refusal};
-use super::report::Committed;
+use super::report::{Committed, InputCount};
 use super::target::{self, Target};
 use super::{Event, IngestError, Summary};
 use crate::commit::Outcome;
@@ -92,6 +92,7 @@ pub async fn run(
         environment: environment.clone(),
         events,
         summary: Summary::default(),
+        inputs: InputCount::default(),
         open: Checkpoint::default(),
         committing: None,
         bad_committed: 0,
@@ -136,6 +137,7 @@ struct Run {
     environment: Environment,
     events: Events,
     summary: Summary,
+    inputs: InputCount,
     open: Checkpoint,
     committing: Option<Committing>,
     /// How many bad records were committed.
@@ -254,8 +256,8 @@ impl Run {
 
     /// Writes a chunk, in parts where a checkpoint ends within it.
     async fn take(&mut self, ready: Ready) -> Result<Flow, IngestError> {
+        self.summary.inputs += self.inputs.begin(ready.read.chunk.as_ref());
         let Some(chunk) = &ready.read.chunk else {
-            self.summary.inputs += 1;
             self.open.position = Some(ready.read.position(0));
             return Ok(Flow::On);
         };

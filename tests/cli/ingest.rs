@@ -182,6 +182,11 @@ fn a_dry_run_ends_as_the_run_would() {
     let dry = lakebed(&["ingest", &place.job(SOURCE, limit), "--dry-run"]);
     assert_eq!(dry.code, 6, "{dry:?}");
     assert!(dry.err.contains("2 bad records, more than bad_records.limit allows (1)"), "{dry:?}");
+    place.deliver("a.csv", "id,p,ts\na,x,one\nb,x,\n");
+    let dry = lakebed(&["ingest", &place.job(SOURCE, limit), "--dry-run"]);
+    assert_eq!(dry.code, 6, "{dry:?}");
+    let told = "2 records read from 1 input (13 B); all of them are bad, and no row would be written\n";
+    assert!(dry.out.ends_with(told), "{dry:?}");
     let table = fs::create_dir(place.path("t"));
     table.and_then(|()| fs::write(place.path("t/photo"), "")).unwrap();
     lakebed(&["ingest", &place.job(SOURCE, ""), "--dry-run"]).refused(4, "is not empty: it has photo");
@@ -286,7 +291,9 @@ fn a_signal_finishes_the_checkpoint() {
     assert_eq!(ran.code, 0, "{ran:?}");
     let rows = place.rows().len();
     assert!((2..=3).contains(&rows), "{ran:?}");
-    assert!(ran.out.contains(&format!("{rows} rows written")), "{ran:?}");
+    assert!(
+        ran.out.contains("records read from 1 input (") && ran.out.contains(&format!("{rows} rows written"))
+    );
     assert_eq!(lakebed(&["ingest", &job, "--once"]).code, if rows == 3 { 3 } else { 0 });
     assert_eq!(place.rows().len(), 3);
     let pending = files_below(&place.path("t/.hoodie/timeline"));
@@ -306,6 +313,7 @@ fn a_signal_ends_a_run_that_waits_for_its_input() {
     assert_eq!(ran.code, 0, "{ran:?}");
     // The stream is still open. What was read of it by then is committed.
     drop(stdin);
+    assert!(!ran.out.contains("from 0 inputs"), "{ran:?}");
     let taken = place.rows();
     assert_eq!(taken, ["a,x,1", "b,x,1", "c,y,1"][..taken.len()]);
 }

@@ -132,7 +132,7 @@ async fn try_out(
     context.output.report(&dry)?;
     match dry.stopped_by {
         Some(error) => Err(error.into()),
-        None if dry.records == 0 => Ok(Exit::NothingToDo),
+        None if dry.records == 0 && !dry.interrupted => Ok(Exit::NothingToDo),
         None => Ok(Exit::Done),
     }
 }

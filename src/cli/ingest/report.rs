@@ -56,14 +56,25 @@ impl Report for DryRun {
     fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
         let table = if self.creates_table { "would be created" } else { "is there" };
         page.heading(&format!("{} {table}; nothing was written", self.uri))?;
-        if self.records == 0 {
-            return page.line("nothing new to read");
+        if self.interrupted {
+            page.line("it was interrupted: there may be more to read")?;
+        } else if self.records == 0 {
+            page.line("nothing new to read")?;
         }
-        page.line(&format!(
-            "{} read from {} ({}); {} would be written in {}, more if time runs out before",
+        if self.records == 0 {
+            return Ok(());
+        }
+        let read = format!(
+            "{} read from {} ({})",
             human::counted(self.records, "record"),
             human::counted(self.inputs, "input"),
             human::bytes(self.input_bytes),
+        );
+        if self.rows == 0 {
+            return page.line(&format!("{read}; all of them are bad, and no row would be written"));
+        }
+        page.line(&format!(
+            "{read}; {} would be written in {}, more if time runs out before",
             human::counted(self.rows, "row"),
             human::counted(self.commits, "commit"),
         ))?;
