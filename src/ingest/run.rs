@@ -17,6 +17,7 @@ use super::job::{Job, TimeSpan};
 use super::mapping::Mapping;
 use super::reading::{Chunks, Ready, open_source, refusal};
 use super::report::{Committed, InputCount};
+use super::source::first_file;
 use super::target::{self, Target};
 use super::{Event, IngestError, Summary};
 use crate::commit::Outcome;
@@ -154,6 +155,8 @@ impl Run {
     ) -> Result<(), IngestError> {
         // An overwrite forgets by its own commit: an empty one would leave nothing in the table.
         if options.reset_progress && !self.is_overwrite() {
+            // Progress is not given away for inputs that are not there.
+            first_file(&self.job.source)?;
             self.target.forget();
             self.checkpoint().await?;
             self.settle().await?;

@@ -137,6 +137,14 @@ async fn inputs_that_are_not_there_are_named() {
     for files in ["\"IN/*.csv\"", "IN/a.csv", "IN/.//a.csv"] {
         assert_eq!(place.run(job(files), once()).await.unwrap().records, 0);
     }
+    let reset = RunOptions { reset_progress: true, ..once() };
+    let error = place.run(job("\"IN/*.csv\""), reset).await.unwrap_err().to_string();
+    assert!(error.starts_with("no file is named by"), "{error}");
+    assert_eq!(
+        place.run(job("\"IN/*.csv\""), once()).await.unwrap().records,
+        0,
+        "the progress is still there"
+    );
     let error = place.run(job("IN/b.csv"), once()).await.unwrap_err().to_string();
     assert!(error.ends_with("/b.csv: there is no such file; see source.files"), "{error}");
     std::fs::write(place.path("in/c[1]{2}.csv"), csv(2..3)).unwrap();
