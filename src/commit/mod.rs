@@ -23,8 +23,8 @@ mod conflict;
 mod epoch;
 mod error;
 mod heartbeat;
+mod known;
 mod metadata;
-
 mod pipeline;
 mod progress;
 mod publish;
@@ -48,9 +48,10 @@ pub use epoch::Epoch;
 pub(crate) use epoch::check_name as check_pipeline_name;
 pub use error::CommitError;
 pub use heartbeat::Heartbeat;
+pub use known::Known;
 pub(crate) use pipeline::begun_by;
 pub use progress::{PipelineProgress, Progress, SourceProgress};
-pub use publish::{Known, Outcome, Publication};
+pub use publish::{Outcome, Publication};
 
 /// How commits are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

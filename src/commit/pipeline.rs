@@ -8,8 +8,7 @@ use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
 use lakebed_hudi::timeline_metadata::CommitMetadata;
 
-use super::progress::PROGRESS_KEY;
-use super::{Begun, CommitError, Committer, Epoch, Heartbeat, Known, Progress, epoch, heartbeat};
+use super::{Begun, CommitError, Committer, Epoch, Heartbeat, Known, epoch, heartbeat};
 use crate::storage::TablePath;
 use crate::table::{Table, marker_folder};
 use crate::timeline::{Instant, Timeline};
@@ -86,41 +85,6 @@ impl Committer {
             }
         }
         if changed { self.timeline().await } else { Ok(timeline) }
-    }
-
-    /// What the commits say: the progress of all pipelines and the newest schema. Where the active
-    /// timeline says nothing of `pipeline`, the archived one is asked.
-    ///
-    /// # Errors
-    /// Commits that cannot be read or understood.
-    pub async fn read_known(&self, pipeline: &str) -> Result<Known, CommitError> {
-        let timeline = self.timeline().await?;
-        let mut known = Known::default();
-        self.catch_up(&mut known, &timeline).await?;
-        if known.progress.pipelines.is_empty() {
-            known.progress = self.archived_progress().await?;
-        }
-        let source = known.source_completion(&timeline);
-        if let Some(restore) = timeline.last_restore().filter(|restore| restore.completion() > source) {
-            let checkpoint = known.progress.pipelines.get(pipeline).map(|p| p.checkpoint);
-            tracing::warn!(restore = %restore.time, ?checkpoint, "the table was restored; going on from the restored progress");
-        }
-        Ok(known)
-    }
-
-    /// The progress that the newest archived commit with any carries.
-    async fn archived_progress(&self) -> Result<Progress, CommitError> {
-        let newest = self.table.timeline.newest_archived(|entry| {
-            let metadata = CommitMetadata::from_bytes(entry.metadata.as_deref()?).ok()?;
-            let text = metadata.extra_metadata.get(PROGRESS_KEY)?;
-            Some((entry.instant, text.clone()))
-        });
-        let Some((instant, text)) = newest.await? else { return Ok(Progress::default()) };
-        let path = TablePath::literal(".hoodie/timeline/history");
-        Progress::from_json(&text).map_err(|problem| CommitError::Progress {
-            path,
-            problem: format!("instant {instant}: {problem}"),
-        })
     }
 
     /// The pipeline that began a pending instant, if it was one of Lakebed's.

@@ -11,8 +11,8 @@ use lakebed_hudi::timeline_metadata::{CommitMetadata, CompactionPlan, RequestedR
 
 use super::conflict::{OtherKind, OtherWrite, conflict};
 use super::metadata::commit_metadata;
-use super::progress::{PROGRESS_KEY, PipelineProgress, Progress};
-use super::{Begun, CommitError, Committer, Epoch};
+use super::progress::{PROGRESS_KEY, PipelineProgress};
+use super::{Begun, CommitError, Committer, Epoch, Known};
 use crate::storage::lock::LockGuard;
 use crate::storage::{StorageError, TablePath};
 use crate::table::{FileGroupId, StagedFiles, WriteOperation, properties};
@@ -72,71 +72,7 @@ pub struct Publication<'a> {
     pub built_on: &'a BTreeSet<InstantTime>,
 }
 
-/// What the commits up to some point say, so that each is read once.
-#[derive(Debug, Clone, Default)]
-pub struct Known {
-    /// The progress of all pipelines.
-    pub progress: Progress,
-    /// The newest schema.
-    pub schema: Option<TableSchema>,
-    /// The instant that the progress was read from: it is gone after a restore.
-    source: Option<InstantTime>,
-    /// All commits that completed by then were read.
-    upto: Option<InstantTime>,
-}
-
-impl Known {
-    /// All commits that completed by then were read.
-    pub fn upto(&self) -> Option<InstantTime> {
-        self.upto
-    }
-
-    /// When the commit completed that the progress was read from.
-    pub(super) fn source_completion(&self, timeline: &Timeline) -> Option<InstantTime> {
-        timeline.write_at(self.source?)?.completion()
-    }
-}
-
 impl Committer {
-    /// Reads the commits that completed since `known` was read.
-    ///
-    /// # Errors
-    /// Commits that cannot be read or understood.
-    pub(super) async fn catch_up(&self, known: &mut Known, timeline: &Timeline) -> Result<(), CommitError> {
-        let mut news: Vec<&Instant> =
-            timeline.completed_writes().filter(|i| i.completion() > known.upto).collect();
-        news.sort_by_key(|instant| std::cmp::Reverse(instant.completion()));
-        known.upto = news.first().and_then(|newest| newest.completion()).or(known.upto);
-        let (mut schema, mut progress) = (None, None);
-        for instant in news {
-            if schema.is_some() && progress.is_some() {
-                break;
-            }
-            let metadata = self.table.timeline.commit_metadata(instant).await?;
-            if progress.is_none()
-                && let Some(text) = metadata.extra_metadata.get(PROGRESS_KEY)
-            {
-                progress = Some((self.read_progress(instant, text)?, instant.time));
-            }
-            let may_change = metadata.operation_type.as_ref().is_none_or(|o| o.may_change_schema());
-            if schema.is_none()
-                && let Some(text) = metadata.schema().filter(|_| may_change)
-            {
-                schema = Some(TableSchema::from_avro(text).map_err(crate::table::TableError::from)?);
-            }
-        }
-        if let Some((progress, source)) = progress {
-            (known.progress, known.source) = (progress, Some(source));
-        }
-        known.schema = schema.or(known.schema.take());
-        Ok(())
-    }
-
-    fn read_progress(&self, instant: &Instant, text: &str) -> Result<Progress, CommitError> {
-        let path = self.table.timeline.path(&instant.file());
-        Progress::from_json(text).map_err(|problem| CommitError::Progress { path, problem })
-    }
-
     /// Makes a write visible, or says why not.
     ///
     /// Idempotent: publishing again what is visible already changes nothing.
@@ -194,7 +130,8 @@ impl Committer {
         self.put_completed(&file, metadata.to_avro()?).await?;
         let stamp = self.table.timeline.stamp().await.ok().flatten();
         self.seen().published = stamp.map(|stamp| (Arc::new(timeline.with(file)), stamp));
-        *known = Known { progress, schema: Some(schema), source: Some(instant), upto: Some(completion) };
+        let (source, upto, start) = (Some(instant), Some(completion), timeline.start());
+        *known = Known { progress, schema: Some(schema), source, upto, start };
         Ok(Outcome::Committed { instant, completion })
     }
 

@@ -46,6 +46,13 @@ pub enum TimelineError {
     Path(#[from] TablePathError),
 }
 
+impl TimelineError {
+    /// Whether a file is not there: it was archived, or taken back, since it was listed.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Storage(StorageError::NotFound { .. }))
+    }
+}
+
 /// One action on a table, as far as it has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Instant {
@@ -164,6 +171,11 @@ impl Timeline {
     /// The greatest time on the timeline, requested or completed: new ones must be greater.
     pub fn latest_time(&self) -> Option<InstantTime> {
         self.instants().flat_map(|i| [Some(i.time), i.completion()]).flatten().max()
+    }
+
+    /// The first instant. While it stays the same, nothing has been archived.
+    pub fn start(&self) -> Option<InstantTime> {
+        self.instants().map(|i| i.time).next()
     }
 
     /// The first time of the active timeline, as far as files are concerned: what was written

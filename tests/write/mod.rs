@@ -1,5 +1,6 @@
 //! Writing through the sink.
 
+mod archived;
 mod copy_on_write;
 mod cost;
 mod in_flight;

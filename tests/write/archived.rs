@@ -1,0 +1,118 @@
+//! Commits that others have moved to the archived timeline.
+
+use lakebed::commit::Progress;
+use lakebed::sink::{Sink, SinkOptions};
+use lakebed::storage::TablePath;
+use lakebed_hudi::history::{
+    HistoryEntry, HistoryFile, HistoryFileName, HistoryManifest, VERSION_FILE, manifest_name, write_entries,
+};
+use lakebed_hudi::timeline_file::TimelineFile;
+
+use crate::test_table::*;
+
+fn in_history(name: &str) -> TablePath {
+    format!(".hoodie/timeline/history/{name}").parse().unwrap()
+}
+
+/// Archives all completed instants but the newest `kept`, as Hudi does it for the first time.
+async fn archive(table: &TestTable, kept: usize) {
+    let snapshot = table.snapshot().await;
+    let timeline = &snapshot.table.timeline;
+    let completed: Vec<_> = snapshot.timeline.completed().copied().collect();
+    let old = &completed[..completed.len() - kept];
+    let mut entries = Vec::new();
+    for instant in old {
+        entries.push(HistoryEntry {
+            instant: instant.time,
+            completion: instant.completion().unwrap(),
+            action: instant.action,
+            metadata: Some(timeline.read(&instant.file()).await.unwrap()),
+            plan: None,
+            version: HistoryEntry::VERSION,
+        });
+    }
+    let bytes = write_entries(&entries).unwrap();
+    let (min, max) = (old.first().unwrap().time, old.last().unwrap().time);
+    let file =
+        HistoryFile { file_name: HistoryFileName { min, max, level: 0 }, file_len: bytes.len() as u64 };
+    table.storage.put(&in_history(&file.file_name.to_string()), bytes.into()).await.unwrap();
+    let manifest = HistoryManifest { files: vec![file] };
+    table.storage.put(&in_history(&manifest_name(1)), manifest.to_json().into()).await.unwrap();
+    table.storage.put(&in_history(VERSION_FILE), "1".into()).await.unwrap();
+    for instant in old {
+        let (requested, inflight) = (
+            TimelineFile::requested(instant.time, instant.requested_as),
+            TimelineFile::inflight(instant.time, instant.requested_as),
+        );
+        for file in [requested, inflight, instant.file()] {
+            assert!(table.storage.delete(&timeline.path(&file)).await.unwrap());
+        }
+    }
+}
+
+async fn commit(sink: &mut Sink, id: &str, partition: &str, number: u64) {
+    sink.write(&rows(&[(id, partition, number as i64, None)]), None).await.unwrap();
+    assert!(is_committed(&checkpoint(sink, number).await));
+}
+
+/// A commit as another engine makes it: it says nothing of progress.
+async fn foreign_commit(table: &TestTable, number: u64) {
+    let mut sink = table.sink("foreign", SinkOptions::default()).await;
+    commit(&mut sink, "f", "foreign", number).await;
+    let snapshot = table.snapshot().await;
+    let instant = snapshot.timeline.completed_writes().next_back().unwrap();
+    let mut metadata = snapshot.table.timeline.commit_metadata(instant).await.unwrap();
+    metadata.extra_metadata.retain(|key, _| !key.starts_with("lakebed."));
+    let path = snapshot.table.timeline.path(&instant.file());
+    table.storage.put(&path, metadata.to_avro().unwrap().into()).await.unwrap();
+}
+
+async fn archived_by_others(table: &TestTable) {
+    for number in 1..=3 {
+        foreign_commit(table, number).await;
+    }
+    archive(table, 2).await;
+    for metadata in table.commits().await {
+        assert_eq!(Progress::of(&metadata), Ok(None), "no commit of the active timeline has progress");
+    }
+}
+
+async fn checkpoint_of(table: &TestTable, pipeline: &str) -> Option<u64> {
+    let sink = table.sink(pipeline, SinkOptions::default()).await;
+    sink.progress().map(|progress| progress.checkpoint)
+}
+
+#[tokio::test]
+async fn a_pipeline_goes_on_from_progress_that_is_archived() {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut sink = table.sink("p1", SinkOptions::default()).await;
+    commit(&mut sink, "a", "x", 1).await;
+    commit(&mut sink, "a", "x", 2).await;
+    archived_by_others(&table).await;
+    assert_eq!(checkpoint_of(&table, "p1").await, Some(2));
+    // Whoever commits next brings it back to the active timeline.
+    let mut other = table.sink("p2", SinkOptions::default()).await;
+    assert_eq!(other.progress(), None);
+    commit(&mut other, "b", "x", 1).await;
+    assert_eq!(Progress::of(table.commits().await.last().unwrap()).unwrap().unwrap().pipelines.len(), 2);
+    assert_eq!(checkpoint_of(&table, "p1").await, Some(2));
+}
+
+#[tokio::test]
+async fn progress_that_was_archived_unread_is_carried_forward() {
+    // It is archived before the other pipeline begins to write again, or while it writes.
+    for writes_before in [false, true] {
+        let table = TestTable::create(&bucket_table()).await;
+        let mut idle = table.sink("p2", SinkOptions::default()).await;
+        commit(&mut idle, "b", "x", 1).await;
+        let mut sink = table.sink("p1", SinkOptions::default()).await;
+        commit(&mut sink, "a", "x", 7).await;
+        if writes_before {
+            idle.write(&rows(&[("b", "x", 2, None)]), None).await.unwrap();
+        }
+        archived_by_others(&table).await;
+        commit(&mut idle, "b", "x", 2).await;
+        assert_eq!(checkpoint_of(&table, "p1").await, Some(7));
+        assert_eq!(checkpoint_of(&table, "p2").await, Some(2));
+    }
+}
