@@ -24,6 +24,8 @@ pub(super) struct Buckets {
     partitions: BTreeMap<String, BTreeMap<u32, BucketTarget>>,
     /// All commits that completed by then are taken in.
     upto: Option<InstantTime>,
+    /// Where the timeline began then.
+    start: Option<InstantTime>,
     /// The table as it was when this was last brought up to date.
     snapshot: Option<TableSnapshot>,
     /// Groups that other writers have begun to write.
@@ -52,12 +54,21 @@ impl Buckets {
             self.partitions.clear();
             self.in_flight.clear();
         }
+        if timeline.start() != self.start {
+            // What others committed may be archived, unread.
+            self.partitions.clear();
+        }
         let news =
             timeline.completed_writes().filter(|i| i.completion() > self.upto && !ours.contains(&i.time));
         let mut schemas = Vec::new();
         for instant in news {
-            let metadata =
-                committer.table().timeline.commit_metadata(instant).await.map_err(TableError::from)?;
+            let metadata = match committer.table().timeline.commit_metadata(instant).await {
+                Err(error) if error.is_not_found() => {
+                    self.partitions.clear();
+                    continue;
+                }
+                metadata => metadata.map_err(TableError::from)?,
+            };
             let may_change = metadata.operation_type.as_ref().is_none_or(|o| o.may_change_schema());
             if let Some(schema) = metadata.schema().filter(|_| may_change) {
                 schemas.push(TableSchema::from_avro(schema).map_err(TableError::from)?);
@@ -72,6 +83,7 @@ impl Buckets {
         self.unfinished = unfinished(committer, timeline, ours).await?;
         self.forget_unfinished();
         self.upto = timeline.completed_writes().filter_map(Instant::completion).max();
+        self.start = timeline.start();
         self.snapshot = None;
         self.in_flight.retain(|instant, _| !timeline.is_committed(*instant));
         Ok(schemas)

@@ -104,15 +104,32 @@ async fn progress_that_was_archived_unread_is_carried_forward() {
     for writes_before in [false, true] {
         let table = TestTable::create(&bucket_table()).await;
         let mut idle = table.sink("p2", SinkOptions::default()).await;
+        // What the one saw when it was last awake is archived with what it has not seen.
         commit(&mut idle, "b", "x", 1).await;
+        commit(&mut idle, "b", "x", 2).await;
         let mut sink = table.sink("p1", SinkOptions::default()).await;
         commit(&mut sink, "a", "x", 7).await;
         if writes_before {
-            idle.write(&rows(&[("b", "x", 2, None)]), None).await.unwrap();
+            idle.write(&rows(&[("b", "x", 3, None)]), None).await.unwrap();
         }
         archived_by_others(&table).await;
-        commit(&mut idle, "b", "x", 2).await;
+        commit(&mut idle, "b", "x", 3).await;
         assert_eq!(checkpoint_of(&table, "p1").await, Some(7));
-        assert_eq!(checkpoint_of(&table, "p2").await, Some(2));
+        assert_eq!(checkpoint_of(&table, "p2").await, Some(3));
     }
+}
+
+#[tokio::test]
+async fn files_of_commits_that_were_archived_unread_are_written_on() {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut idle = table.sink("p1", SinkOptions::default()).await;
+    commit(&mut idle, "a", "x", 1).await;
+    commit(&mut idle, "a", "x", 2).await;
+    let mut other = table.sink("p2", SinkOptions::default()).await;
+    // "b" and "d" share a bucket that has no file yet.
+    other.write(&rows(&[("b", "x", 1, None), ("d", "x", 1, None)]), None).await.unwrap();
+    assert!(is_committed(&checkpoint(&mut other, 1).await));
+    archived_by_others(&table).await;
+    commit(&mut idle, "b", "x", 3).await;
+    assert_eq!(table.texts().await, ["a x 2 -", "b x 3 -", "d x 1 -", "f foreign 3 -"]);
 }
