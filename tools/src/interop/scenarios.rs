@@ -7,7 +7,8 @@ use super::shape::{Data, Keys, Ordering, Partial, Partitioning, Shape};
 use super::step::{Step, rows};
 
 /// Every value of every dimension once, on either type of table.
-const IN_CI: [&str; 40] = [
+const IN_CI: [&str; 41] = [
+    "cow/ours/archived",
     "cow/ours/clustering",
     "cow/ours/data/nested",
     "cow/ours/everything/unpartitioned",
@@ -121,6 +122,7 @@ fn scripts(shape: Shape) -> Scenarios {
         ("ours/data/nested", Shape { data: Data::Nested, ..shape }, script::full()),
         ("ours/buckets/7", more_buckets, script::short()),
         ("ours/overwrite", shape, script::overwriting()),
+        ("ours/archived", shape, script::archived()),
         ("ours/widening", shape, script::widening()),
         ("ours/widened", shape, script::widened()),
         ("ours/restoring", shape, script::restoring()),

@@ -97,6 +97,20 @@ pub fn full() -> Vec<Step> {
     steps
 }
 
+/// Spark writes for long and archives past what we wrote: a writer that starts anew, and one that was
+/// idle meanwhile, go on from the progress in there.
+pub fn archived() -> Vec<Step> {
+    let spark = |order: u32| (0..4).map(move |n| Step::Spark(vec![rows(n..n + 6, order + n, 2)]));
+    let mut steps = vec![Step::Ours(vec![rows(0..12, 10, 1)]), Step::Ours(vec![rows(0..3, 20, 1)])];
+    steps.extend(spark(30));
+    steps.extend([Step::Compact, Step::Archive, Step::ArchivedProgress, Step::Reopen]);
+    steps.push(Step::Ours(vec![rows(2..8, 40, 3), rows(12..14, 10, 3)]));
+    steps.extend(spark(50));
+    steps.extend([Step::Compact, Step::Archive, Step::ArchivedProgress]);
+    steps.extend([Step::Ours(vec![rows(4..16, 60, 4)]), Step::Reopen, Step::Ours(vec![rows(0..2, 70, 5)])]);
+    steps
+}
+
 /// Both sides add a column and widen another one.
 pub fn widening() -> Vec<Step> {
     vec![

@@ -102,6 +102,8 @@ pub enum Step {
     NoStrays,
     /// The active timeline begins after all dead writers.
     ArchivedPastDead,
+    /// No commit of the active timeline says how far we came.
+    ArchivedProgress,
 }
 
 impl Step {
@@ -147,6 +149,7 @@ impl fmt::Display for Step {
             Self::Together(_) => "Spark and Lakebed upsert at the same time",
             Self::Silence => "nothing is heard of dead writers",
             Self::ArchivedPastDead => "the archive has come past dead writers",
+            Self::ArchivedProgress => "Lakebed's progress is archived",
             Self::NoStrays => "nothing of dead writers is left",
         })
     }

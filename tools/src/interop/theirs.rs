@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use lakebed::commit::Progress;
 use lakebed::storage::TablePath;
 use lakebed::timeline::Timeline;
 use lakebed_hudi::file_name::DataFileName;
@@ -71,7 +72,20 @@ impl Stage<'_> {
                     return Err(format!("the active timeline begins at {first:?}").into());
                 }
             }
+            Step::ArchivedProgress => self.archived_progress()?,
             service => self.serve(service)?,
+        }
+        Ok(())
+    }
+
+    /// No commit of the active timeline has progress.
+    fn archived_progress(&self) -> Result<(), Failed> {
+        let table = self.runtime.block_on(self.ours.table())?;
+        for instant in self.timeline()?.completed_writes() {
+            let metadata = self.runtime.block_on(table.timeline.commit_metadata(instant))?;
+            if Progress::of(&metadata)?.is_some() {
+                return Err(format!("commit {} of the active timeline has progress", instant.time).into());
+            }
         }
         Ok(())
     }
