@@ -338,14 +338,20 @@ impl InstantReport {
         ]
     }
 
-    /// The pipelines that this commit moved, with their checkpoints: each commit carries the
-    /// progress of all, so those that stand elsewhere than in the commit before.
+    /// The pipelines that this commit moved, with their checkpoints and the event time that they have
+    /// come to: each commit carries the progress of all, so those that stand elsewhere than in the
+    /// commit before.
     fn moved(&self, older: &[Self]) -> String {
         let before = older.iter().find(|instant| !instant.progress.is_empty());
         let moved = self.progress.iter().filter(|(name, progress)| {
             before.and_then(|before| before.progress.get(*name)) != Some(*progress)
         });
-        let moved = moved.map(|(name, progress)| format!("{name} #{}", progress.checkpoint));
-        moved.collect::<Vec<_>>().join(", ")
+        let told = |(name, progress): (&String, &PipelineProgress)| {
+            let time =
+                progress.watermark().map(|millis| InstantTime::from_unix_millis(millis, TimelineZone::Utc));
+            let time = time.map(|time| format!(" to {}", human::moment(time))).unwrap_or_default();
+            format!("{name} #{}{time}", progress.checkpoint)
+        };
+        moved.map(told).collect::<Vec<_>>().join(", ")
     }
 }

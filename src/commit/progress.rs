@@ -40,9 +40,17 @@ pub struct PipelineProgress {
 pub struct SourceProgress {
     /// From where to read on: JSON of the source's own making.
     pub position: serde_json::Value,
-    /// The greatest event time read, milliseconds since the epoch.
+    /// The greatest event time that was committed from it, milliseconds since the epoch; `None`
+    /// where its rows have none. It never goes back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<i64>,
+}
+
+impl PipelineProgress {
+    /// How far the event time of all its sources has come, milliseconds since the epoch.
+    pub fn watermark(&self) -> Option<i64> {
+        self.sources.values().filter_map(|source| source.watermark).min()
+    }
 }
 
 impl Progress {

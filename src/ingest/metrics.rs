@@ -71,6 +71,7 @@ impl Metrics {
                 environment: environment.clone(),
                 committed_millis: AtomicI64::new(NEVER),
                 newest_millis: AtomicI64::new(NEVER),
+                watermark_millis: AtomicI64::new(NEVER),
             }),
         };
         metrics.register();
@@ -173,6 +174,8 @@ struct Times {
     committed_millis: AtomicI64,
     /// When the newest input that is committed was made; [`NEVER`] before the first commit.
     newest_millis: AtomicI64,
+    /// The greatest event time that is committed; [`NEVER`] where rows have none.
+    watermark_millis: AtomicI64,
 }
 
 impl Times {
@@ -181,6 +184,9 @@ impl Times {
         self.committed_millis.store(now, Ordering::Relaxed);
         if let Some(newest) = committed.newest_millis {
             self.newest_millis.fetch_max(newest, Ordering::Relaxed);
+        }
+        if let Some(watermark) = committed.watermark_millis {
+            self.watermark_millis.store(watermark, Ordering::Relaxed);
         }
     }
 }
@@ -195,6 +201,10 @@ impl Collector for Times {
         let committed = self.committed_millis.load(Ordering::Relaxed);
         if committed != NEVER {
             tell("last_commit_timestamp", "When the last commit became visible, since 1970.", committed)?;
+        }
+        let watermark = self.watermark_millis.load(Ordering::Relaxed);
+        if watermark != NEVER {
+            tell("watermark_timestamp", "The greatest event time that is committed, since 1970.", watermark)?;
         }
         let newest = self.newest_millis.load(Ordering::Relaxed);
         if newest != NEVER {
@@ -235,6 +245,7 @@ mod tests {
             bytes: 500,
             buffered_bytes: 0,
             newest_millis: Some(990_000),
+            watermark_millis: Some(12_500),
             flushed: Duration::from_millis(1500),
             took: Duration::from_millis(3),
         };
@@ -258,6 +269,7 @@ mod tests {
             "lakebed_ingest_commit_seconds_bucket{pipeline=\"p\",le=\"0.004\"} 2",
             "lakebed_ingest_last_commit_timestamp_seconds{pipeline=\"p\"} 1000.0",
             "lakebed_ingest_freshness_seconds{pipeline=\"p\"} 30.0",
+            "lakebed_ingest_watermark_timestamp_seconds{pipeline=\"p\"} 12.5",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in {text}");
         }

@@ -20,6 +20,7 @@ mod report;
 mod run;
 pub mod source;
 mod target;
+mod watermark;
 
 pub use columns::{ColumnsError, SAMPLE_RECORDS, sampled_columns, stated_columns};
 pub use create::create_or_check;

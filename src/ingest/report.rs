@@ -75,6 +75,9 @@ pub struct Committed {
     /// When the newest of its input was made, milliseconds since the epoch: the last change of a
     /// file, the reading of a stream.
     pub newest_millis: Option<i64>,
+    /// The greatest event time that is committed, milliseconds since the epoch; `None` where rows have
+    /// none.
+    pub watermark_millis: Option<i64>,
     /// How long it took to end the checkpoint: to make all of its files durable.
     #[serde(rename = "flush_seconds", serialize_with = "seconds")]
     pub flushed: Duration,

@@ -384,6 +384,7 @@ impl Run {
                     bytes: files.iter().map(|file| file.size_bytes).sum(),
                     buffered_bytes: self.target.buffered_bytes(),
                     newest_millis: committing.newest_millis,
+                    watermark_millis: prepared.progress.watermark(),
                     flushed: committing.flushed,
                     took,
                 };

@@ -9,6 +9,7 @@ use super::IngestError;
 use super::job::Job;
 use super::reading::source_name;
 use super::source::Position;
+use super::watermark::EventTime;
 use crate::commit::{Outcome, PipelineProgress, SourceProgress};
 use crate::environment::Environment;
 use crate::sink::{Prepared, Sink, SinkCommitter, SinkOptions};
@@ -29,6 +30,9 @@ pub(super) struct Target {
     source: &'static str,
     /// Where the source stands by that checkpoint.
     stands: Option<Position>,
+    event_time: EventTime,
+    /// How far event time has come with what was written.
+    watermark: Option<i64>,
 }
 
 impl Target {
@@ -41,8 +45,10 @@ impl Target {
         let sink = Sink::open(storage, environment, &job.pipeline, Vec::new(), options).await?;
         let progress = sink.progress().unwrap_or_default();
         let source = source_name(job);
-        let stands = position_of(&progress, source)?;
-        Ok(Self { sink, checkpoint: progress.checkpoint, source, stands })
+        let (stands, watermark) = (position_of(&progress, source)?, watermark_of(&progress, source));
+        let config = &sink.table().config;
+        let event_time = EventTime::of(job, &config.ordering_fields, sink.schema().arrow());
+        Ok(Self { sink, checkpoint: progress.checkpoint, source, stands, event_time, watermark })
     }
 
     /// The columns of the table.
@@ -71,7 +77,7 @@ impl Target {
 
     /// The next checkpoint says nothing of the source, unless it moves it.
     pub(super) fn forget(&mut self) {
-        self.stands = None;
+        (self.stands, self.watermark) = (None, None);
     }
 
     pub(super) async fn write(
@@ -79,7 +85,9 @@ impl Target {
         rows: &RecordBatch,
         deletes: Option<&BooleanArray>,
     ) -> Result<Vec<RefusedRow>, IngestError> {
-        Ok(self.sink.write(rows, deletes).await?)
+        let refused = self.sink.write(rows, deletes).await?;
+        self.watermark = self.watermark.max(self.event_time.greatest(rows, &refused));
+        Ok(refused)
     }
 
     /// Ends the checkpoint: all of its files are durable. The source stands at `moved_to` then, or
@@ -90,7 +98,7 @@ impl Target {
     ) -> Result<Option<Prepared>, IngestError> {
         self.stands = moved_to.or(self.stands.take());
         let sources = self.stands.iter().map(|position| {
-            let stands = SourceProgress { position: position.to_json(), watermark: None };
+            let stands = SourceProgress { position: position.to_json(), watermark: self.watermark };
             (self.source.to_owned(), stands)
         });
         self.checkpoint += 1;
@@ -105,8 +113,10 @@ impl Target {
     /// Gives up what is not committed.
     pub(super) async fn rewind(&mut self) -> Result<(), IngestError> {
         self.sink.rewind().await?;
-        self.checkpoint = self.committed();
-        self.stands = self.position()?;
+        let progress = self.sink.progress().unwrap_or_default();
+        self.checkpoint = progress.checkpoint;
+        self.stands = position_of(&progress, self.source)?;
+        self.watermark = watermark_of(&progress, self.source);
         Ok(())
     }
 }
@@ -134,6 +144,11 @@ pub(super) fn position_of(
 ) -> Result<Option<Position>, IngestError> {
     let stands = progress.sources.get(source);
     Ok(stands.map(|stands| Position::from_json(&stands.position)).transpose()?)
+}
+
+/// How far the event time of `source` has come by `progress`.
+fn watermark_of(progress: &PipelineProgress, source: &str) -> Option<i64> {
+    progress.sources.get(source)?.watermark
 }
 
 /// Commits, and waits and tries again where that may help.

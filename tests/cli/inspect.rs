@@ -12,7 +12,7 @@ async fn written(place: &Place) {
     use std::sync::Arc;
 
     use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
-    use lakebed::commit::{Outcome, PipelineProgress};
+    use lakebed::commit::{Outcome, PipelineProgress, SourceProgress};
     use lakebed::environment::Environment;
     use lakebed::sink::{Sink, SinkOptions};
 
@@ -34,7 +34,9 @@ async fn written(place: &Place) {
     let deletes = BooleanArray::from(vec![false, true]);
     for (checkpoint, batch, deletes) in [(1, first, None), (2, second, Some(&deletes))] {
         assert!(sink.write(&batch, deletes).await.unwrap().is_empty());
-        let progress = PipelineProgress { checkpoint, ..PipelineProgress::default() };
+        let stands = SourceProgress { watermark: Some(1_356_998_400_000), ..SourceProgress::default() };
+        let sources = [("files".to_owned(), stands)].into();
+        let progress = PipelineProgress { checkpoint, sources, ..PipelineProgress::default() };
         let prepared = sink.prepare(progress).await.unwrap().unwrap();
         assert!(matches!(sink.committer().commit(&prepared).await.unwrap(), Outcome::Committed { .. }));
     }
@@ -68,7 +70,7 @@ async fn the_timeline_tells_what_was_done() {
     let page = lakebed(&["timeline", &place.table(), "--limit", "1"]).out;
     let lines: Vec<&str> = page.lines().collect();
     assert_eq!((lines.len(), lines[2]), (3, "… 1 older: --limit N or --all"), "{page}");
-    assert!(lines[1].contains("upsert") && lines[1].ends_with("feed #2"), "{page}");
+    assert!(lines[1].contains("upsert") && lines[1].ends_with("feed #2 to 2013-01-01 00:00:00"), "{page}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod dead_letters;
 mod files;
 mod foreign;
 mod stdin;
+mod watermark;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
