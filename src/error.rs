@@ -140,9 +140,12 @@ from_module_errors!(
 impl Meaning for IngestError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Job(_) | Self::Columns(_) | Self::Mapping(_) | Self::Uri(_) | Self::Path(_) => {
-                ErrorKind::FixInput
-            }
+            Self::Job(_)
+            | Self::Columns(_)
+            | Self::Mapping(_)
+            | Self::Uri(_)
+            | Self::Path(_)
+            | Self::NoProgress { .. } => ErrorKind::FixInput,
             Self::Table(error) => error.kind(),
             Self::BadRecord(_) | Self::TooManyBadRecords { .. } => ErrorKind::DataQuality,
             Self::Conflict { .. } | Self::Retryable { .. } => ErrorKind::Conflict,
@@ -347,6 +350,7 @@ impl Meaning for CommitError {
             Self::Table(error) => error.kind(),
             Self::PipelineName { .. } => ErrorKind::FixInput,
             Self::Foreign { .. } => ErrorKind::Conflict,
+            Self::ProgressSize { .. } | Self::TooManyPipelines { .. } => ErrorKind::Refused,
             Self::Metadata(_) | Self::Path(_) | Self::Progress { .. } => ErrorKind::Failed,
         }
     }

@@ -2,6 +2,7 @@
 
 use lakebed_hudi::timeline_metadata::MetadataError;
 
+use super::{PipelineProgress, Progress};
 use crate::storage::lock::LockError;
 use crate::storage::{StorageError, TablePath, TablePathError};
 use crate::table::TableError;
@@ -35,6 +36,28 @@ pub enum CommitError {
         path: TablePath,
         /// What is wrong with it.
         problem: String,
+    },
+    /// Progress that is too large for every commit to carry it.
+    #[error(
+        "the progress of pipeline {pipeline:?} takes {bytes} bytes, and every commit carries it: expected at most \
+         {}; keep in it from where to read on, not what was read",
+        PipelineProgress::MAX_BYTES
+    )]
+    ProgressSize {
+        /// The pipeline.
+        pipeline: String,
+        /// Its size.
+        bytes: usize,
+    },
+    /// More pipelines than every commit can carry the progress of.
+    #[error(
+        "the table keeps the progress of {} pipelines, which is the most, and {pipeline:?} is none of them: drop one \
+         that never runs again (lakebed ingest JOB --show-progress lists them, --drop-progress NAME drops one)",
+        Progress::MAX_PIPELINES
+    )]
+    TooManyPipelines {
+        /// The pipeline.
+        pipeline: String,
     },
     /// A pipeline's name cannot be a file name.
     #[error(

@@ -27,13 +27,15 @@ impl Committer {
     /// heartbeat has expired. Returns what the commits say.
     ///
     /// # Errors
-    /// No lock in time; those of the storage.
+    /// More pipelines than [`Progress::MAX_PIPELINES`](super::Progress::MAX_PIPELINES); no lock in
+    /// time; those of the storage.
     pub async fn open_pipeline(
         &self,
         pipeline: &str,
         adopted: &BTreeSet<InstantTime>,
     ) -> Result<(Epoch, Known), CommitError> {
         epoch::check_name(pipeline)?;
+        self.read_known(pipeline).await?.progress.check_room(pipeline)?;
         let guard = self.locked().await?;
         let claimed = Epoch::claim(&self.table, pipeline).await;
         guard.release().await?;

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use lakebed_hudi::timeline_metadata::CommitMetadata;
 use serde::{Deserialize, Serialize};
 
+use super::CommitError;
+
 /// The key of a commit's extra metadata under which progress stands.
 pub(super) const PROGRESS_KEY: &str = "lakebed.progress";
 
@@ -47,6 +49,18 @@ pub struct SourceProgress {
 }
 
 impl PipelineProgress {
+    /// Its greatest size as JSON: every commit of the table carries it.
+    pub const MAX_BYTES: usize = 64 << 10;
+
+    /// Refuses what every commit would have to carry and is too large for that.
+    pub(crate) fn check_size(&self, pipeline: &str) -> Result<(), CommitError> {
+        let bytes = serde_json::to_vec(self).map_or(0, |json| json.len());
+        match bytes > Self::MAX_BYTES {
+            true => Err(CommitError::ProgressSize { pipeline: pipeline.to_owned(), bytes }),
+            false => Ok(()),
+        }
+    }
+
     /// How far the event time of all its sources has come, milliseconds since the epoch.
     pub fn watermark(&self) -> Option<i64> {
         self.sources.values().filter_map(|source| source.watermark).min()
@@ -54,6 +68,17 @@ impl PipelineProgress {
 }
 
 impl Progress {
+    /// Of so many pipelines a table keeps progress at most.
+    pub const MAX_PIPELINES: usize = 100;
+
+    /// Refuses one pipeline more than that.
+    pub(super) fn check_room(&self, pipeline: &str) -> Result<(), CommitError> {
+        match !self.pipelines.contains_key(pipeline) && self.pipelines.len() >= Self::MAX_PIPELINES {
+            true => Err(CommitError::TooManyPipelines { pipeline: pipeline.to_owned() }),
+            false => Ok(()),
+        }
+    }
+
     /// The progress that a commit carries; `None` where it was made by another engine.
     ///
     /// # Errors

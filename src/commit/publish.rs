@@ -63,8 +63,9 @@ pub struct Publication<'a> {
     pub schema: &'a TableSchema,
     /// The run that writes.
     pub epoch: &'a Epoch,
-    /// How far the pipeline has come with it.
-    pub progress: &'a PipelineProgress,
+    /// How far the pipeline has come with it; `None` if no commit is to carry its progress from here
+    /// on.
+    pub progress: Option<&'a PipelineProgress>,
     /// More extra metadata.
     pub extra_metadata: &'a BTreeMap<String, String>,
     /// Instants of the same run that were pending when this one began, and whose files it takes as
@@ -117,7 +118,11 @@ impl Committer {
             Err(error) => return Ok(Outcome::Conflicted { reason: error.to_string() }),
         };
         let mut progress = known.progress.clone();
-        progress.pipelines.insert(publication.epoch.pipeline.clone(), publication.progress.clone());
+        let pipeline = &publication.epoch.pipeline;
+        match publication.progress {
+            Some(stands) => progress.pipelines.insert(pipeline.clone(), stands.clone()),
+            None => progress.pipelines.remove(pipeline),
+        };
         let mut extra = publication.extra_metadata.clone();
         extra.insert(CommitMetadata::SCHEMA_KEY.to_owned(), schema.to_avro());
         extra.insert(PROGRESS_KEY.to_owned(), progress.to_json());
@@ -176,8 +181,8 @@ impl Committer {
         }
         self.catch_up(known, timeline).await?;
         let pipeline = &publication.epoch.pipeline;
-        if let Some(done) = known.progress.pipelines.get(pipeline)
-            && done.checkpoint >= publication.progress.checkpoint
+        if let (Some(done), Some(stands)) = (known.progress.pipelines.get(pipeline), publication.progress)
+            && done.checkpoint >= stands.checkpoint
         {
             return Ok(Some(Outcome::AlreadyCommitted { instant: known.source.unwrap_or(instant) }));
         }

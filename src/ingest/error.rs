@@ -77,6 +77,14 @@ pub enum IngestError {
         /// What stood in the way the last time.
         reason: String,
     },
+    /// There is no such progress to drop.
+    #[error("the table keeps no progress of a pipeline {pipeline:?}; it keeps that of {kept}")]
+    NoProgress {
+        /// The pipeline.
+        pipeline: String,
+        /// Those that there are.
+        kept: String,
+    },
     /// A task was stopped.
     #[error("a task of the run stopped without an answer; this is a bug, please report it")]
     Stopped,

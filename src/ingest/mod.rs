@@ -27,6 +27,6 @@ pub use create::create_or_check;
 pub use dry_run::{DryBucket, DryRun, dry_run};
 pub use error::IngestError;
 pub use metrics::Metrics;
-pub use progress::committed_progress;
+pub use progress::{committed_progress, drop_progress};
 pub use report::{Committed, Event, Summary};
 pub use run::{Events, RunOptions, run};

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::IngestError;
 use super::job::Job;
-use super::target::sink_options;
-use crate::commit::{Committer, Progress};
+use super::target::{self, sink_options};
+use crate::commit::{Committer, Outcome, PipelineProgress, Progress};
 use crate::environment::Environment;
-use crate::sink::SinkError;
+use crate::sink::{Sink, SinkError, SinkOptions};
 use crate::storage::lock::TableLock;
 use crate::storage::{self, Storage};
-use crate::table::Table;
+use crate::table::{Table, WriteOperation};
 
 /// How far every pipeline of the job's table has come by the last commit. Changes nothing.
 ///
@@ -33,4 +33,36 @@ pub(super) async fn progress_of(
     let lock = TableLock::new(storage, environment, options.lock).map_err(SinkError::from)?;
     let committer = Committer::new(table, lock, options.commit);
     Ok(committer.read_known(&job.pipeline).await.map_err(SinkError::from)?.progress)
+}
+
+/// Drops the progress of `pipeline`, which is the job's or another one of its table, by a commit
+/// without rows: no commit carries it from there on. Returns what it was. A run of the pipeline that
+/// still lives is fenced; one that is started later reads everything again.
+///
+/// # Errors
+/// A pipeline that the table keeps no progress of; see [`IngestError`].
+pub async fn drop_progress(
+    job: &Job,
+    pipeline: &str,
+    environment: &Environment,
+) -> Result<PipelineProgress, IngestError> {
+    let kept = committed_progress(job, environment).await?.pipelines;
+    if !kept.contains_key(pipeline) {
+        let kept = kept.into_keys().collect::<Vec<_>>().join(", ");
+        let kept = if kept.is_empty() { "none".to_owned() } else { kept };
+        return Err(IngestError::NoProgress { pipeline: pipeline.to_owned(), kept });
+    }
+    let storage = storage::open(&job.table.uri.parse()?, environment).await?;
+    // An overwrite without rows would empty the table.
+    let options = SinkOptions { operation: WriteOperation::Insert, drop_progress: true, ..sink_options(job) };
+    let mut sink = Sink::open(storage, environment, pipeline, Vec::new(), options).await?;
+    let last = sink.progress().unwrap_or_default();
+    let Some(prepared) = sink.prepare(last.clone()).await? else { return Ok(last) };
+    match target::commit(sink.committer(), &prepared, environment, |_| ()).await? {
+        Outcome::Fenced { by } => Err(IngestError::Fenced { by }),
+        Outcome::Conflicted { reason } | Outcome::Retryable { reason } => {
+            Err(IngestError::Retryable { tries: 1, reason })
+        }
+        Outcome::Committed { .. } | Outcome::AlreadyCommitted { .. } => Ok(last),
+    }
 }

@@ -7,7 +7,7 @@ use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::schema::TableSchema;
 use serde::{Deserialize, Serialize};
 
-use super::SinkError;
+use super::{SinkError, SinkOptions};
 use crate::commit::{Begun, Committer, Epoch, Heartbeat, Known, Outcome, PipelineProgress, Publication};
 use crate::table::{StagedFiles, TableError, WriteTask};
 
@@ -35,6 +35,7 @@ struct Shared {
     committer: Committer,
     epoch: Epoch,
     extra_metadata: BTreeMap<String, String>,
+    drop_progress: bool,
     /// What the commits say. Whoever holds it commits.
     known: tokio::sync::Mutex<Known>,
     run: Mutex<Run>,
@@ -54,15 +55,11 @@ struct Run {
 }
 
 impl SinkCommitter {
-    pub(super) fn new(
-        committer: Committer,
-        epoch: Epoch,
-        known: Known,
-        extra_metadata: BTreeMap<String, String>,
-    ) -> Self {
+    pub(super) fn new(committer: Committer, epoch: Epoch, known: Known, options: &SinkOptions) -> Self {
         let run = Run { progress: known.progress.pipelines.get(&epoch.pipeline).cloned(), ..Run::default() };
         let (known, run) = (tokio::sync::Mutex::new(known), Mutex::new(run));
-        Self { shared: Arc::new(Shared { committer, epoch, extra_metadata, known, run }) }
+        let (extra_metadata, drop_progress) = (options.extra_metadata.clone(), options.drop_progress);
+        Self { shared: Arc::new(Shared { committer, epoch, extra_metadata, drop_progress, known, run }) }
     }
 
     /// Makes a checkpoint visible, or says why not.
@@ -75,7 +72,7 @@ impl SinkCommitter {
     /// # Errors
     /// Failures that leave it open whether it is visible: commit it again.
     pub async fn commit(&self, prepared: &Prepared) -> Result<Outcome, SinkError> {
-        let Shared { committer, epoch, known, extra_metadata, .. } = self.shared.as_ref();
+        let Shared { committer, epoch, known, extra_metadata, drop_progress, .. } = self.shared.as_ref();
         let mut known = known.lock().await;
         let task = &prepared.task;
         let schema = TableSchema::from_avro(&prepared.schema).map_err(TableError::from)?;
@@ -86,7 +83,7 @@ impl SinkCommitter {
             staged: &prepared.staged,
             schema: &schema,
             epoch,
-            progress: &prepared.progress,
+            progress: (!drop_progress).then_some(&prepared.progress),
             extra_metadata,
             built_on: &task.built_on,
         };

@@ -223,9 +223,11 @@ impl Sink {
     /// are not committed.
     ///
     /// # Errors
-    /// Those of the storage. The checkpoint is lost then: [`Sink::rewind`].
+    /// Progress of more than [`PipelineProgress::MAX_BYTES`]; those of the storage. The checkpoint is
+    /// lost then: [`Sink::rewind`].
     pub async fn prepare(&mut self, progress: PipelineProgress) -> Result<Option<Prepared>, SinkError> {
         self.commits.check_not_failed()?;
+        progress.check_size(&self.epoch().pipeline)?;
         if self.writing.is_none() && self.options.commit_empty {
             self.begin().await?;
         }

@@ -55,7 +55,7 @@ impl Sink {
         let keys = KeyRules::of(&committer.table().config);
         let mut buckets = Buckets::upto(known.upto());
         restored.iter().for_each(|prepared| buckets.add(prepared.task.instant, &prepared.staged));
-        let commits = SinkCommitter::new(committer, epoch, known, options.extra_metadata.clone());
+        let commits = SinkCommitter::new(committer, epoch, known, &options);
         adopt(&commits, &restored).await?;
         Ok(Self { commits, restored, schema, keys, buckets, writing: None, options, write_options })
     }

@@ -32,6 +32,9 @@ pub struct SinkOptions {
     pub base_file_target_bytes: u64,
     /// Whether a checkpoint without rows is committed all the same.
     pub commit_empty: bool,
+    /// Whether its commits drop the pipeline's progress, which otherwise they and all later ones carry: a
+    /// run after that begins anew.
+    pub drop_progress: bool,
     /// What to do with a metadata table.
     pub metadata_table: MetadataTablePolicy,
     /// The zone of a timeline in LOCAL time: that of the JVMs which write to the table.
@@ -80,6 +83,7 @@ impl Default for SinkOptions {
             spill: SpillArea::default(),
             base_file_target_bytes: 120 << 20,
             commit_empty: false,
+            drop_progress: false,
             metadata_table: MetadataTablePolicy::Refuse,
             timeline_zone: None,
             extra_metadata: BTreeMap::new(),

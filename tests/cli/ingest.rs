@@ -226,6 +226,20 @@ fn progress_is_shown_of_all_pipelines_and_reset_of_one() {
     let others = lakebed(&["ingest", &job, "--show-progress", "--format", "json"]).json();
     assert_eq!(others["others"], told["others"]);
     lakebed(&["ingest", &job, "--show-progress", "--once"]).refused(2, "cannot be used with");
+
+    let unknown = "no progress of a pipeline \"r\"; it keeps that of p, q";
+    lakebed(&["ingest", &job, "--drop-progress", "r"]).refused(2, unknown);
+    let dropped = lakebed(&["ingest", &job, "--drop-progress", "q"]);
+    assert_eq!((dropped.code, dropped.err.as_str()), (0, ""), "{dropped:?}");
+    assert!(
+        dropped.out.ends_with("the progress of pipeline q was dropped, at checkpoint 1\n"),
+        "{dropped:?}"
+    );
+    let left = lakebed(&["ingest", &job, "--show-progress", "--format", "json"]).json();
+    assert_eq!([&left["progress"], &left["others"]], [&others["progress"], &json!({})]);
+    assert_eq!(lakebed(&["ingest", &job]).code, 3, "p goes on where it was");
+    assert_eq!(lakebed(&["ingest", &other]).code, 0, "q reads everything again");
+    assert_eq!(place.rows(), ["a,x,1", "b,x,1", "c,y,1"]);
 }
 
 #[test]

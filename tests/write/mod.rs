@@ -5,5 +5,6 @@ mod copy_on_write;
 mod cost;
 mod in_flight;
 mod operations;
+mod progress;
 mod short_memory;
 mod stated_index;

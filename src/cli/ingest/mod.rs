@@ -16,11 +16,13 @@ use super::signals::stop_signal;
 use super::{Context, Exit};
 use crate::error::{Error, ErrorKind};
 use crate::ingest::job::{Job, json_schema};
-use crate::ingest::{Events, Metrics, RunOptions, committed_progress, dry_run, run as run_job};
+use crate::ingest::{
+    Events, Metrics, RunOptions, committed_progress, drop_progress, dry_run, run as run_job,
+};
 
 use display::Display;
 use metrics_server::MetricsServer;
-use report::ProgressReport;
+use report::{DroppedReport, ProgressReport};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,12 +56,16 @@ pub(super) struct IngestArgs {
     /// Show how far the pipelines of the table have come, and end.
     #[arg(long, conflicts_with_all = ["once", "dry_run", "reset_progress", "metrics"])]
     show_progress: bool,
+    /// Drop the progress of a pipeline of the table that never runs again, and end. Every commit carries
+    /// the progress of all pipelines; started again, this one would read everything anew.
+    #[arg(long, value_name = "PIPELINE", conflicts_with_all = ["once", "dry_run", "reset_progress", "show_progress", "metrics"])]
+    drop_progress: Option<String>,
     /// Serve metrics in Prometheus' form at http://ADDR/metrics: a port, which is one of this machine
     /// alone, or an address with a port.
     #[arg(long, value_name = "ADDR", value_parser = metrics_server::parse_address)]
     metrics: Option<String>,
     /// Print the JSON Schema of job files, for editors, and end.
-    #[arg(long, conflicts_with_all = ["once", "dry_run", "reset_progress", "show_progress"])]
+    #[arg(long, conflicts_with_all = ["once", "dry_run", "reset_progress", "show_progress", "drop_progress"])]
     print_schema: bool,
 }
 
@@ -74,6 +80,11 @@ pub(super) async fn run(context: &Context, args: IngestArgs) -> Result<Exit, Err
     if args.show_progress {
         let progress = committed_progress(&job, &context.environment).await?;
         context.output.report(&ProgressReport::of(&job, progress))?;
+        return Ok(Exit::Done);
+    }
+    if let Some(pipeline) = args.drop_progress {
+        let progress = drop_progress(&job, &pipeline, &context.environment).await?;
+        context.output.report(&DroppedReport { uri: job.table.uri, pipeline, progress })?;
         return Ok(Exit::Done);
     }
     let options = RunOptions {

@@ -136,6 +136,26 @@ impl Report for ProgressReport {
     }
 }
 
+/// What was dropped.
+#[derive(Debug, Serialize)]
+pub(super) struct DroppedReport {
+    pub(super) uri: String,
+    pub(super) pipeline: String,
+    /// As it was.
+    pub(super) progress: PipelineProgress,
+}
+
+impl Report for DroppedReport {
+    fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
+        page.line(&format!(
+            "{}: the progress of pipeline {} was dropped, at checkpoint {}",
+            self.uri,
+            self.pipeline,
+            human::count(self.progress.checkpoint)
+        ))
+    }
+}
+
 /// A row for each source of a pipeline, or one that says that it has none.
 fn cells(name: &str, progress: &PipelineProgress) -> Vec<Vec<String>> {
     let row = |source: &str, read: String| {
