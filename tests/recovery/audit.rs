@@ -44,6 +44,9 @@ pub async fn strays(table: &Table) -> Vec<String> {
         let hidden = [".hoodie/.temp/", ".hoodie/.heartbeat/", ".hoodie/.lakebed-"];
         let is_left = hidden.iter().any(|folder| path.starts_with(folder)) || path == ".hoodie/lock";
         let is_data = !path.starts_with(".hoodie/") && file.path.file_name() != ".hoodie_partition_metadata";
+        if path.starts_with(".hoodie/timeline/2") && path.contains('_') && file.size == 0 {
+            strays.push(format!("completed and empty: {path}"));
+        }
         if is_left || is_data && !written.remove(path) {
             strays.push(format!("left behind: {path}"));
         }

@@ -13,7 +13,7 @@ mod random;
 use lakebed::storage::Operation;
 
 /// Whether an operation changes what the storage holds.
-fn writes(operation: Operation) -> bool {
+pub fn writes(operation: Operation) -> bool {
     use Operation::{Get, GetRanges, List, ListAll, Open, Stamp, Stat};
     !matches!(operation, Open | Get | GetRanges | Stat | Stamp | List | ListAll)
 }

@@ -8,3 +8,4 @@ mod operations;
 mod progress;
 mod short_memory;
 mod stated_index;
+mod traps;
