@@ -68,7 +68,8 @@ pub struct KeyedBatch {
     pub partitions: DictionaryArray<UInt32Type>,
     /// Which rows only say that their key is deleted.
     pub deletes: Option<BooleanArray>,
-    /// The stream that the rows come from, where several feed the table.
+    /// Room for the name of the stream that the rows come from, by which partial updates will tell
+    /// which columns a row speaks for and what orders them. Always `None` until those are written.
     pub stream: Option<Arc<str>>,
     /// By column, which rows say something of it (a value or null); `None` where all do. Always
     /// `None` until partial updates are written.

@@ -1,13 +1,12 @@
 //! Step one: all log records of a key become one entry.
 
+mod entry;
+mod gather;
+
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, RecordBatchOptions,
-};
-use arrow::buffer::BooleanBuffer;
-use arrow::compute::{filter_record_batch, interleave};
-use arrow::datatypes::DataType;
+use arrow::array::{BooleanArray, BooleanBufferBuilder, RecordBatch};
+use arrow::compute::filter_record_batch;
 
 use super::apply::PatchRows;
 use super::key_table::KeyTable;
@@ -16,7 +15,9 @@ use super::{Deleted, Fill, LogRecords, MergeColumns, MergeError, MergeRules};
 use crate::memory::batch_bytes;
 use crate::table::conform;
 
-const NONE: u32 = u32::MAX;
+use entry::{Entry, Link, NONE, RowRef};
+pub(super) use gather::has_no_value;
+use gather::{LogBatch, Presence};
 
 /// The log records of a slice, folded as far as they have come.
 #[derive(Debug)]
@@ -35,54 +36,6 @@ pub(super) struct Fold {
     /// Bytes and rows of `batches`.
     batch_bytes: usize,
     batch_rows: usize,
-}
-
-#[derive(Debug)]
-struct Entry {
-    ordering: EntryOrdering,
-    deleted: bool,
-    row: RowRef,
-    /// First and last link of the rows that fill this one, in order of precedence.
-    fill: Option<(u32, u32)>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct RowRef {
-    batch: u32,
-    row: u32,
-}
-
-#[derive(Debug)]
-struct Link {
-    row: RowRef,
-    next: u32,
-}
-
-#[derive(Debug)]
-struct LogBatch {
-    rows: RecordBatch,
-    present: Presence,
-}
-
-/// Which values a row really has.
-#[derive(Debug, Clone)]
-enum Presence {
-    /// All of them.
-    All,
-    /// Those of some columns.
-    Columns(Arc<[bool]>),
-    /// By row: columns without a mask are there.
-    Masks(Vec<Option<BooleanBuffer>>),
-}
-
-impl Presence {
-    fn has(&self, column: usize, row: usize) -> bool {
-        match self {
-            Self::All => true,
-            Self::Columns(columns) => columns.get(column).copied().unwrap_or(true),
-            Self::Masks(masks) => masks.get(column).is_none_or(|m| m.as_ref().is_none_or(|m| m.value(row))),
-        }
-    }
 }
 
 /// What was folded: an entry per key, with its row.
@@ -326,155 +279,10 @@ impl Fold {
         }
         Ok(Winners { batches, deletes })
     }
-
-    /// Which rows of the one compacted batch leave `column` to the base row.
-    fn open_rows(&self, column: usize) -> Option<BooleanBuffer> {
-        let batch = self.batches.first()?;
-        if self.partial {
-            return match &batch.present {
-                Presence::Masks(masks) => masks.get(column)?.as_ref().map(|mask| !mask),
-                Presence::All | Presence::Columns(_) => None,
-            };
-        }
-        let values = batch.rows.column(column);
-        has_no_value(values, &self.rules.fill)
-    }
-
-    /// Brings the rows of all entries into one batch, in the order of their first arrival, each
-    /// filled from the rows behind it. Rows that lost are let go.
-    fn compact(&mut self) -> Result<(), MergeError> {
-        let live: Vec<usize> = (0..self.entries.len())
-            .filter(|n| self.entries.get(*n).is_some_and(|entry| !entry.deleted))
-            .collect();
-        let batch = match self.only_batch(&live) {
-            Some(batch) => batch,
-            None => self.gather(&live)?,
-        };
-        self.batches = Vec::new();
-        (self.batch_bytes, self.batch_rows) = (0, 0);
-        self.put_batch(batch);
-        self.links = Vec::new();
-        for (row, number) in live.into_iter().enumerate() {
-            if let Some(entry) = self.entries.get_mut(number) {
-                entry.row = RowRef { batch: 0, row: row as u32 };
-                entry.fill = None;
-            }
-        }
-        Ok(())
-    }
-
-    /// The one batch there is, if its rows are the entries' already.
-    fn only_batch(&mut self, live: &[usize]) -> Option<LogBatch> {
-        let [batch] = self.batches.as_slice() else { return None };
-        let fits = live.len() == batch.rows.num_rows()
-            && !matches!(batch.present, Presence::Columns(_))
-            && live.iter().enumerate().all(|(row, number)| {
-                self.entries.get(*number).is_some_and(|e| e.row.row == row as u32 && e.fill.is_none())
-            });
-        if fits { self.batches.pop() } else { None }
-    }
-
-    fn gather(&self, live: &[usize]) -> Result<LogBatch, MergeError> {
-        let schema = self.columns.kept_schema();
-        let mut columns = Vec::with_capacity(schema.fields().len());
-        let mut masks = Vec::with_capacity(schema.fields().len());
-        for (column, field) in schema.fields().iter().enumerate() {
-            let (values, mask) = self.gather_column(column, field.data_type(), live)?;
-            columns.push(values);
-            masks.push(mask);
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(live.len()));
-        let rows = RecordBatch::try_new_with_options(schema.clone(), columns, &options)?;
-        let present = if self.partial { Presence::Masks(masks) } else { Presence::All };
-        Ok(LogBatch { rows, present })
-    }
-
-    fn gather_column(
-        &self,
-        column: usize,
-        data_type: &DataType,
-        live: &[usize],
-    ) -> Result<(ArrayRef, Option<BooleanBuffer>), MergeError> {
-        if live.is_empty() {
-            return Ok((arrow::array::new_empty_array(data_type), None));
-        }
-        let arrays: Vec<&dyn Array> = self.batches.iter().map(|b| b.rows.column(column).as_ref()).collect();
-        let open: Vec<Option<BooleanBuffer>> = match (&self.rules.fill, self.partial) {
-            (Fill::Nothing, _) | (_, true) => vec![None; arrays.len()],
-            (fill, false) => self.batches.iter().map(|b| has_no_value(b.rows.column(column), fill)).collect(),
-        };
-        let has_value = |at: RowRef| {
-            let (batch, row) = (at.batch as usize, at.row as usize);
-            let present = self.batches.get(batch).is_none_or(|b| b.present.has(column, row));
-            present && open.get(batch).is_none_or(|o| o.as_ref().is_none_or(|o| !o.value(row)))
-        };
-        let mut mask = self.partial.then(|| Vec::with_capacity(live.len()));
-        let mut indices = Vec::with_capacity(live.len());
-        for entry in live.iter().filter_map(|number| self.entries.get(*number)) {
-            let found = self.versions(entry).find(|at| has_value(*at));
-            if let Some(mask) = &mut mask {
-                mask.push(found.is_some());
-            }
-            let at = found.unwrap_or(entry.row);
-            indices.push((at.batch as usize, at.row as usize));
-        }
-        let mask = mask.filter(|mask| mask.contains(&false)).map(BooleanBuffer::from);
-        Ok((interleave(&arrays, &indices)?, mask))
-    }
-
-    /// The row of an entry, then those that fill it.
-    fn versions<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = RowRef> + 'a {
-        let mut next = entry.fill.map_or(NONE, |(first, _)| first);
-        let filling = std::iter::from_fn(move || {
-            let link = self.links.get(next as usize)?;
-            next = link.next;
-            Some(link.row)
-        });
-        std::iter::once(entry.row).chain(filling)
-    }
-}
-
-impl Entry {
-    /// `incoming` takes this entry's place and is filled from it.
-    fn put_before(&mut self, incoming: Self, links: &mut Vec<Link>) {
-        let link = links.len() as u32;
-        let (next, last) = self.fill.map_or((NONE, link), |(first, last)| (first, last));
-        links.push(Link { row: self.row, next });
-        *self = Self { fill: Some((link, last)), ..incoming };
-    }
-
-    /// `row` fills what this entry and the rows behind it leave open.
-    fn put_behind(&mut self, row: RowRef, links: &mut Vec<Link>) {
-        let link = links.len() as u32;
-        links.push(Link { row, next: NONE });
-        if let Some((_, last)) = self.fill
-            && let Some(last) = links.get_mut(last as usize)
-        {
-            last.next = link;
-        }
-        self.fill = Some((self.fill.map_or(link, |(first, _)| first), link));
-    }
 }
 
 fn builder_of_false(rows: usize) -> BooleanBufferBuilder {
     let mut builder = BooleanBufferBuilder::new(rows);
     builder.append_n(rows, false);
     builder
-}
-
-/// The rows of a column that `fill` takes from another row.
-pub(super) fn has_no_value(values: &ArrayRef, fill: &Fill) -> Option<BooleanBuffer> {
-    match fill {
-        Fill::Nothing => None,
-        Fill::Nulls => {
-            let nulls = values.logical_nulls()?;
-            (nulls.null_count() > 0).then(|| !nulls.inner())
-        }
-        Fill::Marker(marker) => {
-            // Spark compares the marker with text only: in a binary column it stays.
-            let texts = values.as_string_opt::<i32>()?;
-            let marked: BooleanArray = texts.iter().map(|v| Some(v == Some(marker))).collect();
-            (marked.true_count() > 0).then(|| marked.values().clone())
-        }
-    }
 }

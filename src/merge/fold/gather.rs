@@ -1,0 +1,153 @@
+//! Bringing the rows of all entries into one batch.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::interleave;
+use arrow::datatypes::DataType;
+
+use super::Fold;
+use super::entry::RowRef;
+use crate::merge::{Fill, MergeError};
+
+#[derive(Debug)]
+pub(super) struct LogBatch {
+    pub(super) rows: RecordBatch,
+    pub(super) present: Presence,
+}
+
+/// Which values a row really has.
+#[derive(Debug, Clone)]
+pub(super) enum Presence {
+    /// All of them.
+    All,
+    /// Those of some columns.
+    Columns(Arc<[bool]>),
+    /// By row: columns without a mask are there.
+    Masks(Vec<Option<BooleanBuffer>>),
+}
+
+impl Presence {
+    fn has(&self, column: usize, row: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Columns(columns) => columns.get(column).copied().unwrap_or(true),
+            Self::Masks(masks) => masks.get(column).is_none_or(|m| m.as_ref().is_none_or(|m| m.value(row))),
+        }
+    }
+}
+
+impl Fold {
+    /// Which rows of the one compacted batch leave `column` to the base row.
+    pub(super) fn open_rows(&self, column: usize) -> Option<BooleanBuffer> {
+        let batch = self.batches.first()?;
+        if self.partial {
+            return match &batch.present {
+                Presence::Masks(masks) => masks.get(column)?.as_ref().map(|mask| !mask),
+                Presence::All | Presence::Columns(_) => None,
+            };
+        }
+        let values = batch.rows.column(column);
+        has_no_value(values, &self.rules.fill)
+    }
+
+    /// Brings the rows of all entries into one batch, in the order of their first arrival, each
+    /// filled from the rows behind it. Rows that lost are let go.
+    pub(super) fn compact(&mut self) -> Result<(), MergeError> {
+        let live: Vec<usize> = (0..self.entries.len())
+            .filter(|n| self.entries.get(*n).is_some_and(|entry| !entry.deleted))
+            .collect();
+        let batch = match self.only_batch(&live) {
+            Some(batch) => batch,
+            None => self.gather(&live)?,
+        };
+        self.batches = Vec::new();
+        (self.batch_bytes, self.batch_rows) = (0, 0);
+        self.put_batch(batch);
+        self.links = Vec::new();
+        for (row, number) in live.into_iter().enumerate() {
+            if let Some(entry) = self.entries.get_mut(number) {
+                entry.row = RowRef { batch: 0, row: row as u32 };
+                entry.fill = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// The one batch there is, if its rows are the entries' already.
+    fn only_batch(&mut self, live: &[usize]) -> Option<LogBatch> {
+        let [batch] = self.batches.as_slice() else { return None };
+        let fits = live.len() == batch.rows.num_rows()
+            && !matches!(batch.present, Presence::Columns(_))
+            && live.iter().enumerate().all(|(row, number)| {
+                self.entries.get(*number).is_some_and(|e| e.row.row == row as u32 && e.fill.is_none())
+            });
+        if fits { self.batches.pop() } else { None }
+    }
+
+    fn gather(&self, live: &[usize]) -> Result<LogBatch, MergeError> {
+        let schema = self.columns.kept_schema();
+        let mut columns = Vec::with_capacity(schema.fields().len());
+        let mut masks = Vec::with_capacity(schema.fields().len());
+        for (column, field) in schema.fields().iter().enumerate() {
+            let (values, mask) = self.gather_column(column, field.data_type(), live)?;
+            columns.push(values);
+            masks.push(mask);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(live.len()));
+        let rows = RecordBatch::try_new_with_options(schema.clone(), columns, &options)?;
+        let present = if self.partial { Presence::Masks(masks) } else { Presence::All };
+        Ok(LogBatch { rows, present })
+    }
+
+    fn gather_column(
+        &self,
+        column: usize,
+        data_type: &DataType,
+        live: &[usize],
+    ) -> Result<(ArrayRef, Option<BooleanBuffer>), MergeError> {
+        if live.is_empty() {
+            return Ok((arrow::array::new_empty_array(data_type), None));
+        }
+        let arrays: Vec<&dyn Array> = self.batches.iter().map(|b| b.rows.column(column).as_ref()).collect();
+        let open: Vec<Option<BooleanBuffer>> = match (&self.rules.fill, self.partial) {
+            (Fill::Nothing, _) | (_, true) => vec![None; arrays.len()],
+            (fill, false) => self.batches.iter().map(|b| has_no_value(b.rows.column(column), fill)).collect(),
+        };
+        let has_value = |at: RowRef| {
+            let (batch, row) = (at.batch as usize, at.row as usize);
+            let present = self.batches.get(batch).is_none_or(|b| b.present.has(column, row));
+            present && open.get(batch).is_none_or(|o| o.as_ref().is_none_or(|o| !o.value(row)))
+        };
+        let mut mask = self.partial.then(|| Vec::with_capacity(live.len()));
+        let mut indices = Vec::with_capacity(live.len());
+        for entry in live.iter().filter_map(|number| self.entries.get(*number)) {
+            let found = entry.rows(&self.links).find(|at| has_value(*at));
+            if let Some(mask) = &mut mask {
+                mask.push(found.is_some());
+            }
+            let at = found.unwrap_or(entry.row);
+            indices.push((at.batch as usize, at.row as usize));
+        }
+        let mask = mask.filter(|mask| mask.contains(&false)).map(BooleanBuffer::from);
+        Ok((interleave(&arrays, &indices)?, mask))
+    }
+}
+
+/// The rows of a column that `fill` takes from another row.
+pub(in crate::merge) fn has_no_value(values: &ArrayRef, fill: &Fill) -> Option<BooleanBuffer> {
+    match fill {
+        Fill::Nothing => None,
+        Fill::Nulls => {
+            let nulls = values.logical_nulls()?;
+            (nulls.null_count() > 0).then(|| !nulls.inner())
+        }
+        Fill::Marker(marker) => {
+            // Spark compares the marker with text only: in a binary column it stays.
+            let texts = values.as_string_opt::<i32>()?;
+            let marked: BooleanArray = texts.iter().map(|v| Some(v == Some(marker))).collect();
+            (marked.true_count() > 0).then(|| marked.values().clone())
+        }
+    }
+}
