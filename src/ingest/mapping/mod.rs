@@ -1,21 +1,22 @@
 //! From the columns of an input to those of a table.
 
+mod column;
+mod partition;
+
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray, new_null_array,
-};
+use arrow::array::{AsArray, BooleanArray, RecordBatch, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::util::display::array_value_to_string;
-use chrono::DateTime;
-use lakebed_hudi::date_pattern::DatePattern;
 use lakebed_hudi::schema::sql_type;
 
 use super::decode::{Fault, Wanted, WantedColumn};
-use super::job::{Cast, CastUnit, ColumnPolicy, Job, MissingColumns, Operation};
+use super::job::{ColumnPolicy, Job, MissingColumns, Operation};
 use crate::near_match::near_match;
+
+use column::{Column, Rule};
+use partition::Partition;
 
 /// Why a job's mapping does not fit its table or input.
 #[derive(Debug, thiserror::Error)]
@@ -60,35 +61,6 @@ pub struct Mapping {
     operation: Option<OperationRule>,
     deletes: bool,
     wanted: Wanted,
-}
-
-#[derive(Debug)]
-struct Column {
-    target: Arc<Field>,
-    source: String,
-    rule: Rule,
-}
-
-#[derive(Debug)]
-enum Rule {
-    AsIs,
-    Convert,
-    Pattern(DatePattern, String),
-    Unit(CastUnit),
-}
-
-#[derive(Debug)]
-struct Partition {
-    target: Arc<Field>,
-    from: String,
-    pattern: DatePattern,
-}
-
-#[derive(Debug)]
-struct OperationRule {
-    column: String,
-    upsert: Vec<String>,
-    delete: Vec<String>,
 }
 
 /// Rows of a table, and the records that did not become any.
@@ -201,177 +173,11 @@ fn wanted(job: &Job, columns: &[Column], operation: Option<&OperationRule>) -> W
     Wanted { columns: wanted, unknown_allowed: job.mapping.unknown_columns == ColumnPolicy::Ignore }
 }
 
-impl Column {
-    fn new(target: &Arc<Field>, job: &Job) -> Result<Self, MappingError> {
-        let settings = &job.mapping;
-        let renamed = settings.rename.iter().find(|(_, to)| *to == target.name());
-        let source = renamed.map_or(target.name(), |(from, _)| from).clone();
-        let is_time = matches!(target.data_type(), DataType::Date32 | DataType::Timestamp(_, _));
-        let check_time = |key: &str| {
-            let (setting, column) = (format!("mapping.cast.{}.{key}", target.name()), target.name().clone());
-            let found = target.data_type().clone();
-            let error = MappingError::Type { setting, column, found, expected: "a date or timestamp" };
-            if is_time { Ok(()) } else { Err(error) }
-        };
-        let rule = match settings.cast.get(target.name()) {
-            None => Rule::AsIs,
-            Some(Cast { pattern: Some(pattern), .. }) => {
-                check_time("pattern")?;
-                // The job was checked: its patterns are sound.
-                DatePattern::parse(pattern)
-                    .map_or(Rule::Convert, |parsed| Rule::Pattern(parsed, pattern.clone()))
-            }
-            Some(Cast { unit: Some(unit), .. }) => {
-                check_time("unit")?;
-                Rule::Unit(*unit)
-            }
-            Some(_) => Rule::Convert,
-        };
-        Ok(Self { target: target.clone(), source, rule })
-    }
-
-    /// The column's values; `None` if the input lacks it.
-    fn map(&self, records: &RecordBatch, faults: &mut Faults) -> Result<Option<ArrayRef>, MappingError> {
-        let Some(found) = records.column_by_name(&self.source) else {
-            if !self.target.is_nullable() {
-                for row in 0..records.num_rows() {
-                    faults.add(
-                        row,
-                        Fault::of_record(format!("it has no {:?}, which the table requires", self.source)),
-                    );
-                }
-                return Ok(Some(new_null_array(self.target.data_type(), records.num_rows())));
-            }
-            return Ok(None);
-        };
-        let values = match &self.rule {
-            Rule::AsIs => found.clone(),
-            Rule::Convert => self.convert(found, self.target.data_type())?,
-            Rule::Unit(unit) => self.count(found, *unit)?,
-            Rule::Pattern(pattern, _) => self.parse(found, pattern)?,
-        };
-        for row in 0..values.len() {
-            if values.is_null(row) && (found.is_valid(row) || !self.target.is_nullable()) {
-                faults.add(row, self.fault(found, row));
-            }
-        }
-        Ok(Some(values))
-    }
-
-    fn fault(&self, found: &ArrayRef, row: usize) -> Fault {
-        if found.is_null(row) {
-            let reason = "it is null, and the table requires a value";
-            return Fault { column: Some(self.source.clone()), value: None, reason: reason.to_owned() };
-        }
-        let value = array_value_to_string(found, row).unwrap_or_default();
-        let reason = match &self.rule {
-            Rule::Pattern(_, pattern) => format!("it does not match the pattern {pattern:?}"),
-            _ => format!("it cannot become {}", sql_type(self.target.data_type())),
-        };
-        Fault::of_value(&self.source, &value, reason)
-    }
-
-    /// Converts by Arrow's rules; what does not convert is null.
-    fn convert(&self, values: &ArrayRef, to: &DataType) -> Result<ArrayRef, MappingError> {
-        let options = CastOptions { safe: true, ..CastOptions::default() };
-        cast_with_options(values, to, &options)
-            .map_err(|source| MappingError::Arrow { column: self.target.name().clone(), source })
-    }
-
-    fn count(&self, values: &ArrayRef, unit: CastUnit) -> Result<ArrayRef, MappingError> {
-        let numbers = self.convert(values, &DataType::Int64)?;
-        let factor = match unit {
-            CastUnit::Seconds => 1_000_000,
-            CastUnit::Millis => 1_000,
-            CastUnit::Micros => 1,
-        };
-        let micros = numbers.as_primitive::<Int64Type>().iter().map(|n| n?.checked_mul(factor));
-        self.times(micros.collect())
-    }
-
-    fn parse(&self, values: &ArrayRef, pattern: &DatePattern) -> Result<ArrayRef, MappingError> {
-        let texts = self.convert(values, &DataType::Utf8)?;
-        let micros = texts.as_string::<i32>().iter().map(|text| {
-            let (time, offset) = pattern.read(text?)?;
-            let micros = time.and_utc().timestamp_micros();
-            micros.checked_sub(i64::from(offset.unwrap_or(0)) * 1_000_000)
-        });
-        self.times(micros.collect())
-    }
-
-    fn times(&self, micros: Int64Array) -> Result<ArrayRef, MappingError> {
-        let zone = match self.target.data_type() {
-            DataType::Timestamp(_, zone) => zone.clone(),
-            _ => None,
-        };
-        let times =
-            self.convert(&(Arc::new(micros) as ArrayRef), &DataType::Timestamp(TimeUnit::Microsecond, zone))?;
-        self.convert(&times, self.target.data_type())
-    }
-}
-
-impl Partition {
-    fn new(settings: &super::job::PartitionExpression, table: &Schema) -> Result<Self, MappingError> {
-        let target = find(table, &settings.column, "mapping.partition.column")?;
-        let from = find(table, &settings.from, "mapping.partition.from")?;
-        let wrong = |key: &str, field: &Field, expected| MappingError::Type {
-            setting: format!("mapping.partition.{key}"),
-            column: field.name().clone(),
-            found: field.data_type().clone(),
-            expected,
-        };
-        if target.data_type() != &DataType::Utf8 {
-            return Err(wrong("column", target, "a string"));
-        }
-        if !matches!(from.data_type(), DataType::Date32 | DataType::Timestamp(_, _)) {
-            return Err(wrong("from", from, "a date or timestamp"));
-        }
-        let pattern = DatePattern::parse(&settings.pattern)
-            .map_err(|error| wrong_pattern("mapping.partition.pattern", target, &error))?;
-        Ok(Self { target: target.clone(), from: settings.from.clone(), pattern })
-    }
-
-    fn make(
-        &self,
-        from: Option<&ArrayRef>,
-        rows: usize,
-        faults: &mut Faults,
-    ) -> Result<ArrayRef, MappingError> {
-        let Some(from) = from else { return Ok(new_null_array(&DataType::Utf8, rows)) };
-        let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
-        let failed = |source| MappingError::Arrow { column: self.target.name().clone(), source };
-        // A time with a zone is spelled in UTC: the instant stays, the zone goes.
-        let times = match from.data_type() {
-            DataType::Timestamp(unit, Some(_)) => {
-                let utc = DataType::Timestamp(*unit, Some("UTC".into()));
-                cast_with_options(from, &utc, &CastOptions::default()).map_err(failed)?
-            }
-            _ => from.clone(),
-        };
-        let times = cast_with_options(&times, &micros, &CastOptions::default()).map_err(failed)?;
-        let times = times.as_primitive::<TimestampMicrosecondType>();
-        let mut spell = |(row, micros): (usize, Option<i64>)| {
-            let time = DateTime::from_timestamp_micros(micros?);
-            if time.is_none() {
-                faults.add(
-                    row,
-                    Fault::of_value(&self.from, &micros?.to_string(), "the time has no calendar date"),
-                );
-            }
-            Some(self.pattern.format(time?.naive_utc(), 0))
-        };
-        let texts: StringArray = times.iter().enumerate().map(&mut spell).collect();
-        Ok(Arc::new(texts))
-    }
-}
-
-fn wrong_pattern(
-    setting: &str,
-    field: &Field,
-    error: &lakebed_hudi::date_pattern::DatePatternError,
-) -> MappingError {
-    let source = ArrowError::InvalidArgumentError(format!("{setting}: {error}"));
-    MappingError::Arrow { column: field.name().clone(), source }
+#[derive(Debug)]
+struct OperationRule {
+    column: String,
+    upsert: Vec<String>,
+    delete: Vec<String>,
 }
 
 impl OperationRule {
@@ -425,6 +231,9 @@ impl Faults {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+    use arrow::datatypes::{TimeUnit, TimestampMicrosecondType};
+
     use super::*;
 
     fn job(mapping: &str) -> Job {

@@ -1,0 +1,142 @@
+//! One column of the table, out of one of the input.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, new_null_array};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, Field, Int64Type, TimeUnit};
+use arrow::util::display::array_value_to_string;
+use lakebed_hudi::date_pattern::DatePattern;
+use lakebed_hudi::schema::sql_type;
+
+use super::{Faults, MappingError};
+use crate::ingest::decode::Fault;
+use crate::ingest::job::{Cast, CastUnit, Job};
+
+#[derive(Debug)]
+pub(super) struct Column {
+    pub(super) target: Arc<Field>,
+    pub(super) source: String,
+    pub(super) rule: Rule,
+}
+
+#[derive(Debug)]
+pub(super) enum Rule {
+    AsIs,
+    Convert,
+    Pattern(DatePattern, String),
+    Unit(CastUnit),
+}
+
+impl Column {
+    pub(super) fn new(target: &Arc<Field>, job: &Job) -> Result<Self, MappingError> {
+        let settings = &job.mapping;
+        let renamed = settings.rename.iter().find(|(_, to)| *to == target.name());
+        let source = renamed.map_or(target.name(), |(from, _)| from).clone();
+        let is_time = matches!(target.data_type(), DataType::Date32 | DataType::Timestamp(_, _));
+        let check_time = |key: &str| {
+            let (setting, column) = (format!("mapping.cast.{}.{key}", target.name()), target.name().clone());
+            let found = target.data_type().clone();
+            let error = MappingError::Type { setting, column, found, expected: "a date or timestamp" };
+            if is_time { Ok(()) } else { Err(error) }
+        };
+        let rule = match settings.cast.get(target.name()) {
+            None => Rule::AsIs,
+            Some(Cast { pattern: Some(pattern), .. }) => {
+                check_time("pattern")?;
+                // The job was checked: its patterns are sound.
+                DatePattern::parse(pattern)
+                    .map_or(Rule::Convert, |parsed| Rule::Pattern(parsed, pattern.clone()))
+            }
+            Some(Cast { unit: Some(unit), .. }) => {
+                check_time("unit")?;
+                Rule::Unit(*unit)
+            }
+            Some(_) => Rule::Convert,
+        };
+        Ok(Self { target: target.clone(), source, rule })
+    }
+
+    /// The column's values; `None` if the input lacks it.
+    pub(super) fn map(
+        &self,
+        records: &RecordBatch,
+        faults: &mut Faults,
+    ) -> Result<Option<ArrayRef>, MappingError> {
+        let Some(found) = records.column_by_name(&self.source) else {
+            if !self.target.is_nullable() {
+                for row in 0..records.num_rows() {
+                    faults.add(
+                        row,
+                        Fault::of_record(format!("it has no {:?}, which the table requires", self.source)),
+                    );
+                }
+                return Ok(Some(new_null_array(self.target.data_type(), records.num_rows())));
+            }
+            return Ok(None);
+        };
+        let values = match &self.rule {
+            Rule::AsIs => found.clone(),
+            Rule::Convert => self.convert(found, self.target.data_type())?,
+            Rule::Unit(unit) => self.count(found, *unit)?,
+            Rule::Pattern(pattern, _) => self.parse(found, pattern)?,
+        };
+        for row in 0..values.len() {
+            if values.is_null(row) && (found.is_valid(row) || !self.target.is_nullable()) {
+                faults.add(row, self.fault(found, row));
+            }
+        }
+        Ok(Some(values))
+    }
+
+    fn fault(&self, found: &ArrayRef, row: usize) -> Fault {
+        if found.is_null(row) {
+            let reason = "it is null, and the table requires a value";
+            return Fault { column: Some(self.source.clone()), value: None, reason: reason.to_owned() };
+        }
+        let value = array_value_to_string(found, row).unwrap_or_default();
+        let reason = match &self.rule {
+            Rule::Pattern(_, pattern) => format!("it does not match the pattern {pattern:?}"),
+            _ => format!("it cannot become {}", sql_type(self.target.data_type())),
+        };
+        Fault::of_value(&self.source, &value, reason)
+    }
+
+    /// Converts by Arrow's rules; what does not convert is null.
+    fn convert(&self, values: &ArrayRef, to: &DataType) -> Result<ArrayRef, MappingError> {
+        let options = CastOptions { safe: true, ..CastOptions::default() };
+        cast_with_options(values, to, &options)
+            .map_err(|source| MappingError::Arrow { column: self.target.name().clone(), source })
+    }
+
+    fn count(&self, values: &ArrayRef, unit: CastUnit) -> Result<ArrayRef, MappingError> {
+        let numbers = self.convert(values, &DataType::Int64)?;
+        let factor = match unit {
+            CastUnit::Seconds => 1_000_000,
+            CastUnit::Millis => 1_000,
+            CastUnit::Micros => 1,
+        };
+        let micros = numbers.as_primitive::<Int64Type>().iter().map(|n| n?.checked_mul(factor));
+        self.times(micros.collect())
+    }
+
+    fn parse(&self, values: &ArrayRef, pattern: &DatePattern) -> Result<ArrayRef, MappingError> {
+        let texts = self.convert(values, &DataType::Utf8)?;
+        let micros = texts.as_string::<i32>().iter().map(|text| {
+            let (time, offset) = pattern.read(text?)?;
+            let micros = time.and_utc().timestamp_micros();
+            micros.checked_sub(i64::from(offset.unwrap_or(0)) * 1_000_000)
+        });
+        self.times(micros.collect())
+    }
+
+    fn times(&self, micros: Int64Array) -> Result<ArrayRef, MappingError> {
+        let zone = match self.target.data_type() {
+            DataType::Timestamp(_, zone) => zone.clone(),
+            _ => None,
+        };
+        let times =
+            self.convert(&(Arc::new(micros) as ArrayRef), &DataType::Timestamp(TimeUnit::Microsecond, zone))?;
+        self.convert(&times, self.target.data_type())
+    }
+}
