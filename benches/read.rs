@@ -38,10 +38,6 @@ use tokio::runtime::Runtime;
 
 use workload::{GROUPS, Shape, UPSERTS, Workload};
 
-/// The program's own.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const COLUMNS: [&str; 3] = ["region", "status", "price"];

@@ -15,10 +15,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// The program's own.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Lakebed's workshop: workloads, comparisons and the real other systems.
 #[derive(Debug, Parser)]
 #[command(name = "lakebed-tools", version)]
