@@ -28,13 +28,14 @@ impl WriteOptions {
     /// With less memory than this nothing is written.
     pub const LEAST_MEMORY_BYTES: u64 = 64 << 20;
 
-    /// What a write may use that has `memory_bytes` in all: a half for buffers, the rest for the
-    /// files that are merged and encoded at a time. Base files grow to 120 MiB, as Hudi makes them.
+    /// What a write may use that has `memory_bytes` in all: three eighths for buffers, a half for the
+    /// files that are merged and encoded at a time, and the rest for what the allocator keeps between
+    /// the two. Base files grow to 120 MiB, as Hudi makes them.
     pub fn of_memory(memory_bytes: u64) -> Self {
         let half_bytes = usize::try_from(memory_bytes / 2).unwrap_or(usize::MAX);
         let files_at_once = (half_bytes / FILE_BYTES).clamp(1, FILES_AT_ONCE_MAX);
         Self {
-            buffer_bytes: half_bytes,
+            buffer_bytes: half_bytes / 4 * 3,
             merge_bytes: half_bytes / files_at_once / 2,
             spill: SpillArea::default(),
             files_at_once,

@@ -9,7 +9,7 @@ use crate::storage::{FileWriter, Storage, StorageError, TablePath};
 use crate::table::{WriteTask, partition_folder};
 
 /// Pieces of a file that may wait for the storage while the next ones are encoded.
-const PIECES_WAITING: usize = 4;
+const PIECES_WAITING: usize = 1;
 
 /// Makes the folder of `partition` a partition: without this file Spark sees no rows in it.
 ///
