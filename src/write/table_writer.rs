@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use lakebed_hudi::bucket::BucketHash;
 use lakebed_hudi::file_name::FileId;
 use lakebed_hudi::schema::TableSchema;
@@ -152,12 +152,11 @@ impl TableWriter {
         let mut files: Vec<StagedFile> = match groups {
             Groups::Buckets { writers, .. } => {
                 let finishing = writers.into_values().map(|writer| writer.finish(context));
-                let finished = stream::iter(finishing).buffer_unordered(options.files_at_once);
-                finished.try_filter_map(|file| async { Ok(file) }).try_collect().await?
+                all_ended(finishing, options.files_at_once).await?.into_iter().flatten().collect()
             }
             Groups::Append { writers } => {
                 let finishing = writers.into_values().map(|writer| writer.finish(context));
-                stream::iter(finishing).buffer_unordered(options.files_at_once).try_concat().await?
+                all_ended(finishing, options.files_at_once).await?.into_iter().flatten().collect()
             }
         };
         files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -191,6 +190,28 @@ impl TableWriter {
     }
 }
 
+/// What `work` comes to, `at_once` at the same time. After an error nothing more is begun, and what
+/// was begun ends before the error is told: whoever rolls the write back then meets no file that is
+/// still on its way.
+async fn all_ended<T, F: Future<Output = Result<T, WriteError>>>(
+    work: impl IntoIterator<Item = F>,
+    at_once: usize,
+) -> Result<Vec<T>, WriteError> {
+    let mut waiting = work.into_iter().collect::<Vec<F>>().into_iter();
+    let mut begun: FuturesUnordered<F> = waiting.by_ref().take(at_once).collect();
+    let (mut done, mut first_error) = (Vec::new(), None);
+    while let Some(outcome) = begun.next().await {
+        match outcome {
+            Ok(outcome) => done.push(outcome),
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+        if first_error.is_none() {
+            begun.extend(waiting.next());
+        }
+    }
+    first_error.map_or(Ok(done), Err)
+}
+
 async fn relieve_buckets(
     context: &WriteContext,
     writers: &mut BTreeMap<Bucket, GroupWriter>,
@@ -201,7 +222,8 @@ async fn relieve_buckets(
             writers.values_mut().filter(|writer| writer.buffered_bytes() > 0).collect();
         largest.sort_by_key(|writer| std::cmp::Reverse(writer.buffered_bytes()));
         largest.truncate(options.files_at_once);
-        futures::future::try_join_all(largest.into_iter().map(|writer| writer.relieve(context))).await?;
+        let relieving = largest.into_iter().map(|writer| writer.relieve(context));
+        all_ended(relieving, options.files_at_once).await?;
     }
     Ok(())
 }
@@ -212,7 +234,7 @@ async fn relieve_appends(
     options: &WriteOptions,
 ) -> Result<(), WriteError> {
     let ripe = writers.values_mut().filter(|writer| writer.is_ripe());
-    futures::future::try_join_all(ripe.map(|writer| writer.encode(context, false))).await?;
+    all_ended(ripe.map(|writer| writer.encode(context, false)), options.files_at_once).await?;
     while writers.values().map(AppendWriter::buffered_bytes).sum::<usize>() > options.buffer_bytes {
         let largest = writers.values_mut().max_by_key(|writer| writer.buffered_bytes());
         let Some(writer) = largest else { return Ok(()) };
@@ -244,5 +266,29 @@ fn bucket_writer(context: &WriteContext, table_type: TableType, number: u32, buc
             TableType::MergeOnRead => GroupWriter::log(number, group, base_file.clone()),
         },
         _ => GroupWriter::base(number, group, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn after_an_error_what_was_begun_ends_and_nothing_more_begins() {
+        let (begun, ended) = (AtomicU32::new(0), AtomicU32::new(0));
+        let work = (0..4).map(async |number| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            if number == 1 {
+                return Err(WriteError::Abandoned);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            ended.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        });
+        assert!(matches!(all_ended(work, 2).await, Err(WriteError::Abandoned)));
+        assert_eq!((begun.into_inner(), ended.into_inner()), (2, 1));
     }
 }
