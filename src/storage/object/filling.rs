@@ -30,7 +30,7 @@ impl UploadMemory {
     /// Bytes of it in all.
     pub(super) const BYTES: usize = PARTS_IN_FLIGHT * PART_BYTES + WAITING_BYTES_MAX;
 
-    /// Waits until one more part may be in flight.
+    /// Waits until one more part, or small file, may be in flight.
     pub(super) async fn part(&self) -> Option<OwnedSemaphorePermit> {
         // Nobody closes the semaphore.
         self.in_flight.clone().acquire_owned().await.ok()
@@ -113,6 +113,8 @@ impl Filling {
             let head = piece.split_to(missing_bytes.min(piece.len()));
             missing_bytes -= head.len();
             part.extend(Some(head).filter(|head| !head.is_empty()));
+            // A little that is left over must not keep the whole piece alive.
+            let piece = if piece.len() < PART_BYTES { Bytes::copy_from_slice(&piece) } else { piece };
             rest.extend(Some(piece).filter(|piece| !piece.is_empty()));
         }
         self.pieces_bytes = rest.iter().map(Bytes::len).sum();

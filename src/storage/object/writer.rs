@@ -1,14 +1,13 @@
 //! Streaming a data file to a bucket, in parts.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::{MultipartUpload, ObjectStore, PutMultipartOptions, PutPayload};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
 use super::super::{FileWriter, Operation, Result, StorageError};
-use super::filling::{Filling, PART_BYTES, UploadMemory};
+use super::filling::{Filling, PART_BYTES};
 use super::settle::{self, PutId};
 use super::{ObjectStorage, Place};
 
@@ -41,7 +40,6 @@ struct Upload {
     /// `None` when it is complete or given up.
     upload: Option<Box<dyn MultipartUpload>>,
     in_flight: JoinSet<object_store::Result<()>>,
-    memory: Arc<UploadMemory>,
     parts: usize,
 }
 
@@ -55,21 +53,18 @@ impl ObjectWriter {
     /// Moves whole parts out of the buffer into flight.
     async fn send_whole_parts(&mut self) -> Result<()> {
         while self.filling.bytes() >= PART_BYTES {
+            // Whatever fails or is given up below, the writer has ended; a success puts the upload back.
+            let state = std::mem::replace(&mut self.state, State::Ended);
+            let permit = self.storage.uploads.part().await;
             let part = self.filling.take_part().await.map_err(|error| self.place.io_error(error))?;
-            self.send(part).await?;
+            let mut upload = match state {
+                State::Upload(upload) => upload,
+                State::Small => Upload::begin(&self.storage, &self.place).await?,
+                State::Ended => return Err(failed_before(&self.place)),
+            };
+            upload.send(part, permit).await.map_err(|error| self.place.write_error(error))?;
+            self.state = State::Upload(upload);
         }
-        Ok(())
-    }
-
-    async fn send(&mut self, part: PutPayload) -> Result<()> {
-        // Whatever fails below, the writer has ended; a success puts the upload back.
-        let mut upload = match std::mem::replace(&mut self.state, State::Ended) {
-            State::Upload(upload) => upload,
-            State::Small => Upload::begin(&self.storage, &self.place).await?,
-            State::Ended => return Err(failed_before(&self.place)),
-        };
-        upload.send(part).await.map_err(|error| self.place.write_error(error))?;
-        self.state = State::Upload(upload);
         Ok(())
     }
 }
@@ -80,11 +75,14 @@ impl Upload {
         let options = PutMultipartOptions { attributes: id.attributes(), ..PutMultipartOptions::default() };
         let upload = storage.store.put_multipart_opts(&place.key, options).await;
         let upload = upload.map_err(|error| place.write_error(error))?;
-        let memory = storage.uploads.clone();
-        Ok(Self { id, upload: Some(upload), in_flight: JoinSet::new(), memory, parts: 0 })
+        Ok(Self { id, upload: Some(upload), in_flight: JoinSet::new(), parts: 0 })
     }
 
-    async fn send(&mut self, part: PutPayload) -> object_store::Result<()> {
+    async fn send(
+        &mut self,
+        part: PutPayload,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> object_store::Result<()> {
         self.parts += 1;
         if self.parts > PARTS_MAX {
             let source = format!("a file has at most {PARTS_MAX} parts of {PART_BYTES} bytes").into();
@@ -93,7 +91,6 @@ impl Upload {
         while let Some(sent) = self.in_flight.try_join_next() {
             sent.map_err(|source| object_store::Error::JoinError { source })??;
         }
-        let permit = self.memory.part().await;
         if let Some(upload) = &mut self.upload {
             let sending = upload.put_part(part);
             self.in_flight.spawn(async move {
@@ -113,9 +110,13 @@ impl Upload {
         }
     }
 
-    async fn send_last(&mut self, last: PutPayload) -> object_store::Result<()> {
+    async fn send_last(
+        &mut self,
+        last: PutPayload,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> object_store::Result<()> {
         if last.content_length() > 0 {
-            self.send(last).await?;
+            self.send(last, permit).await?;
         }
         while !self.in_flight.is_empty() {
             self.wait_for_one().await?;
@@ -162,15 +163,11 @@ impl FileWriter for ObjectWriter {
             return Err(failed_before(&self.place));
         }
         self.bytes_written += bytes.len() as u64;
-        let filled = async {
-            self.filling.push(bytes).await.map_err(|error| self.place.io_error(error))?;
-            self.send_whole_parts().await
-        };
-        let filled = filled.await;
-        if filled.is_err() {
-            self.state = State::Ended;
-        }
-        filled
+        // Whatever fails or is given up meanwhile, the writer has ended.
+        let state = std::mem::replace(&mut self.state, State::Ended);
+        self.filling.push(bytes).await.map_err(|error| self.place.io_error(error))?;
+        self.state = state;
+        self.send_whole_parts().await
     }
 
     fn bytes_written(&self) -> u64 {
@@ -179,6 +176,7 @@ impl FileWriter for ObjectWriter {
 
     async fn finish(mut self: Box<Self>) -> Result<u64> {
         let place = Place { operation: Operation::Finish, ..self.place.clone() };
+        let permit = self.storage.uploads.part().await;
         let last = self.filling.take_part().await.map_err(|error| place.io_error(error))?;
         match std::mem::replace(&mut self.state, State::Ended) {
             State::Ended => return Err(failed_before(&place)),
@@ -186,7 +184,7 @@ impl FileWriter for ObjectWriter {
                 settle::put_if_absent(&self.storage, &place, last).await?;
             }
             State::Upload(mut upload) => {
-                upload.send_last(last).await.map_err(|error| place.write_error(error))?;
+                upload.send_last(last, permit).await.map_err(|error| place.write_error(error))?;
                 if let Err(error) = upload.complete().await {
                     settle::settle_new(&self.storage, &place, &upload.id, error).await?;
                 }
