@@ -96,6 +96,8 @@ pub struct Begun {
     pub action: Action,
     /// The greatest time on the timeline before it.
     pub snapshot_time: Option<InstantTime>,
+    /// Where the timeline began then: what is gone from it since was archived.
+    pub timeline_start: Option<InstantTime>,
 }
 
 /// Changes one table's timeline. Clones share what they know of it.
@@ -198,7 +200,8 @@ impl Committer {
             _ => Bytes::new(),
         };
         self.put(&TimelineFile::requested(instant, action), request).await?;
-        Ok((Begun { instant, action, snapshot_time: timeline.latest_time() }, heartbeat, timeline))
+        let (snapshot_time, timeline_start) = (timeline.latest_time(), timeline.start());
+        Ok((Begun { instant, action, snapshot_time, timeline_start }, heartbeat, timeline))
     }
 
     /// A time greater than all on `timeline`, that no other writer's clock is still behind when

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lakebed_hudi::file_name::DataFileName;
+use lakebed_hudi::history::HistoryColumns;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::timeline_file::{Action, State, TimelineFile};
@@ -241,11 +242,19 @@ impl Committer {
     ) -> Result<Vec<OtherWrite>, CommitError> {
         let mut others = Vec::new();
         let since = publication.begun.snapshot_time;
+        let mut is_archived = timeline.start() != publication.begun.timeline_start;
         for instant in timeline.completed_writes() {
             if instant.completion() <= since || publication.built_on.contains(&instant.time) {
                 continue;
             }
-            others.extend(written(instant.time, &self.table.timeline.commit_metadata(instant).await?));
+            match self.table.timeline.commit_metadata(instant).await {
+                // It has gone there since it was listed.
+                Err(error) if error.is_not_found() => is_archived = true,
+                metadata => others.extend(written(instant.time, &metadata?)),
+            }
+        }
+        if is_archived {
+            others.extend(self.archived_writes(publication).await?);
         }
         let ours = |i: &Instant| i.time == publication.begun.instant;
         for instant in timeline.pending().filter(|i| !ours(i)) {
@@ -258,6 +267,23 @@ impl Committer {
                 }
                 let groups = self.unfinished_groups(instant.time).await?;
                 others.push(OtherWrite { instant: instant.time, kind: OtherKind::Unfinished, groups });
+            }
+        }
+        Ok(others)
+    }
+
+    /// What others did since the write began and is archived already.
+    async fn archived_writes(&self, publication: &Publication<'_>) -> Result<Vec<OtherWrite>, CommitError> {
+        let Begun { instant, snapshot_time, timeline_start, .. } = publication.begun;
+        // What was pending then is no older than the timeline was.
+        let from = timeline_start.unwrap_or(instant);
+        let mut others = Vec::new();
+        for entry in self.table.timeline.archived(from, HistoryColumns::All).await? {
+            let is_new = Some(entry.completion) > snapshot_time && entry.action.writes_data();
+            if let Some(bytes) = entry.metadata.filter(|_| is_new)
+                && !publication.built_on.contains(&entry.instant)
+            {
+                others.extend(written(entry.instant, &CommitMetadata::from_bytes(&bytes)?));
             }
         }
         Ok(others)

@@ -54,6 +54,12 @@ struct Run {
     failed: Option<String>,
 }
 
+/// What `task` was begun as.
+pub(super) fn begun(task: &WriteTask) -> Begun {
+    let WriteTask { instant, action, snapshot_time, timeline_start, .. } = *task;
+    Begun { instant, action, snapshot_time, timeline_start }
+}
+
 impl SinkCommitter {
     pub(super) fn new(committer: Committer, epoch: Epoch, known: Known, options: &SinkOptions) -> Self {
         let run = Run { progress: known.progress.pipelines.get(&epoch.pipeline).cloned(), ..Run::default() };
@@ -76,7 +82,7 @@ impl SinkCommitter {
         let mut known = known.lock().await;
         let task = &prepared.task;
         let schema = TableSchema::from_avro(&prepared.schema).map_err(TableError::from)?;
-        let begun = Begun { instant: task.instant, action: task.action, snapshot_time: task.snapshot_time };
+        let begun = begun(task);
         let publication = Publication {
             begun,
             operation: task.operation,

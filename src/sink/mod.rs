@@ -71,6 +71,8 @@ pub struct Sink {
     keys: KeyRules,
     buckets: Buckets,
     writing: Option<Writing>,
+    /// Whether rows may have been lost on the way: an error came between, or a call was given up.
+    torn: bool,
     options: SinkOptions,
     write_options: WriteOptions,
 }
@@ -124,23 +126,23 @@ impl Sink {
     ///
     /// # Errors
     /// Rows that do not fit the table; those of the storage. [`SinkError::Rewind`] after a
-    /// checkpoint failed.
+    /// checkpoint failed, and after an error, or a call that was given up, while rows were taken.
     pub async fn write(
         &mut self,
         rows: &RecordBatch,
         deletes: Option<&BooleanArray>,
     ) -> Result<Vec<RefusedRow>, SinkError> {
-        self.commits.check_not_failed()?;
+        self.check_whole()?;
         self.check_deletes(deletes)?;
         if self.writing.is_none() && self.check_columns(rows).is_err() {
-            // Others may have added columns since the last checkpoint began.
-            self.begin().await?;
+            self.learn_columns().await?;
         }
         self.check_columns(rows)?;
         if self.writing.is_none() {
             self.begin().await?;
         }
         let rows = conform(rows, self.schema.arrow())?;
+        self.torn = true;
         let mut refused = Vec::new();
         for start in (0..rows.num_rows()).step_by(BATCH_ROWS) {
             let length = BATCH_ROWS.min(rows.num_rows() - start);
@@ -149,7 +151,26 @@ impl Sink {
             of_slice.iter_mut().for_each(|row| row.shift(start));
             refused.extend(of_slice);
         }
+        self.torn = false;
         Ok(refused)
+    }
+
+    /// Takes in columns that others have added since the last checkpoint began.
+    async fn learn_columns(&mut self) -> Result<(), SinkError> {
+        let known = self.commits.committer().read_known(&self.epoch().pipeline).await?;
+        if let Some(schema) = &known.schema {
+            self.schema = self.schema.superset(schema).map_err(TableError::from)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses to go on after rows may have been lost.
+    fn check_whole(&self) -> Result<(), SinkError> {
+        if self.torn {
+            let reason = "a call to write or prepare failed, or was given up, in its midst".to_owned();
+            return Err(SinkError::Rewind { reason });
+        }
+        self.commits.check_not_failed()
     }
 
     async fn write_batch(
@@ -188,6 +209,7 @@ impl Sink {
             action: begun.action,
             operation: self.options.operation,
             snapshot_time: begun.snapshot_time,
+            timeline_start: begun.timeline_start,
             buckets: Default::default(),
             built_on,
             token_stage: u32::try_from(self.epoch().number).unwrap_or(u32::MAX),
@@ -223,18 +245,20 @@ impl Sink {
     /// are not committed.
     ///
     /// # Errors
-    /// Progress of more than [`PipelineProgress::MAX_BYTES`]; those of the storage. The checkpoint is
-    /// lost then: [`Sink::rewind`].
+    /// Progress of more than [`PipelineProgress::MAX_BYTES`], which harms nothing; those of the
+    /// storage: the checkpoint is lost then, [`Sink::rewind`].
     pub async fn prepare(&mut self, progress: PipelineProgress) -> Result<Option<Prepared>, SinkError> {
-        self.commits.check_not_failed()?;
+        self.check_whole()?;
         progress.check_size(&self.epoch().pipeline)?;
         if self.writing.is_none() && self.options.commit_empty {
             self.begin().await?;
         }
         let Some(Writing { task, writer }) = self.writing.take() else { return Ok(None) };
+        self.torn = true;
         let mut staged = writer.finish().await?;
         staged.replaced = self.replaced(&staged).await?;
         self.buckets.add(task.instant, &staged);
+        self.torn = false;
         let progress = PipelineProgress { epoch: self.epoch().number, ..progress };
         Ok(Some(Prepared { task, staged, schema: self.schema.to_avro(), progress }))
     }
@@ -273,6 +297,7 @@ impl Sink {
             self.schema = open::write_schema(known.schema.as_ref(), &self.options, self.table())?;
         }
         self.buckets = Buckets::upto(known.upto());
+        self.torn = false;
         Ok(())
     }
 

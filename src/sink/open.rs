@@ -6,11 +6,12 @@ use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::table_config::{DeclaredZone, TableConfig, key};
 
 use super::buckets::Buckets;
+use super::commits::begun;
 use super::{
     MetadataTablePolicy, Prepared, Sink, SinkCommitter, SinkError, SinkOptions, StatedIndex,
     check_undeclared, stated_index,
 };
-use crate::commit::{Begun, Committer};
+use crate::commit::Committer;
 use crate::environment::Environment;
 use crate::memory::default_budget_bytes;
 use crate::storage::Storage;
@@ -57,7 +58,17 @@ impl Sink {
         restored.iter().for_each(|prepared| buckets.add(prepared.task.instant, &prepared.staged));
         let commits = SinkCommitter::new(committer, epoch, known, &options);
         adopt(&commits, &restored).await?;
-        Ok(Self { commits, restored, schema, keys, buckets, writing: None, options, write_options })
+        Ok(Self {
+            commits,
+            restored,
+            schema,
+            keys,
+            buckets,
+            writing: None,
+            torn: false,
+            options,
+            write_options,
+        })
     }
 }
 
@@ -78,9 +89,7 @@ async fn adopt(commits: &SinkCommitter, restored: &[Prepared]) -> Result<(), Sin
     let timeline = committer.timeline().await?;
     for Prepared { task, .. } in restored {
         if timeline.get(task.instant, task.action).is_some_and(|instant| !instant.is_completed()) {
-            let begun =
-                Begun { instant: task.instant, action: task.action, snapshot_time: task.snapshot_time };
-            commits.add_pending(begun, committer.heartbeat(task.instant).await?);
+            commits.add_pending(begun(task), committer.heartbeat(task.instant).await?);
         }
     }
     Ok(())

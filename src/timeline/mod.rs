@@ -173,7 +173,7 @@ impl Timeline {
         self.instants().flat_map(|i| [Some(i.time), i.completion()]).flatten().max()
     }
 
-    /// The first instant. While it stays the same, nothing has been archived.
+    /// The first instant. While it stays the same, nothing was archived that was not listed before.
     pub fn start(&self) -> Option<InstantTime> {
         self.instants().map(|i| i.time).next()
     }

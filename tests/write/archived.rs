@@ -1,6 +1,6 @@
 //! Commits that others have moved to the archived timeline.
 
-use lakebed::commit::Progress;
+use lakebed::commit::{Outcome, Progress};
 use lakebed::sink::{Sink, SinkOptions};
 use lakebed::storage::TablePath;
 use lakebed_hudi::history::{
@@ -132,4 +132,19 @@ async fn files_of_commits_that_were_archived_unread_are_written_on() {
     archived_by_others(&table).await;
     commit(&mut idle, "b", "x", 3).await;
     assert_eq!(table.texts().await, ["a x 2 -", "b x 3 -", "d x 1 -", "f foreign 3 -"]);
+}
+
+#[tokio::test]
+async fn commits_that_were_archived_meanwhile_are_met_too() {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut ours = table.sink("p1", SinkOptions::default()).await;
+    commit(&mut ours, "a", "x", 1).await;
+    // "b" and "d" share a bucket that has no file yet.
+    ours.write(&rows(&[("b", "x", 2, None)]), None).await.unwrap();
+    let prepared = ours.prepare(progress(2)).await.unwrap().unwrap();
+    commit(&mut table.sink("p2", SinkOptions::default()).await, "d", "x", 1).await;
+    archived_by_others(&table).await;
+    let met = ours.committer().commit(&prepared).await.unwrap();
+    assert!(matches!(&met, Outcome::Conflicted { reason } if reason.contains("00000001")), "{met:?}");
+    assert_eq!(table.texts().await, ["a x 1 -", "d x 1 -", "f foreign 3 -"]);
 }

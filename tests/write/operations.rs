@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
+use lakebed::environment::Environment;
 use lakebed::sink::{Sink, SinkError, SinkOptions};
-use lakebed::table::WriteOperation;
+use lakebed::storage::Storage;
+use lakebed::storage::fault::{Fault, FaultKind, FaultStorage};
+use lakebed::storage::object::ObjectStorage;
+use lakebed::table::{Table, WriteOperation};
 use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::table_config::{NewTable, TableType};
 
@@ -147,4 +151,54 @@ async fn a_column_that_others_have_added_meanwhile_is_written() {
     ours.write(&more, None).await.unwrap();
     assert!(is_committed(&checkpoint(&mut ours, 2).await));
     assert!(table.snapshot().await.schema().await.unwrap().arrow().field_with_name("w").is_ok());
+}
+
+#[tokio::test]
+async fn whatever_fails_while_rows_are_written_none_are_lost() {
+    let environment = Environment::real();
+    let uri = "s3://memory/t".parse().unwrap();
+    let run = async |fault: Option<usize>| {
+        let disk: Arc<dyn Storage> = Arc::new(ObjectStorage::in_memory(&uri, &environment));
+        Table::create(disk.clone(), &environment, &bucket_table()).await.unwrap();
+        let storage = match fault {
+            Some(at) => FaultStorage::with_fault(disk.clone(), Fault { at, kind: FaultKind::FailBefore }),
+            None => FaultStorage::new(disk.clone()),
+        };
+        let opened =
+            Sink::open(Arc::new(storage.clone()), &environment, "p", Vec::new(), SinkOptions::default());
+        let Ok(mut sink) = opened.await else { return storage };
+        let batch = rows(&[("a", "x", 1, None), ("b", "y", 1, None)]);
+        let written = sink.write(&batch, None).await.is_ok();
+        let prepared = match written {
+            true => sink.prepare(progress(1)).await,
+            false => Err(SinkError::Rewind { reason: String::new() }),
+        };
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(_) => {
+                // Tried again it is either refused until all is given up, or takes all rows.
+                if let Err(error) = sink.write(&batch, None).await {
+                    assert!(matches!(error, SinkError::Rewind { .. }), "{error}");
+                    assert!(matches!(sink.prepare(progress(1)).await, Err(SinkError::Rewind { .. })));
+                    sink.rewind().await.unwrap();
+                    sink.write(&batch, None).await.unwrap();
+                }
+                sink.prepare(progress(1)).await.unwrap()
+            }
+        };
+        let committed = sink.committer().commit(&prepared.unwrap()).await;
+        if committed.is_ok_and(|outcome| is_committed(&outcome)) {
+            let table = Table::open(disk, &environment, None).await.unwrap();
+            assert_eq!(
+                texts_of(&table.snapshot(None).await.unwrap()).await,
+                ["a x 1 -", "b y 1 -"],
+                "{fault:?}"
+            );
+        }
+        storage
+    };
+    let operations = run(None).await.operations().len();
+    for at in 0..operations {
+        run(Some(at)).await;
+    }
 }
