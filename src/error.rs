@@ -350,8 +350,10 @@ impl Meaning for CommitError {
             Self::Table(error) => error.kind(),
             Self::PipelineName { .. } => ErrorKind::FixInput,
             Self::Foreign { .. } => ErrorKind::Conflict,
-            Self::ProgressSize { .. } | Self::TooManyPipelines { .. } => ErrorKind::Refused,
-            Self::Metadata(_) | Self::Path(_) | Self::Progress { .. } => ErrorKind::Failed,
+            Self::TooManyPipelines { .. } => ErrorKind::Refused,
+            Self::Metadata(_) | Self::Path(_) | Self::Progress { .. } | Self::ProgressSize { .. } => {
+                ErrorKind::Failed
+            }
         }
     }
 }

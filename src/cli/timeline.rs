@@ -145,7 +145,7 @@ async fn read_contents(table: &Table, instants: Vec<Instant>) -> Result<Vec<Foun
             let content = match table.timeline.read(&instant.file()).await {
                 Ok(content) => Some(content),
                 // It was completed or rolled back meanwhile.
-                Err(_) if !instant.is_completed() => None,
+                Err(error) if !instant.is_completed() && error.is_not_found() => None,
                 Err(error) => return Err(error.into()),
             };
             Ok::<_, Error>(Found { instant, archived: false, content })

@@ -43,7 +43,7 @@ pub struct SourceProgress {
     /// From where to read on: JSON of the source's own making.
     pub position: serde_json::Value,
     /// The greatest event time that was committed from it, milliseconds since the epoch; `None`
-    /// where its rows have none. It never goes back.
+    /// where its rows have none. It goes back only with the progress itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<i64>,
 }

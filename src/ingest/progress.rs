@@ -58,11 +58,17 @@ pub async fn drop_progress(
     let mut sink = Sink::open(storage, environment, pipeline, Vec::new(), options).await?;
     let last = sink.progress().unwrap_or_default();
     let Some(prepared) = sink.prepare(last.clone()).await? else { return Ok(last) };
-    match target::commit(sink.committer(), &prepared, environment, |_| ()).await? {
-        Outcome::Fenced { by } => Err(IngestError::Fenced { by }),
-        Outcome::Conflicted { reason } | Outcome::Retryable { reason } => {
-            Err(IngestError::Retryable { tries: 1, reason })
+    let error = match target::commit(sink.committer(), &prepared, environment, |_| ()).await {
+        Ok(Outcome::Committed { .. } | Outcome::AlreadyCommitted { .. }) => return Ok(last),
+        Ok(Outcome::Fenced { by }) => return Err(IngestError::Fenced { by }),
+        Ok(Outcome::Conflicted { reason } | Outcome::Retryable { reason }) => {
+            IngestError::Retryable { tries: 1, reason }
         }
-        Outcome::Committed { .. } | Outcome::AlreadyCommitted { .. } => Ok(last),
+        Err(error) => error,
+    };
+    // No run of that pipeline comes to roll it back.
+    if let Err(problem) = sink.rewind().await {
+        tracing::warn!(%problem, "what was begun could not be rolled back");
     }
+    Err(error)
 }

@@ -118,6 +118,11 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Whether there was nothing to do.
+    pub fn is_nothing(&self) -> bool {
+        self.records == 0 && self.commits == 0
+    }
+
     pub(super) fn add(&mut self, committed: &Committed) {
         self.commits += 1;
         self.rows += committed.rows;

@@ -162,6 +162,32 @@ async fn a_file_that_is_written_anew_under_its_name_is_noticed() {
 }
 
 #[tokio::test]
+async fn a_run_that_follows_notices_what_is_written_anew_and_not_what_only_has_another_mode() {
+    let place = Place::new().await;
+    let source = format!("{{files: [\"{}/*\"], follow: true, poll: 5ms}}", place.path("in").display());
+    let job = place.job(&source, "commit: {interval: 20ms}\n");
+    let (_stopping, stop) = watch::channel(false);
+    let running = run(job, RunOptions::default(), &place.environment, stop, Arc::new(|_: &Event| ()));
+    let delivering = async {
+        for (name, ids) in [("a.csv", 0..2), ("b.csv", 2..4)] {
+            let until = usize::try_from(ids.end).unwrap();
+            place.deliver(name, &csv(ids));
+            while place.ids().len() < until {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            std::fs::set_permissions(place.path("in").join(name), mode).unwrap();
+        }
+        place.deliver("a.csv", &csv(4..9));
+    };
+    let both = async { tokio::join!(running, delivering) };
+    let (ended, ()) = tokio::time::timeout(Duration::from_secs(60), both).await.unwrap();
+    let error = ended.unwrap_err().to_string();
+    assert!(error.contains("a.csv: it was put there or changed after all files up to"), "{error}");
+    assert_eq!(place.ids(), (0..4).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn a_late_name_before_a_file_that_was_read_in_part_can_be_left_out() {
     let place = Place::new().await;
     place.deliver("a.csv", &csv(0..2));

@@ -108,7 +108,7 @@ async fn progress_that_is_too_large_to_be_carried_is_refused() {
     sink.write(&rows(&[("a", "x", 1, None)]), None).await.unwrap();
     let error = sink.prepare(stands(PipelineProgress::MAX_BYTES)).await.unwrap_err();
     assert!(error.to_string().contains("and every commit carries it: expected at most 65536"), "{error}");
-    assert_eq!(Error::from(error).kind(), ErrorKind::Refused);
+    assert_eq!(Error::from(error).kind(), ErrorKind::Failed);
     let prepared = sink.prepare(stands(PipelineProgress::MAX_BYTES - 200)).await.unwrap().unwrap();
     assert!(is_committed(&sink.committer().commit(&prepared).await.unwrap()));
 }

@@ -125,7 +125,7 @@ async fn ingest(
     display.end();
     let summary = summary?;
     context.output.report(&summary)?;
-    let nothing = summary.records == 0 && !*stop.borrow();
+    let nothing = summary.is_nothing() && !*stop.borrow();
     Ok(if nothing { Exit::NothingToDo } else { Exit::Done })
 }
 

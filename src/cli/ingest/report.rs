@@ -17,7 +17,7 @@ const BUCKETS_SHOWN: usize = 40;
 
 impl Report for Summary {
     fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
-        if self.records == 0 {
+        if self.is_nothing() {
             return page.line("nothing new to read");
         }
         let millis = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);

@@ -211,16 +211,23 @@ impl FilesSource {
     /// Refuses files up to the mark that were not there when those were read.
     fn check_late(&self, look: &Look, done: &DoneFiles) -> Result<(), SourceError> {
         let late = |path: String| Err(SourceError::LateName { path, mark: done.mark.clone() });
+        let replaced = |path: String| Err(SourceError::Replaced { path, mark: done.mark.clone() });
         if let Some(known) = &self.known {
-            let new = look.up_to(&done.mark).find(|(name, _)| !known.files.contains_key(*name));
-            return new.map_or(Ok(()), |(name, _)| late(name.to_owned()));
+            for (name, seen) in look.up_to(&done.mark) {
+                match known.files.get(name) {
+                    None => return late(name.to_owned()),
+                    Some(was) if (was.bytes, was.written) == (seen.bytes, seen.written) => {}
+                    Some(_) => return replaced(name.to_owned()),
+                }
+            }
+            return Ok(());
         }
         for (name, seen) in look.up_to(&done.mark) {
             if done.known.as_ref().is_some_and(|known| !known.contains(name)) {
                 return late(name.to_owned());
             }
             if seen.changed > done.changed {
-                return Err(SourceError::Replaced { path: name.to_owned(), mark: done.mark.clone() });
+                return replaced(name.to_owned());
             }
         }
         let found = look.up_to(&done.mark).count() as u64;

@@ -24,6 +24,8 @@ pub(super) struct Seen {
     pub(super) bytes: u64,
     /// When it last changed (`ctime`), in nanoseconds: also by being moved, whatever its age.
     pub(super) changed: i64,
+    /// When its content last changed (`mtime`), in nanoseconds.
+    pub(super) written: i64,
 }
 
 impl Look {
@@ -100,9 +102,11 @@ impl Look {
         if !metadata.is_file() {
             return Ok(Some(false));
         }
-        let changed = metadata.ctime().saturating_mul(1_000_000_000).saturating_add(metadata.ctime_nsec());
+        let nanos = |seconds: i64, nanos: i64| seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
+        let changed = nanos(metadata.ctime(), metadata.ctime_nsec());
+        let written = nanos(metadata.mtime(), metadata.mtime_nsec());
         self.changed = self.changed.max(changed);
-        self.files.insert(name.to_owned(), Seen { bytes: metadata.len(), changed });
+        self.files.insert(name.to_owned(), Seen { bytes: metadata.len(), changed, written });
         Ok(Some(true))
     }
 }
