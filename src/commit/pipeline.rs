@@ -24,7 +24,7 @@ pub(crate) fn begun_by(intent: &CommitMetadata) -> Option<&str> {
 impl Committer {
     /// Claims the next epoch of `pipeline` and cleans up behind earlier runs: their pending
     /// instants that are not in `adopted` are rolled back at once, those of others once their
-    /// heartbeat has expired. Returns what the commits say.
+    /// heartbeat has expired. Returns what the commits say, which said `known` before.
     ///
     /// # Errors
     /// More pipelines than [`Progress::MAX_PIPELINES`](super::Progress::MAX_PIPELINES); no lock in
@@ -33,9 +33,10 @@ impl Committer {
         &self,
         pipeline: &str,
         adopted: &BTreeSet<InstantTime>,
+        known: &Known,
     ) -> Result<(Epoch, Known), CommitError> {
         epoch::check_name(pipeline)?;
-        self.read_known(pipeline).await?.progress.check_room(pipeline)?;
+        known.progress.check_room(pipeline)?;
         let guard = self.locked().await?;
         let claimed = Epoch::claim(&self.table, pipeline).await;
         guard.release().await?;

@@ -25,7 +25,7 @@ use crate::environment::Environment;
 use crate::sink::{SinkError, check_open, check_undeclared, index_of};
 use crate::storage::{self, Storage};
 use crate::table::properties::PropertiesFileError;
-use crate::table::{Table, TableError, conform};
+use crate::table::{Table, TableError, check_readers, conform};
 use crate::write::{KeyRules, KeyedBatch};
 
 /// What a run would do. Nothing was written.
@@ -101,6 +101,7 @@ pub async fn dry_run(
     let storage = storage::open(&job.table.uri.parse()?, environment).await?;
     let place = Place::find(&job, &storage, environment).await?;
     check_open(&place.config, storage.as_ref(), &sink_options(&job))?;
+    check_readers(&place.config, place.schema.arrow()).map_err(TableError::from)?;
     let mapping = Arc::new(Mapping::new(&job, place.schema.arrow())?);
     let position = place.position.clone().filter(|_| !options.reset_progress);
     let source = open_source(&job, &mapping, position, &mut options, environment)?;

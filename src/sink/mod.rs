@@ -49,7 +49,9 @@ use lakebed_hudi::timeline_file::Action;
 use lakebed_hudi::timeline_metadata::CommitMetadata;
 
 use crate::commit::{Epoch, PipelineProgress};
-use crate::table::{FileGroupId, StagedFiles, Table, TableError, WriteOperation, WriteTask, conform};
+use crate::table::{
+    FileGroupId, StagedFiles, Table, TableError, WriteOperation, WriteTask, check_readers, conform,
+};
 use crate::write::{KeyRules, RefusedRow, TableWriter, WriteOptions};
 
 use buckets::Buckets;
@@ -204,6 +206,7 @@ impl Sink {
         for schema in self.buckets.advance(&committer, &timeline, &ours).await? {
             self.schema = self.schema.superset(&schema).map_err(TableError::from)?;
         }
+        check_readers(&self.table().config, self.schema.arrow()).map_err(TableError::from)?;
         let task = WriteTask {
             instant: begun.instant,
             action: begun.action,

@@ -11,12 +11,12 @@ use super::{
     MetadataTablePolicy, Prepared, Sink, SinkCommitter, SinkError, SinkOptions, StatedIndex,
     check_undeclared, stated_index,
 };
-use crate::commit::Committer;
+use crate::commit::{Committer, Known};
 use crate::environment::Environment;
 use crate::memory::default_budget_bytes;
 use crate::storage::Storage;
 use crate::storage::lock::TableLock;
-use crate::table::{Refusal, Table, TableError, check_writable};
+use crate::table::{Refusal, Table, TableError, check_readers, check_writable};
 use crate::write::{KeyRules, WriteOptions};
 
 impl Sink {
@@ -27,7 +27,7 @@ impl Sink {
     /// Commit what [`Sink::take_restored`] returns before anything else.
     ///
     /// # Errors
-    /// No table, one that cannot be written, no lock in time.
+    /// No table, one that cannot be written or that a declared reader would misread, no lock in time.
     pub async fn open(
         storage: Arc<dyn Storage>,
         environment: &Environment,
@@ -40,19 +40,17 @@ impl Sink {
         check_undeclared(&table, &options.index).await?;
         let lock = TableLock::new(storage, environment, options.lock)?;
         let committer = Committer::new(table, lock, options.commit);
+        let known = committer.read_known(pipeline).await?;
+        // Whoever is refused has changed nothing.
+        schema_to_write(&committer, &known, &options).await?;
         let committer = stated_index::adopt(committer, &options.index).await?;
         let committer = match options.metadata_table {
             MetadataTablePolicy::Drop => committer.drop_metadata_table().await?,
             MetadataTablePolicy::Refuse => committer,
         };
         let adopted = restored.iter().map(|prepared| prepared.task.instant).collect();
-        let (epoch, known) = committer.open_pipeline(pipeline, &adopted).await?;
-        let from_files = match (&known.schema, &options.schema) {
-            (None, None) => Some(committer.table().snapshot(None).await?.schema().await?),
-            _ => None,
-        };
-        let schema =
-            write_schema(known.schema.as_ref().or(from_files.as_ref()), &options, committer.table())?;
+        let (epoch, known) = committer.open_pipeline(pipeline, &adopted, &known).await?;
+        let schema = schema_to_write(&committer, &known, &options).await?;
         let keys = KeyRules::of(&committer.table().config);
         let mut buckets = Buckets::upto(known.upto());
         restored.iter().for_each(|prepared| buckets.add(prepared.task.instant, &prepared.staged));
@@ -119,6 +117,22 @@ fn check_stated(config: &TableConfig, options: &SinkOptions) -> Result<(), Refus
         );
     }
     Ok(())
+}
+
+/// The columns to write by what the commits say. Refuses what a declared reader would misread.
+async fn schema_to_write(
+    committer: &Committer,
+    known: &Known,
+    options: &SinkOptions,
+) -> Result<TableSchema, SinkError> {
+    let table = committer.table();
+    let from_files = match (&known.schema, &options.schema) {
+        (None, None) => Some(table.snapshot(None).await?.schema().await?),
+        _ => None,
+    };
+    let schema = write_schema(known.schema.as_ref().or(from_files.as_ref()), options, table)?;
+    check_readers(&table.config, schema.arrow()).map_err(TableError::from)?;
+    Ok(schema)
 }
 
 /// The columns that rows are written with: the table's and those that the job adds.

@@ -191,7 +191,7 @@ pub fn check_new(new: &NewTable) -> Result<Vec<String>, NewTableError> {
     }
     let mut notes = notes(schema, new);
     for reader in &new.readers {
-        check_reader(reader.parse()?, schema, new, &mut notes)?;
+        check_reader(reader.parse()?, schema, new.into(), &mut notes)?;
     }
     Ok(notes)
 }

@@ -32,7 +32,7 @@ pub(crate) use data_file::{ByteSource, load_footer, scan_log};
 pub use features::{Refusal, check_readable, check_writable};
 pub use file_group::{BaseFile, FileGroup, FileGroupId, FileSlice, LogFile, SliceRules, file_groups};
 pub(crate) use place::check_place;
-pub use reader::Reader;
+pub use reader::{Reader, check_readers};
 pub use sharing::{Engine, writer_options};
 pub use snapshot::TableSnapshot;
 pub(crate) use snapshot::partition_folder;

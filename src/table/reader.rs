@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use arrow::datatypes::{DataType, Schema};
-use lakebed_hudi::table_config::{NewTable, PartialUpdateMode, TableType};
+use lakebed_hudi::table_config::{NewTable, PartialUpdateMode, TableConfig, TableType, key};
 
 use super::NewTableError;
 use super::create::is_text;
@@ -66,11 +66,55 @@ impl FromStr for Reader {
     }
 }
 
+/// What decides beside its columns on who reads a table rightly.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Traits<'a> {
+    table_type: TableType,
+    has_keys: bool,
+    ordering_fields: &'a [String],
+    partial_update: Option<&'a PartialUpdateMode>,
+}
+
+impl<'a> From<&'a NewTable> for Traits<'a> {
+    fn from(new: &'a NewTable) -> Self {
+        Self {
+            table_type: new.table_type,
+            has_keys: !new.record_key_fields.is_empty(),
+            ordering_fields: &new.ordering_fields,
+            partial_update: new.partial_update.as_ref(),
+        }
+    }
+}
+
+impl<'a> From<&'a TableConfig> for Traits<'a> {
+    fn from(config: &'a TableConfig) -> Self {
+        Self {
+            table_type: config.table_type,
+            has_keys: config.record_key.is_some(),
+            ordering_fields: &config.ordering_fields,
+            partial_update: config.partial_update.as_ref(),
+        }
+    }
+}
+
+/// Refuses to write columns of `schema` to a table that declares a reader which would misread them.
+/// Of readers that are not known here nothing is known to be misread.
+///
+/// # Errors
+/// [`NewTableError::Misread`].
+pub fn check_readers(config: &TableConfig, schema: &Schema) -> Result<(), NewTableError> {
+    let declared = config.properties.get(key::READERS).unwrap_or_default().split(',');
+    for reader in declared.filter_map(|name| name.trim().parse().ok()) {
+        check_reader(reader, schema, config.into(), &mut Vec::new())?;
+    }
+    Ok(())
+}
+
 /// What a declared reader cannot read rightly: of hudi-rs, what hudi-core 0.6.0-rc.1 was found to.
 pub(super) fn check_reader(
     reader: Reader,
     schema: &Schema,
-    new: &NewTable,
+    table: Traits<'_>,
     notes: &mut Vec<String>,
 ) -> Result<(), NewTableError> {
     if reader != Reader::Spark {
@@ -80,13 +124,13 @@ pub(super) fn check_reader(
         return Ok(());
     }
     let misread = |why: String, advice| Err(NewTableError::Misread { reader, why, advice });
-    if new.ordering_fields.len() > 1 {
+    if table.ordering_fields.len() > 1 {
         return misread("it refuses tables with several ordering columns".into(), "order by one column");
     }
-    if new.table_type == TableType::CopyOnWrite || new.record_key_fields.is_empty() {
+    if table.table_type == TableType::CopyOnWrite || !table.has_keys {
         return Ok(());
     }
-    if let Some(PartialUpdateMode::FillUnavailable { .. }) = new.partial_update {
+    if let Some(PartialUpdateMode::FillUnavailable { .. }) = table.partial_update {
         let why = "it takes the marker of fill_unavailable in log files for a value";
         return misread(why.into(), "use ignore_defaults or a copy-on-write table");
     }
@@ -95,7 +139,7 @@ pub(super) fn check_reader(
         return Ok(());
     };
     let why = format!("it refuses the timestamps inside of column {:?} in Avro log blocks", nested.name());
-    match new.ordering_fields.first() {
+    match table.ordering_fields.first() {
         Some(column) if is_text(schema, column) => misread(
             format!("{why}, which Lakebed writes where text orders rows"),
             "order by another type or use a copy-on-write table",

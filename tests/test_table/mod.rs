@@ -124,6 +124,17 @@ impl TestTable {
         commits
     }
 
+    /// Has the newest commit say that the table has the columns of `schema`, as if another engine
+    /// had added them.
+    pub async fn restate_schema(&self, schema: &TableSchema) {
+        let snapshot = self.snapshot().await;
+        let newest = snapshot.timeline.completed_writes().next_back().unwrap();
+        let mut metadata = snapshot.table.timeline.commit_metadata(newest).await.unwrap();
+        metadata.extra_metadata.insert(CommitMetadata::SCHEMA_KEY.to_owned(), schema.to_avro());
+        let path = snapshot.table.timeline.path(&newest.file());
+        self.storage.put(&path, metadata.to_avro().unwrap().into()).await.unwrap();
+    }
+
     /// The data files of the live slices: base files and log files by partition.
     pub async fn live_files(&self) -> BTreeMap<String, (usize, usize)> {
         let snapshot = self.snapshot().await;

@@ -6,6 +6,7 @@ mod cost;
 mod in_flight;
 mod operations;
 mod progress;
+mod readers;
 mod short_memory;
 mod stated_index;
 mod traps;
