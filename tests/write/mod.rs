@@ -1,6 +1,7 @@
 //! Writing through the sink.
 
 mod archived;
+mod changed;
 mod copy_on_write;
 mod cost;
 mod in_flight;
