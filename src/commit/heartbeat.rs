@@ -86,14 +86,23 @@ pub(super) async fn is_expired(
     instant: InstantTime,
     expiry: Duration,
 ) -> Result<bool, CommitError> {
-    let last_beat = match table.storage.stat(&path(instant)?).await {
-        Ok(entry) => Some(entry.modified_unix_millis),
-        Err(StorageError::NotFound { .. }) => instant.to_unix_millis(table.zone),
-        Err(error) => return Err(error.into()),
-    };
-    let now = table.environment.clock.unix_millis();
-    let age = now.saturating_sub(last_beat.unwrap_or_default());
-    Ok(u128::try_from(age).unwrap_or_default() > expiry.as_millis())
+    let last_beat = last_beat(table, instant).await?.or_else(|| instant.to_unix_millis(table.zone));
+    Ok(is_older(table, last_beat.unwrap_or_default(), expiry))
+}
+
+/// When the writer of `instant` last beat, if its heartbeat is there.
+pub(super) async fn last_beat(table: &Table, instant: InstantTime) -> Result<Option<i64>, CommitError> {
+    match table.storage.stat(&path(instant)?).await {
+        Ok(entry) => Ok(Some(entry.modified_unix_millis)),
+        Err(StorageError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether `unix_millis` was longer ago than `expiry`.
+pub(super) fn is_older(table: &Table, unix_millis: i64, expiry: Duration) -> bool {
+    let age = table.environment.clock.unix_millis().saturating_sub(unix_millis);
+    u128::try_from(age).unwrap_or_default() > expiry.as_millis()
 }
 
 /// Removes what nobody looks at any more: the heartbeats of instants that completed, and those of

@@ -17,6 +17,7 @@
 //!   dead instant back finds all of its files.
 //! * Every new time is greater than all times on the timeline.
 //! * A completed file is never empty and never replaced.
+//! * What a writer brings after its instant was rolled back is deleted by whoever begins a write next.
 //! * Whether a put happened is found out by reading, never by trying another completion time.
 
 mod conflict;
@@ -24,6 +25,7 @@ mod epoch;
 mod error;
 mod heartbeat;
 mod known;
+mod late_files;
 mod metadata;
 mod pipeline;
 mod progress;
@@ -49,6 +51,7 @@ pub(crate) use epoch::check_name as check_pipeline_name;
 pub use error::CommitError;
 pub use heartbeat::Heartbeat;
 pub use known::Known;
+use late_files::RolledBack;
 pub(crate) use pipeline::begun_by;
 pub use progress::{PipelineProgress, Progress, SourceProgress};
 pub use publish::{Outcome, Publication};
@@ -109,13 +112,15 @@ pub struct Committer {
     seen: Arc<Mutex<Seen>>,
 }
 
-/// What a process knows of the timeline.
+/// What a process knows of the timeline and of what it took off it.
 #[derive(Debug, Default)]
 struct Seen {
     /// As it was when last listed.
     listed: Option<Arc<Timeline>>,
     /// As it was after this process last made a write visible, and the stamp of its folder then.
     published: Option<(Arc<Timeline>, FolderStamp)>,
+    /// Of these instants files may still come.
+    rolled_back: Vec<RolledBack>,
 }
 
 impl Committer {

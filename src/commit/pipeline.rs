@@ -10,7 +10,7 @@ use lakebed_hudi::timeline_metadata::CommitMetadata;
 
 use super::{Begun, CommitError, Committer, Epoch, Heartbeat, Known, epoch, heartbeat};
 use crate::storage::TablePath;
-use crate::table::{Table, marker_folder};
+use crate::table::{StagedFiles, Table, marker_folder};
 use crate::timeline::{Instant, Timeline};
 
 /// No small file takes longer than that to be put.
@@ -117,14 +117,22 @@ impl Committer {
         Ok(self.table.storage.delete_dir(&marker_folder(instant)?).await?)
     }
 
-    /// Gives a write up: rolls it back, and sweeps what came after somebody else's rollback.
+    /// Gives a write up, with the files of it that are `staged`: rolls it back, and sweeps what came
+    /// after somebody else's rollback.
     ///
     /// # Errors
     /// Those of the storage and the lock.
-    pub async fn abandon(&self, begun: Begun) -> Result<(), CommitError> {
+    pub async fn abandon(&self, begun: Begun, staged: &StagedFiles) -> Result<(), CommitError> {
         let timeline = self.timeline().await?;
-        if let Some(instant) = timeline.get(begun.instant, begun.action).filter(|i| !i.is_completed()) {
-            self.rollback(instant).await?;
+        match timeline.get(begun.instant, begun.action) {
+            Some(instant) if !instant.is_completed() => self.rollback(instant).await?,
+            Some(_) => {}
+            // The markers went when another writer rolled it back, maybe before the files were there.
+            None if self.was_rolled_back(&timeline, begun.instant).await? => {
+                let files: Vec<&TablePath> = staged.files.iter().map(|file| &file.path).collect();
+                self.delete_late(begun.instant, files).await?;
+            }
+            None => {}
         }
         self.sweep().await
     }

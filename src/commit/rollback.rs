@@ -12,7 +12,7 @@ use lakebed_hudi::timeline_metadata::{
 
 use super::{CommitError, Committer, heartbeat};
 use crate::storage::{StorageError, TablePath};
-use crate::table::{marker_folder, marker_root, partition_folder};
+use crate::table::{marker_folder, partition_folder};
 use crate::timeline::{Instant, TimelineError};
 
 /// The lists of markers that Hudi's timeline server keeps instead of one file each.
@@ -46,6 +46,7 @@ impl Committer {
         finished?;
         self.table.storage.delete_dir(&marker_folder(target.time)?).await?;
         heartbeat::remove(&self.table, target.time).await?;
+        self.remember_rolled_back(target.time, self.planned_files(&plan)?);
         tracing::info!(instant = %target.time, action = %target.requested_as, "rolled back");
         Ok(())
     }
@@ -96,6 +97,7 @@ impl Committer {
             }
             self.put_or_keep(&TimelineFile::inflight(rollback.time, Action::Rollback), Bytes::new()).await?;
             let deleted = self.delete_files(&plan).await?;
+            self.remember_rolled_back(target.commit_time, self.planned_files(&plan)?);
             self.finish_rollback(target, rollback.time, deleted, 0).await?;
         }
         Ok(())
@@ -141,28 +143,16 @@ impl Committer {
     }
 
     async fn sweep_markers(&self) -> Result<(), CommitError> {
-        let root = marker_root();
-        // Markers before timeline: an instant that began in between is on the timeline.
-        let folders = self.table.storage.list(&root).await?.folders;
-        if folders.is_empty() {
+        let marked = self.marked_instants().await?;
+        if marked.is_empty() {
             return Ok(());
         }
         let timeline = self.timeline().await?;
-        for folder in folders {
-            let Ok(instant) = folder.file_name().parse::<InstantTime>() else { continue };
-            match timeline.write_at(instant) {
-                Some(known) if !known.is_completed() => continue,
-                Some(_) => {}
-                None if timeline.is_before_start(instant) => continue,
-                None => {
-                    for path in self.files_of(instant).await? {
-                        if self.table.storage.delete(&path).await? {
-                            tracing::warn!(%path, %instant, "deleted a stray file of a rolled back instant");
-                        }
-                    }
-                }
+        self.sweep_late(&marked, &timeline).await?;
+        for instant in marked {
+            if timeline.write_at(instant).is_some_and(Instant::is_completed) {
+                self.remove_markers(instant).await?;
             }
-            self.table.storage.delete_dir(&folder).await?;
         }
         Ok(())
     }
@@ -200,6 +190,13 @@ impl Committer {
             self.table.storage.sweep(&partition_folder(partition)?, before).await?;
         }
         Ok(())
+    }
+
+    /// The files that a rollback deletes.
+    fn planned_files(&self, plan: &RollbackPlan) -> Result<BTreeSet<TablePath>, CommitError> {
+        let files = plan.rollback_requests.iter().flat_map(|request| &request.files_to_be_deleted);
+        let relative = |file: &String| self.table.storage.uri().relative(file);
+        Ok(files.map(relative).collect::<Result<_, _>>().map_err(StorageError::from)?)
     }
 
     async fn delete_files(

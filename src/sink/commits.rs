@@ -102,17 +102,17 @@ impl SinkCommitter {
             // The same checkpoint is visible under another instant: these files are superfluous.
             Outcome::AlreadyCommitted { .. } => {
                 self.settle(begun.instant, &known, false).await;
-                committer.abandon(begun).await?;
+                committer.abandon(begun, &prepared.staged).await?;
             }
             Outcome::Conflicted { reason } => {
                 self.run().failed = Some(reason.clone());
                 self.run().pending.remove(&begun.instant);
-                committer.abandon(begun).await?;
+                committer.abandon(begun, &prepared.staged).await?;
             }
             Outcome::Fenced { by } => {
                 self.run().failed = Some(format!("epoch {by} of the pipeline has taken over"));
                 self.run().pending.remove(&begun.instant);
-                committer.abandon(begun).await?;
+                committer.abandon(begun, &prepared.staged).await?;
             }
             Outcome::Retryable { .. } => {}
         }
@@ -156,7 +156,7 @@ impl SinkCommitter {
         // The newest first: it is built on those before it.
         for (begun, heartbeat) in pending.into_values().rev() {
             drop(heartbeat);
-            self.shared.committer.abandon(begun).await?;
+            self.shared.committer.abandon(begun, &StagedFiles::default()).await?;
         }
         *known = self.shared.committer.read_known(&self.shared.epoch.pipeline).await?;
         let mut run = self.run();

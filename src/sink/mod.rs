@@ -199,10 +199,12 @@ impl Sink {
     /// Opens an instant for the next checkpoint.
     async fn begin(&mut self) -> Result<(), SinkError> {
         let committer = self.commits.committer().clone();
+        let marked = committer.marked_instants().await?;
         let (begun, heartbeat, timeline) = committer.begin(self.action(), &self.intent()).await?;
         let built_on = self.commits.add_pending(begun, heartbeat);
         let ours = self.commits.own_instants();
         let timeline = committer.roll_back_dead(None, &ours, timeline).await?;
+        committer.sweep_late(&marked, &timeline).await?;
         for schema in self.buckets.advance(&committer, &timeline, &ours).await? {
             self.schema = self.schema.superset(&schema).map_err(TableError::from)?;
         }

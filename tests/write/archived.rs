@@ -15,7 +15,7 @@ fn in_history(name: &str) -> TablePath {
 }
 
 /// Archives all completed instants but the newest `kept`, as Hudi does it for the first time.
-async fn archive(table: &TestTable, kept: usize) {
+pub async fn archive(table: &TestTable, kept: usize) {
     let snapshot = table.snapshot().await;
     let timeline = &snapshot.table.timeline;
     let completed: Vec<_> = snapshot.timeline.completed().copied().collect();

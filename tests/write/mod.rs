@@ -5,6 +5,7 @@ mod changed;
 mod copy_on_write;
 mod cost;
 mod in_flight;
+mod late_files;
 mod lost_lock;
 mod operations;
 mod progress;
