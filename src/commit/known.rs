@@ -17,6 +17,9 @@ pub struct Known {
     pub progress: Progress,
     /// The newest schema.
     pub schema: Option<TableSchema>,
+    /// The restore that took the table back after the last commit that says how far pipelines have
+    /// come, if one did.
+    pub restore: Option<InstantTime>,
     /// The instant that the progress was read from: it is gone after a restore.
     pub(super) source: Option<InstantTime>,
     /// All commits that completed by then were read.
@@ -30,28 +33,21 @@ impl Known {
     pub fn upto(&self) -> Option<InstantTime> {
         self.upto
     }
-
-    /// When the commit completed that the progress was read from.
-    fn source_completion(&self, timeline: &Timeline) -> Option<InstantTime> {
-        timeline.write_at(self.source?)?.completion()
-    }
 }
 
 impl Committer {
     /// What the commits say, archived ones included: the progress of all pipelines and the newest
-    /// schema. Says so where the table was restored to before what `pipeline` had written.
+    /// schema.
     ///
     /// # Errors
     /// Commits that cannot be read or understood.
-    pub async fn read_known(&self, pipeline: &str) -> Result<Known, CommitError> {
+    pub async fn read_known(&self) -> Result<Known, CommitError> {
         let timeline = self.timeline().await?;
         let mut known = Known::default();
         self.catch_up(&mut known, &timeline).await?;
-        let source = known.source_completion(&timeline);
-        if let Some(restore) = timeline.last_restore().filter(|restore| restore.completion() > source) {
-            let checkpoint = known.progress.pipelines.get(pipeline).map(|p| p.checkpoint);
-            tracing::warn!(restore = %restore.time, ?checkpoint, "the table was restored; going on from the restored progress");
-        }
+        // Of commits that were begun before a restore none with progress completes after it.
+        known.restore =
+            timeline.last_restore().map(|restore| restore.time).filter(|time| Some(*time) > known.source);
         Ok(known)
     }
 

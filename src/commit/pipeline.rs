@@ -45,7 +45,7 @@ impl Committer {
         self.roll_back_dead(Some(pipeline), adopted, timeline).await?;
         self.sweep().await?;
         self.sweep_metadata(&epoch).await?;
-        Ok((epoch, self.read_known(pipeline).await?))
+        Ok((epoch, self.read_known().await?))
     }
 
     /// Deletes what was left half-written of the small files that every run writes.

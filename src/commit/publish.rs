@@ -137,7 +137,7 @@ impl Committer {
         let stamp = self.table.timeline.stamp().await.ok().flatten();
         self.seen().published = stamp.map(|stamp| (Arc::new(timeline.with(file)), stamp));
         let (source, upto, start) = (Some(instant), Some(completion), timeline.start());
-        *known = Known { progress, schema: Some(schema), source, upto, start };
+        *known = Known { progress, schema: Some(schema), restore: None, source, upto, start };
         Ok(Outcome::Committed { instant, completion })
     }
 

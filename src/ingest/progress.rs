@@ -32,7 +32,7 @@ pub(super) async fn progress_of(
     let options = sink_options(job);
     let lock = TableLock::new(storage, environment, options.lock).map_err(SinkError::from)?;
     let committer = Committer::new(table, lock, options.commit);
-    Ok(committer.read_known(&job.pipeline).await.map_err(SinkError::from)?.progress)
+    Ok(committer.read_known().await.map_err(SinkError::from)?.progress)
 }
 
 /// Drops the progress of `pipeline`, which is the job's or another one of its table, by a commit

@@ -17,6 +17,13 @@ pub enum Event {
         /// Its columns.
         columns: u64,
     },
+    /// The table was taken back, and the progress of the pipelines with it, since their last commit.
+    Restored {
+        /// The restore's instant.
+        instant: String,
+        /// The last checkpoint that is left; 0 if there is none.
+        checkpoint: u64,
+    },
     /// The table is open.
     Started {
         /// Which run of the pipeline this is.

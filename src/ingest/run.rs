@@ -84,6 +84,9 @@ pub async fn run(
     let mapping = Arc::new(Mapping::new(&job, &target.schema())?);
     let bad = BadRecords::open(&job.bad_records, &job.pipeline, environment).await?;
     bad.recover(target.committed()).await?;
+    if let Some(restore) = target.restore() {
+        events(&Event::Restored { instant: restore.to_string(), checkpoint: target.committed() });
+    }
     events(&Event::Started { epoch: target.epoch(), checkpoint: target.committed() });
     let mut run = Run {
         job: Arc::new(job),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
+use lakebed_hudi::instant::InstantTime;
 
 use super::IngestError;
 use super::job::Job;
@@ -58,6 +59,11 @@ impl Target {
 
     pub(super) fn epoch(&self) -> u64 {
         self.sink.epoch().number
+    }
+
+    /// The restore that took the table back since the last commit.
+    pub(super) fn restore(&self) -> Option<InstantTime> {
+        self.sink.restore()
     }
 
     /// The last checkpoint that is visible.

@@ -158,7 +158,7 @@ impl SinkCommitter {
             drop(heartbeat);
             self.shared.committer.abandon(begun, &StagedFiles::default()).await?;
         }
-        *known = self.shared.committer.read_known(&self.shared.epoch.pipeline).await?;
+        *known = self.shared.committer.read_known().await?;
         let mut run = self.run();
         run.progress = known.progress.pipelines.get(&self.shared.epoch.pipeline).cloned();
         run.failed = None;

@@ -43,6 +43,7 @@ mod stated_index;
 use std::collections::BTreeSet;
 
 use arrow::array::{Array as _, BooleanArray, RecordBatch};
+use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::schema::{TableSchema, is_meta_column};
 use lakebed_hudi::table_config::TableType;
 use lakebed_hudi::timeline_file::Action;
@@ -68,6 +69,7 @@ const BATCH_ROWS: usize = 65_536;
 #[derive(Debug)]
 pub struct Sink {
     commits: SinkCommitter,
+    restore: Option<InstantTime>,
     restored: Vec<Prepared>,
     schema: TableSchema,
     keys: KeyRules,
@@ -104,6 +106,12 @@ impl Sink {
     /// How far the pipeline has come by its last commit; `None` before the first.
     pub fn progress(&self) -> Option<PipelineProgress> {
         self.commits.progress()
+    }
+
+    /// The restore that had taken the table back when this sink was opened, if no commit with progress
+    /// came after it: [`Sink::progress`] may then say less than was once committed.
+    pub fn restore(&self) -> Option<InstantTime> {
+        self.restore
     }
 
     /// Commits what this sink prepares, also while it writes on.
@@ -159,7 +167,7 @@ impl Sink {
 
     /// Takes in columns that others have added since the last checkpoint began.
     async fn learn_columns(&mut self) -> Result<(), SinkError> {
-        let known = self.commits.committer().read_known(&self.epoch().pipeline).await?;
+        let known = self.commits.committer().read_known().await?;
         if let Some(schema) = &known.schema {
             self.schema = self.schema.superset(schema).map_err(TableError::from)?;
         }

@@ -40,7 +40,7 @@ impl Sink {
         check_undeclared(&table, &options.index).await?;
         let lock = TableLock::new(storage, environment, options.lock)?;
         let committer = Committer::new(table, lock, options.commit);
-        let known = committer.read_known(pipeline).await?;
+        let known = committer.read_known().await?;
         // Whoever is refused has changed nothing.
         schema_to_write(&committer, &known, &options).await?;
         let committer = stated_index::adopt(committer, &options.index).await?;
@@ -51,6 +51,7 @@ impl Sink {
         let adopted = restored.iter().map(|prepared| prepared.task.instant).collect();
         let (epoch, known) = committer.open_pipeline(pipeline, &adopted, &known).await?;
         let schema = schema_to_write(&committer, &known, &options).await?;
+        let restore = known.restore;
         let keys = KeyRules::of(&committer.table().config);
         let mut buckets = Buckets::upto(known.upto());
         restored.iter().for_each(|prepared| buckets.add(prepared.task.instant, &prepared.staged));
@@ -58,6 +59,7 @@ impl Sink {
         adopt(&commits, &restored).await?;
         Ok(Self {
             commits,
+            restore,
             restored,
             schema,
             keys,

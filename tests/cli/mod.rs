@@ -5,6 +5,7 @@ mod create;
 mod ingest;
 mod inspect;
 mod read;
+mod restored;
 mod shell;
 
 use std::path::{Path, PathBuf};

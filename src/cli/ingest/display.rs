@@ -98,6 +98,12 @@ fn advance(bar: &ProgressBar, event: &Event) {
 fn line(event: &Event) -> Option<String> {
     Some(match event {
         Event::Created { uri, columns } => format!("created {uri} with {columns} columns"),
+        Event::Restored { instant, checkpoint: 0 } => {
+            format!("the table was restored at {instant}: no progress is left, and everything is read again")
+        }
+        Event::Restored { instant, checkpoint } => format!(
+            "the table was restored at {instant}: what came after checkpoint {checkpoint} is read again"
+        ),
         Event::Started { epoch, checkpoint: 0 } => format!("epoch {epoch}: nothing is committed yet"),
         Event::Started { epoch, checkpoint } => {
             format!("epoch {epoch}: going on after checkpoint {checkpoint}")
