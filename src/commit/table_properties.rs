@@ -75,7 +75,7 @@ impl Committer {
         if !change(&config, &mut changed) {
             return Ok(config);
         }
-        properties::update(storage, &changed).await?;
+        properties::update(storage, &changed).await.map_err(TableError::from)?;
         Ok(properties::load(storage).await.map_err(TableError::from)?)
     }
 }

@@ -1,7 +1,8 @@
 //! Reading and changing `hoodie.properties` so that a crash at any step leaves a readable table.
 
+use bytes::Bytes;
 use lakebed_hudi::properties::{Properties, PropertiesError};
-use lakebed_hudi::table_config::{TableConfig, TableConfigError, key};
+use lakebed_hudi::table_config::{TableConfig, TableConfigError, checksum, key};
 
 use crate::storage::{Storage, StorageError, TablePath};
 
@@ -46,21 +47,49 @@ fn backup() -> TablePath {
 /// # Errors
 /// No table, or one that cannot be understood.
 pub async fn load(storage: &dyn Storage) -> Result<TableConfig, PropertiesFileError> {
-    for path in [current(), backup()] {
-        match storage.get(&path, MAX_BYTES).await {
-            Ok(object) => match Properties::parse(&object.bytes) {
-                // A file that was cut off while it was written has no checksum line yet.
-                Ok(properties) if properties.get(key::NAME).is_some() => {
-                    return Ok(TableConfig::from_properties(properties)?);
-                }
-                Ok(_) => {}
-                Err(source) => return Err(PropertiesFileError::Text { path, source }),
-            },
-            Err(StorageError::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
+    Ok(TableConfig::from_properties(newest(storage).await?.0)?)
+}
+
+/// The properties that count, and their bytes.
+///
+/// The backup counts only where it is whole and the properties are not: an update by Hudi is cut off
+/// while it writes the one or the other, never both.
+///
+/// Source: `ConfigUtils.fetchConfigs` and `recoverIfNeeded`.
+async fn newest(storage: &dyn Storage) -> Result<(Properties, Bytes), PropertiesFileError> {
+    let found = find(storage, &current()).await?;
+    if let Some(bytes) = &found
+        && let Some(properties) = whole(bytes)
+    {
+        return Ok((properties, bytes.clone()));
     }
-    Err(PropertiesFileError::NoTable { uri: storage.uri().to_string() })
+    let kept = find(storage, &backup()).await?;
+    let (path, bytes) = match (found, kept) {
+        (found, Some(kept)) if found.is_none() || whole(&kept).is_some() => (backup(), kept),
+        (Some(found), _) => (current(), found),
+        (None, _) => return Err(PropertiesFileError::NoTable { uri: storage.uri().to_string() }),
+    };
+    match Properties::parse(&bytes) {
+        Ok(properties) => Ok((properties, bytes)),
+        Err(source) => Err(PropertiesFileError::Text { path, source }),
+    }
+}
+
+async fn find(storage: &dyn Storage, path: &TablePath) -> Result<Option<Bytes>, StorageError> {
+    match storage.get(path, MAX_BYTES).await {
+        Ok(object) => Ok(Some(object.bytes)),
+        Err(StorageError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The properties in `bytes`, if these do not look cut off: Java and Lakebed end the last line, and
+/// write a checksum of the table's names.
+fn whole(bytes: &[u8]) -> Option<Properties> {
+    let properties = Properties::parse(bytes).ok().filter(|_| bytes.ends_with(b"\n"))?;
+    let database = properties.get(key::DATABASE).unwrap_or_default();
+    let expected = checksum(database, properties.get(key::NAME)?).to_string();
+    (properties.get(key::CHECKSUM) == Some(expected.as_str())).then_some(properties)
 }
 
 /// Whether there are properties, or a backup of them, readable or not.
@@ -94,13 +123,14 @@ pub(super) async fn create(storage: &dyn Storage, properties: &Properties) -> Re
 ///
 /// # Errors
 /// Those of the storage; the table then still reads with the old or the new properties.
-pub(crate) async fn update(storage: &dyn Storage, properties: &Properties) -> Result<(), StorageError> {
-    let old = match storage.get(&current(), MAX_BYTES).await {
-        Err(StorageError::NotFound { .. }) => storage.get(&backup(), MAX_BYTES).await?,
-        found => found?,
-    };
-    storage.put(&backup(), old.bytes).await?;
+pub(crate) async fn update(
+    storage: &dyn Storage,
+    properties: &Properties,
+) -> Result<(), PropertiesFileError> {
+    let (_, old) = newest(storage).await?;
+    storage.put(&backup(), old).await?;
     let bytes = properties.to_bytes("Properties of a Hudi table, written by Lakebed").into();
     storage.put(&current(), bytes).await?;
-    storage.delete(&backup()).await.map(|_| ())
+    storage.delete(&backup()).await?;
+    Ok(())
 }

@@ -8,6 +8,7 @@ mod kill;
 mod leftovers;
 mod matrix;
 mod model;
+mod properties;
 mod random;
 
 use lakebed::storage::Operation;
