@@ -1,4 +1,5 @@
 //! Reading tables.
 
 mod conformance;
+mod keys;
 mod written;
