@@ -102,7 +102,12 @@ pub struct SliceRules<'a> {
 /// *completion*; in layout 1 on the base file that its name gives. A base file that a pending
 /// compaction is yet to write takes no part: readers see the slice before it with all its logs.
 ///
-/// Source: `AbstractTableFileSystemView`, `HoodieFileGroup.getBaseInstantTime`.
+/// Of two attempts at a base file the one that is last in `files` counts, of two attempts at a log
+/// file both do: nothing but the commit says which of them is meant, and Hudi does not ask it.
+///
+/// Source: `AbstractTableFileSystemView`, `HoodieFileGroup.getBaseInstantTime`; for two attempts
+/// `HoodieFileGroup.addBaseFile`, which sets the base file of its instant's slice anew, and
+/// `addLogFile`, which adds.
 pub fn file_groups(partition: &str, files: &[Entry], rules: &SliceRules<'_>) -> Vec<FileGroup> {
     let mut groups: BTreeMap<FileId, (Vec<BaseFile>, Vec<LogFile>)> = BTreeMap::new();
     for entry in files {
@@ -146,7 +151,7 @@ impl SliceRules<'_> {
         let mut slices: BTreeMap<InstantTime, FileSlice> = BTreeMap::new();
         for base in bases {
             let base_instant = base.name.instant;
-            // Of two attempts at one base file the one listed last stays, as in Hudi.
+            // Of two attempts at one base file the one listed last stays.
             slices.insert(base_instant, FileSlice { base_instant, base: Some(base), logs: Vec::new() });
         }
         for log in logs {
@@ -262,6 +267,29 @@ mod tests {
         let files = [base(1), log(3), base(5)];
         let as_of = t(4).parse().ok();
         assert_eq!(groups(&names, &files, as_of), [(Some(t(1)), 1)]);
+    }
+
+    #[test]
+    fn of_two_attempts_the_last_base_file_and_every_log_file_count() {
+        let timeline = timeline(&[done(1, 2, "deltacommit"), done(3, 4, "deltacommit")]);
+        let rules = SliceRules {
+            timeline: &timeline,
+            layout: TimelineLayout::Two,
+            archived: &BTreeMap::new(),
+            replaced: &BTreeSet::new(),
+            as_of: None,
+        };
+        let bases = ["1-2-3", "1-2-4"].map(|token| entry(&format!("f-0_{token}_{}.parquet", t(1))));
+        let logs = ["1-2-3", "1-2-4"].map(|token| entry(&format!(".f-0_{}.log.1_{token}", t(3))));
+        for order in [[0, 1], [1, 0]] {
+            let files: Vec<Entry> =
+                order.iter().flat_map(|at| [bases[*at].clone(), logs[*at].clone()]).collect();
+            let [group] = file_groups("p", &files, &rules).try_into().unwrap();
+            let [slice] = group.slices.try_into().unwrap();
+            assert_eq!(slice.base.unwrap().path, bases[order[1]].path);
+            let found: Vec<_> = slice.logs.into_iter().map(|log| log.path).collect();
+            assert_eq!(found, logs.clone().map(|log| log.path), "whatever the order of the listing");
+        }
     }
 
     #[test]
