@@ -1,5 +1,6 @@
 //! Reading tables.
 
 mod conformance;
+mod damaged_logs;
 mod keys;
 mod written;
