@@ -92,21 +92,29 @@ impl BaseFileFooter {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
 
-    #[test]
-    fn the_footer_round_trips() {
-        let mut bloom = BloomFilter::new(10, 1e-3);
-        bloom.insert("k1");
-        let footer = BaseFileFooter {
-            avro_schema: Some("{}".into()),
-            min_record_key: Some("k1".into()),
-            max_record_key: Some("k\u{e9}".into()),
+    use super::*;
+    use crate::allocations::largest_allocation;
+
+    fn footer(keys: &[&str]) -> BaseFileFooter {
+        let mut bloom = BloomFilter::new(3, 1e-3);
+        keys.iter().for_each(|key| bloom.insert(key));
+        BaseFileFooter {
+            avro_schema: Some("{\"type\":\"record\"}".into()),
+            min_record_key: keys.iter().min().map(|key| (*key).to_owned()),
+            max_record_key: keys.iter().max().map(|key| (*key).to_owned()),
             bloom_filter: Some(bloom),
-        };
-        let entries = footer.to_key_values();
-        let read = BaseFileFooter::from_key_values(entries.iter().map(|(k, v)| (*k, v.as_str())));
-        assert_eq!(read.unwrap(), footer);
+        }
+    }
+
+    /// Reads entries and checks what memory that took.
+    fn read(entries: &[(&str, String)]) -> Result<BaseFileFooter, BloomError> {
+        let all_bytes: usize = entries.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let entries = entries.iter().map(|(key, value)| (*key, value.as_str()));
+        let (read, largest_bytes) = largest_allocation(|| BaseFileFooter::from_key_values(entries));
+        assert!(largest_bytes <= 1024 + 4 * all_bytes, "{largest_bytes} bytes at once for {all_bytes}");
+        read
     }
 
     #[test]
@@ -114,5 +122,54 @@ mod tests {
         let read = BaseFileFooter::from_key_values([("org.apache.spark.version", "3.5.6")]).unwrap();
         assert_eq!(read, BaseFileFooter::default());
         assert!(read.to_key_values().is_empty());
+    }
+
+    #[test]
+    fn entries_that_were_cut_or_changed_are_other_values_or_an_error() {
+        let entries = footer(&["k1", "k2", "k\u{e9}", "k4"]).to_key_values();
+        for number in 0..entries.len() {
+            let (key, value) = &entries[number];
+            let tampered = |value: String| {
+                let mut entries = entries.clone();
+                entries[number].1 = value;
+                read(&entries)
+            };
+            for (at, old) in value.char_indices() {
+                let cut = tampered(value[..at].to_owned());
+                assert!(cut.is_err() || !matches!(*key, BLOOM | BLOOM_TYPE), "{key} cut at {at}");
+                for new in ['A', '/', '=', '\0', '\u{1F642}'] {
+                    let rest = &value[at + old.len_utf8()..];
+                    let _ = tampered(format!("{}{new}{rest}", &value[..at]));
+                }
+            }
+            let left: Vec<_> = entries.iter().filter(|(other, _)| other != key).cloned().collect();
+            assert!(read(&left).is_ok(), "no entry is required");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_footer_round_trips(
+            schema in prop::option::of("\\PC{0,30}"),
+            min in prop::option::of("\\PC{0,12}"),
+            max in prop::option::of("\\PC{0,12}"),
+            keys in prop::option::of(prop::collection::vec("\\PC{1,12}", 0..20)),
+        ) {
+            let keys = keys.as_ref().map(|keys| keys.iter().map(String::as_str).collect::<Vec<_>>());
+            let written = BaseFileFooter {
+                avro_schema: schema,
+                min_record_key: min,
+                max_record_key: max,
+                bloom_filter: keys.and_then(|keys| footer(&keys).bloom_filter),
+            };
+            prop_assert_eq!(read(&written.to_key_values()), Ok(written));
+        }
+
+        #[test]
+        fn any_entries_are_survived(values in prop::collection::vec((0..6_usize, "\\PC{0,40}|[A-Za-z0-9+/]{0,40}={0,2}"), 0..8)) {
+            let names = [AVRO_SCHEMA, BLOOM, BLOOM_TYPE, MIN_KEY, MAX_KEY, "another"];
+            let entries: Vec<_> = values.into_iter().map(|(name, value)| (names[name], value)).collect();
+            let _ = read(&entries);
+        }
     }
 }

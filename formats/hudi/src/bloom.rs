@@ -238,6 +238,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::allocations::largest_allocation;
 
     /// The first bytes of a filter that Spark + Hudi 1.2.0 wrote with
     /// `hoodie.index.bloom.num_entries=10`: 30 hashes, 432 bits, rows of 10 keys.
@@ -265,23 +266,43 @@ mod tests {
         assert_eq!((filter.rows.len(), filter.keys_in_last_row), (2, 1));
     }
 
+    /// Reads bytes as a filter of either type and checks what memory that took.
+    fn read(bytes: &[u8]) -> [Result<BloomFilter, BloomError>; 2] {
+        let text = STANDARD.encode(bytes);
+        ["DYNAMIC_V0", "SIMPLE"].map(|code| {
+            let (read, largest_bytes) = largest_allocation(|| BloomFilter::from_base64(code, &text));
+            assert!(
+                largest_bytes <= 1024 + 4 * text.len(),
+                "{largest_bytes} bytes at once for {}",
+                text.len()
+            );
+            read
+        })
+    }
+
     #[test]
     fn hostile_bytes_are_an_error() {
         let mut filter = BloomFilter::new(4, 1e-2);
-        filter.insert("key");
+        (0..9).for_each(|key| filter.insert(&key.to_string()));
         let bytes = STANDARD.decode(filter.to_base64()).unwrap();
         for end in 0..bytes.len() {
-            let cut = STANDARD.encode(&bytes[..end]);
-            assert!(BloomFilter::from_base64("DYNAMIC_V0", &cut).is_err(), "{end}");
+            assert!(read(&bytes[..end])[0].is_err(), "{end}");
         }
-        for i in 0..bytes.len() {
+        for at in 0..bytes.len() {
             for bit in 0..8 {
                 let mut flipped = bytes.clone();
-                flipped[i] ^= 1 << bit;
-                let _ = BloomFilter::from_base64("DYNAMIC_V0", &STANDARD.encode(flipped));
+                flipped[at] ^= 1 << bit;
+                let _ = read(&flipped);
+            }
+            for number in [0, 1, 1 << 24, i32::MAX, -1] {
+                let mut lying = bytes.clone();
+                let end = (at + 4).min(lying.len());
+                lying[at..end].copy_from_slice(&number.to_be_bytes()[..end - at]);
+                let _ = read(&lying);
             }
         }
         assert!(BloomFilter::from_base64("QUANTUM", "").is_err());
+        assert!(BloomFilter::from_base64("SIMPLE", "no base64").is_err());
     }
 
     proptest! {
@@ -294,6 +315,12 @@ mod tests {
             let read = BloomFilter::from_base64(BloomFilter::TYPE_CODE, &filter.to_base64()).unwrap();
             prop_assert_eq!(&read, &filter);
             prop_assert!(keys.iter().all(|key| read.might_contain(key)));
+        }
+
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read(&bytes);
+            let _ = read(&[&REAL_HEADER[..], &bytes].concat());
         }
     }
 }

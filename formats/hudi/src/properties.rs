@@ -189,6 +189,42 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::allocations::largest_allocation;
+
+    /// Parses bytes and checks what memory that took.
+    fn parse(bytes: &[u8]) -> Result<Properties, PropertiesError> {
+        let (parsed, largest_bytes) = largest_allocation(|| Properties::parse(bytes));
+        assert!(
+            largest_bytes <= 1024 + 64 * bytes.len(),
+            "{largest_bytes} bytes at once for {}",
+            bytes.len()
+        );
+        parsed
+    }
+
+    #[test]
+    fn text_that_was_cut_or_flipped_is_other_text_or_an_error() {
+        let properties: Properties =
+            [("hoodie.table.name", "caf\u{e9} \u{1F642}"), ("k k", " v=:#\\\n"), ("empty", "")]
+                .into_iter()
+                .collect();
+        let bytes = properties.to_bytes("comment");
+        for end in 0..bytes.len() {
+            if let Ok(cut) = parse(&bytes[..end]) {
+                assert!(cut.iter().count() <= properties.iter().count(), "cut at {end}");
+            }
+            for bit in 0..8 {
+                let mut flipped = bytes.clone();
+                flipped[end] ^= 1 << bit;
+                let _ = parse(&flipped);
+            }
+        }
+        for hostile in
+            ["\\".repeat(10_000), "a=\\\n".repeat(10_000), "a\n".repeat(3_000), "\\u".repeat(10_000)]
+        {
+            let _ = parse(hostile.as_bytes());
+        }
+    }
 
     #[test]
     fn java_text_is_read_as_java_reads_it() {
@@ -238,8 +274,13 @@ mod tests {
         }
 
         #[test]
-        fn parsing_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Properties::parse(&bytes);
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse(&bytes);
+        }
+
+        #[test]
+        fn any_lines_are_survived(text in "[ab\\\\u0-9=: #!\\r\\n]{0,200}") {
+            let _ = parse(text.as_bytes());
         }
     }
 }

@@ -107,7 +107,8 @@ impl RecordKeyRule {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Int32Array};
+    use arrow::array::{Array as _, ArrayRef, Float64Array, Int32Array};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -143,5 +144,54 @@ mod tests {
     fn a_missing_column_names_those_there_are() {
         let error = RecordKeyRule::Bare("z".into()).keys(&batch()).unwrap_err();
         assert!(error.to_string().ends_with("they have a, b"), "{error}");
+    }
+
+    type Columns = (Option<String>, Option<i32>, Option<f64>);
+
+    fn any_batch() -> impl Strategy<Value = RecordBatch> {
+        let text = prop::option::of(prop_oneof![Just(String::new()), "[a-c,:_]{1,4}", "\\PC{0,6}"]);
+        let row = (text, prop::option::of(any::<i32>()), prop::option::of(any::<f64>()));
+        prop::collection::vec(row, 1..20).prop_map(|rows: Vec<Columns>| {
+            let a: ArrayRef = Arc::new(rows.iter().map(|row| row.0.clone()).collect::<StringArray>());
+            let b: ArrayRef = Arc::new(rows.iter().map(|row| row.1).collect::<Int32Array>());
+            let c: ArrayRef = Arc::new(rows.iter().map(|row| row.2).collect::<Float64Array>());
+            RecordBatch::try_from_iter([("a", a), ("b", b), ("c", c)]).unwrap()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_depends_on_its_row_alone(batch in any_batch(), from in any::<prop::sample::Index>()) {
+            let from = from.index(batch.num_rows());
+            for columns in [vec!["a"], vec!["b"], vec!["a", "b"], vec!["c", "a", "b"]] {
+                let columns: Vec<String> = columns.into_iter().map(str::to_owned).collect();
+                for rule in [RecordKeyRule::Bare(columns[0].clone()), RecordKeyRule::Composite(columns.clone())] {
+                    let whole = rule.keys(&batch).unwrap();
+                    let part = rule.keys(&batch.slice(from, batch.num_rows() - from)).unwrap();
+                    prop_assert_eq!(&part.keys, &whole.keys.slice(from, part.keys.len()));
+                    let nulls = (0..whole.keys.len()).filter(|row| whole.keys.is_null(*row));
+                    prop_assert_eq!(whole.refused.iter().map(|r| r.row).collect::<Vec<_>>(), nulls.collect::<Vec<_>>());
+                }
+            }
+        }
+
+        /// The values of a composite key are told apart from one another by what is between them, if
+        /// they hold none of it themselves.
+        #[test]
+        fn a_composite_key_says_its_values(texts in prop::collection::vec(prop::option::of("[a-c]{0,3}"), 2)) {
+            let column = |text: &Option<String>| Arc::new(StringArray::from(vec![text.clone()])) as ArrayRef;
+            let batch = RecordBatch::try_from_iter([("a", column(&texts[0])), ("b", column(&texts[1]))]).unwrap();
+            let keys = RecordKeyRule::Composite(vec!["a".into(), "b".into()]).keys(&batch).unwrap().keys;
+            if keys.is_null(0) {
+                prop_assert!(texts.iter().flatten().all(String::is_empty));
+                return Ok(());
+            }
+            let read: Vec<_> = keys.value(0).split(',').map(|part| match part.split_once(':').unwrap().1 {
+                NULL => None,
+                EMPTY => Some(String::new()),
+                value => Some(value.to_owned()),
+            }).collect();
+            prop_assert_eq!(read, texts);
+        }
     }
 }

@@ -258,6 +258,7 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{Date32Array, Int32Array, TimestampMicrosecondArray};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -330,5 +331,58 @@ mod tests {
         assert_eq!(out, "1");
         assert!(matches!(ValueTexts::of_column(&batch, "a.c"), Err(ValueTextError::Missing { .. })));
         assert!(matches!(ValueTexts::of_column(&batch, "a"), Err(ValueTextError::Type { .. })));
+    }
+
+    /// What `java.math.BigDecimal` reads from a text: the number without its point, and its scale.
+    fn read_decimal(text: &str) -> (i128, i64) {
+        let (mantissa, exponent) = text.split_once('E').unwrap_or((text, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let scale = fraction.len() as i64 - exponent.parse::<i64>().unwrap();
+        (format!("{whole}{fraction}").parse().unwrap(), scale)
+    }
+
+    fn one(array: impl Array + 'static) -> String {
+        text(array).remove(0).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn the_text_of_a_number_is_that_number(long: i64, double: f64, float: f32, bits: u64) {
+            prop_assert_eq!(one(Int64Array::from(vec![long])).parse(), Ok(long));
+            for double in [double, f64::from_bits(bits)].into_iter().filter(|double| !double.is_nan()) {
+                let text = one(Float64Array::from(vec![double]));
+                // Java's infinity is spelled out.
+                prop_assert_eq!(text.replace("Infinity", "inf").parse::<f64>().unwrap().to_bits(), double.to_bits());
+                // Java writes a point and a digit behind it, and none of a plus.
+                prop_assert!(double.is_infinite() || text.contains('.') && !text.contains('+'), "{}", text);
+            }
+            prop_assert_eq!(one(Float32Array::from(vec![float])).parse::<f32>().unwrap().to_bits(), float.to_bits());
+        }
+
+        #[test]
+        fn the_text_of_a_decimal_is_its_number_and_scale(unscaled in -(10_i128.pow(38) - 1)..10_i128.pow(38), shift in 0..38_u32, scale in 0..=38_i8) {
+            let unscaled = unscaled / 10_i128.pow(shift);
+            let array = Decimal128Array::from(vec![unscaled]).with_precision_and_scale(38, scale).unwrap();
+            prop_assert_eq!(read_decimal(&one(array)), (unscaled, i64::from(scale)));
+        }
+
+        #[test]
+        fn the_text_of_a_day_is_that_day(days in -719_162..2_932_896_i32) {
+            let day: chrono::NaiveDate = one(Date32Array::from(vec![days])).parse().unwrap();
+            prop_assert_eq!(day.signed_duration_since(chrono::NaiveDate::default()).num_days(), i64::from(days));
+        }
+
+        #[test]
+        fn any_value_of_any_type_has_a_text(bits: i128, scale in -5..=38_i8) {
+            let (long, int) = (bits as i64, bits as i32);
+            for text in [
+                one(Date32Array::from(vec![int])),
+                one(TimestampMicrosecondArray::from(vec![long])),
+                one(Float32Array::from(vec![f32::from_bits(int as u32)])),
+                one(Decimal128Array::from(vec![bits % 10_i128.pow(38)]).with_precision_and_scale(38, scale).unwrap()),
+            ] {
+                prop_assert!(!text.is_empty());
+            }
+        }
     }
 }

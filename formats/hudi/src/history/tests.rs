@@ -8,6 +8,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use proptest::prelude::*;
 
 use super::*;
+use crate::allocations::largest_allocation;
 use crate::instant::{InstantTime, TimelineZone};
 use crate::timeline_file::Action;
 use crate::timeline_metadata::{CleanerPlan, CommitMetadata, RequestedReplaceMetadata};
@@ -190,15 +191,20 @@ proptest! {
     }
 }
 
+/// Reads a file that was tampered with, and checks what memory that took.
+fn read_tampered(file: &Bytes) -> Result<Vec<HistoryEntry>, HistoryError> {
+    let (read, largest_bytes) = largest_allocation(|| read_entries(file, HistoryColumns::All));
+    let allowed_bytes = (64 << 10) + 64 * file.len();
+    assert!(largest_bytes <= allowed_bytes, "{largest_bytes} bytes at once for {}", file.len());
+    read
+}
+
 #[test]
 fn nothing_that_was_cut_off_is_read() {
     let file = golden(SECOND);
     for end in 0..file.len() {
         let cut = file.slice(..end);
-        assert!(
-            matches!(read_entries(&cut, HistoryColumns::All), Err(HistoryError::Parquet { .. })),
-            "{end}"
-        );
+        assert!(matches!(read_tampered(&cut), Err(HistoryError::Parquet { .. })), "{end}");
     }
 }
 
@@ -209,9 +215,44 @@ fn flipped_bits_never_panic() {
         for bit in [0, 3, 7] {
             let mut flipped = file.clone();
             flipped[at] ^= 1 << bit;
-            let _ = read_entries(&flipped.into(), HistoryColumns::All);
+            let _ = read_tampered(&flipped.into());
         }
     }
+}
+
+/// Thrift spells lengths and counts so that the upper bit of a byte says that there is more.
+#[test]
+fn lying_numbers_are_survived() {
+    let file = golden(SECOND).to_vec();
+    let lies = [&[0xfe, 0xff, 0xff, 0xff, 0x0f][..], &[0xff, 0xff, 0xff, 0x07], &[0xff, 0x7f]];
+    for (at, lie) in (0..file.len()).zip(lies.iter().cycle()) {
+        let mut lying = file.clone();
+        let end = (at + lie.len()).min(lying.len());
+        lying[at..end].copy_from_slice(&lie[..end - at]);
+        let _ = read_tampered(&lying.into());
+    }
+}
+
+#[test]
+fn hostile_manifests_are_an_error() {
+    let json = golden("manifest_2");
+    let read = |bytes: &[u8]| {
+        let (read, largest_bytes) = largest_allocation(|| HistoryManifest::from_json(bytes));
+        assert!(largest_bytes <= 4096 + 64 * bytes.len(), "{largest_bytes} bytes at once");
+        read
+    };
+    for end in 1..json.len() {
+        assert!(read(&json[..end]).is_err(), "{end}");
+    }
+    for at in 0..json.len() {
+        for bit in 0..8 {
+            let mut flipped = json.to_vec();
+            flipped[at] ^= 1 << bit;
+            let _ = read(&flipped);
+        }
+    }
+    let deep = "[".repeat(100_000);
+    assert!(read(deep.as_bytes()).is_err() && read(format!("{{\"files\":{deep}").as_bytes()).is_err());
 }
 
 /// A footer in Thrift's compact encoding, with its length and magic.

@@ -6,6 +6,7 @@ use apache_avro::{Schema, Writer};
 use proptest::prelude::*;
 
 use super::*;
+use crate::allocations::largest_allocation;
 use crate::timeline_metadata::container;
 
 /// A value of every record with something in every list.
@@ -27,12 +28,29 @@ fn commit_schema(fields: &str) -> String {
     format!(r#"{{"type":"record",{name},"fields":[{fields}]}}"#)
 }
 
+/// Decodes `bytes` and checks that no piece of memory was taken that is out of proportion to them.
+fn bounded<T>(bytes: &[u8], decode: impl FnOnce() -> T) -> T {
+    let (decoded, largest_bytes) = largest_allocation(decode);
+    // Serde makes room for up to a MiB of the items that are announced.
+    let allowed_bytes = (1 << 20) + 64 * bytes.len();
+    assert!(largest_bytes <= allowed_bytes, "{largest_bytes} bytes at once for {}", bytes.len());
+    decoded
+}
+
+fn again(codec: &Codec, bytes: &[u8]) -> Result<Vec<u8>, MetadataError> {
+    bounded(bytes, || (codec.again)(bytes))
+}
+
+fn commit_from_avro(bytes: &[u8]) -> Result<CommitMetadata, MetadataError> {
+    bounded(bytes, || CommitMetadata::from_avro(bytes))
+}
+
 #[test]
 fn nothing_that_was_cut_off_decodes() {
     for (codec, bytes) in examples() {
-        assert_eq!((codec.again)(&[]), Err(MetadataError::Empty));
+        assert_eq!(again(codec, &[]), Err(MetadataError::Empty));
         for end in 1..bytes.len() {
-            assert!((codec.again)(&bytes[..end]).is_err(), "{} cut at {end}", codec.name);
+            assert!(again(codec, &bytes[..end]).is_err(), "{} cut at {end}", codec.name);
         }
     }
 }
@@ -44,10 +62,10 @@ fn a_record_cut_inside_a_whole_container_does_not_decode() {
         let schema = std::str::from_utf8(whole.schema).unwrap();
         for end in 0..whole.record.len() {
             let cut = container_of(schema, &whole.record[..end]);
-            assert!(matches!((codec.again)(&cut), Err(MetadataError::Record { .. })), "{} {end}", codec.name);
+            assert!(matches!(again(codec, &cut), Err(MetadataError::Record { .. })), "{} {end}", codec.name);
         }
         let longer = container_of(schema, &[whole.record, &[0]].concat());
-        assert!((codec.again)(&longer).is_err(), "{}", codec.name);
+        assert!(again(codec, &longer).is_err(), "{}", codec.name);
     }
 }
 
@@ -55,7 +73,7 @@ fn a_record_cut_inside_a_whole_container_does_not_decode() {
 fn every_record_refuses_every_other() {
     for (codec, bytes) in examples() {
         for other in CODECS.iter().filter(|other| other.name != codec.name) {
-            assert!(matches!((other.again)(&bytes), Err(MetadataError::Kind { .. })), "{}", other.name);
+            assert!(matches!(again(other, &bytes), Err(MetadataError::Kind { .. })), "{}", other.name);
         }
     }
 }
@@ -67,11 +85,11 @@ fn lying_counts_and_lengths_are_refused_before_memory_is_taken() {
     let text = commit_schema(r#"{"name":"a","type":"string"}"#);
     let fixed = commit_schema(r#"{"name":"a","type":{"type":"fixed","name":"f","size":9000000000}}"#);
     for (schema, record) in [(&list, huge(&[])), (&text, huge(&[])), (&fixed, huge(&[]))] {
-        let error = CommitMetadata::from_avro(&container_of(schema, &record)).unwrap_err();
+        let error = commit_from_avro(&container_of(schema, &record)).unwrap_err();
         assert!(matches!(error, MetadataError::Record { .. }), "{schema}: {error}");
     }
     let header = huge(b"Obj\x01");
-    assert!(matches!(CommitMetadata::from_avro(&header), Err(MetadataError::Container { .. })));
+    assert!(matches!(commit_from_avro(&header), Err(MetadataError::Container { .. })));
 }
 
 #[test]
@@ -90,7 +108,7 @@ fn items_without_bytes_cannot_multiply() {
 #[test]
 fn schemas_that_contain_themselves_end() {
     let schema = commit_schema(r#"{"name":"me","type":["null","HoodieCommitMetadata"]}"#);
-    let error = CommitMetadata::from_avro(&container_of(&schema, &[2; 100_000])).unwrap_err();
+    let error = commit_from_avro(&container_of(&schema, &[2; 100_000])).unwrap_err();
     assert!(error.to_string().contains("nest too deep"), "{error}");
 }
 
@@ -103,13 +121,13 @@ fn nested_defaults_in_a_schema_take_no_time() {
         default = format!(r#"{{"f":{default}}}"#);
     }
     let schema = commit_schema(&format!(r#"{{"name":"a","type":["null",{kind}]}}"#));
-    assert_eq!(CommitMetadata::from_avro(&container_of(&schema, &[0])), Ok(CommitMetadata::default()));
+    assert_eq!(commit_from_avro(&container_of(&schema, &[0])), Ok(CommitMetadata::default()));
 }
 
 #[test]
 fn unusable_schemas_are_named() {
     for schema in ["", "{", "\"teleport\"", "[]", "{\"type\":\"record\"}", &"[".repeat(100_000)] {
-        let error = CommitMetadata::from_avro(&container_of(schema, &[])).unwrap_err();
+        let error = commit_from_avro(&container_of(schema, &[])).unwrap_err();
         assert!(matches!(error, MetadataError::Schema { .. } | MetadataError::Kind { .. }), "{error}");
         assert!(error.to_string().len() < 500);
     }
@@ -139,7 +157,7 @@ fn newer_writers_may_add_fields_of_any_type() {
         operation_type: Some(OperationType::Upsert),
         ..CommitMetadata::default()
     };
-    assert_eq!(CommitMetadata::from_avro(&container_of(&schema, &record)), Ok(want));
+    assert_eq!(commit_from_avro(&container_of(&schema, &record)), Ok(want));
 }
 
 #[test]
@@ -164,7 +182,8 @@ fn json_that_is_cut_or_odd_is_refused_and_nulls_are_nothing() {
     };
     assert_eq!(CommitMetadata::from_bytes(json), Ok(want));
     for end in 1..json.len() {
-        assert!(CommitMetadata::from_bytes(&json[..end]).is_err(), "{end}");
+        let cut = &json[..end];
+        assert!(bounded(cut, || CommitMetadata::from_bytes(cut)).is_err(), "{end}");
     }
     assert!(matches!(CommitMetadata::from_json(b"[]"), Err(MetadataError::Json { .. })));
     let deep = "{\"a\":".repeat(100_000);
@@ -193,7 +212,25 @@ proptest! {
         for (codec, mut bytes) in examples() {
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
-            let _ = (codec.again)(&bytes);
+            let _ = again(codec, &bytes);
+        }
+    }
+
+    /// Avro spells all counts and lengths in this way, the first bits first.
+    #[test]
+    fn lying_numbers_are_survived(at in any::<prop::sample::Index>(), number in any::<u64>(), shift in 0..64_u32) {
+        let mut left = number >> shift;
+        let mut lie = Vec::new();
+        while left >= 0x80 {
+            lie.push(left as u8 | 0x80);
+            left >>= 7;
+        }
+        lie.push(left as u8);
+        for (codec, mut bytes) in examples() {
+            let at = at.index(bytes.len());
+            let end = (at + lie.len()).min(bytes.len());
+            bytes[at..end].copy_from_slice(&lie[..end - at]);
+            let _ = again(codec, &bytes);
         }
     }
 
@@ -202,17 +239,17 @@ proptest! {
         for codec in &CODECS {
             let schema = (codec.round_trip)(&[]);
             let schema = std::str::from_utf8(container::open(&schema).unwrap().schema).unwrap().to_owned();
-            let _ = (codec.again)(&container_of(&schema, &record));
+            let _ = again(codec, &container_of(&schema, &record));
         }
     }
 
     #[test]
     fn any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         for codec in &CODECS {
-            let _ = (codec.again)(&bytes);
-            let _ = (codec.again)(&[container::MAGIC, &bytes].concat());
+            let _ = again(codec, &bytes);
+            let _ = again(codec, &[container::MAGIC, &bytes].concat());
         }
-        let _ = CommitMetadata::from_bytes(&bytes);
-        let _ = CommitMetadata::from_json(&bytes);
+        bounded(&bytes, || CommitMetadata::from_bytes(&bytes).is_ok());
+        bounded(&bytes, || CommitMetadata::from_json(&bytes).is_ok());
     }
 }
