@@ -391,6 +391,60 @@ proptest! {
     }
 }
 
+/// The rows of `slice` where it is merged after each of `points` pieces of its logs: what comes out is
+/// the base file of what follows, as compaction leaves it.
+fn compacted(slice: &Slice, points: &[usize], merge: impl Fn(&Slice) -> Vec<Row>) -> Vec<Row> {
+    let mut points = points.to_vec();
+    points.sort_unstable();
+    let (mut base, mut from) = (slice.base.clone(), 0);
+    for to in points.into_iter().chain([slice.logs.len()]) {
+        let to = to.clamp(from, slice.logs.len());
+        base = merge(&Slice { base, logs: slice.logs[from..to].to_vec() });
+        from = to;
+    }
+    base
+}
+
+fn check_compacted(slice: &Slice, points: &[usize], rules: &MergeRules) {
+    let want = compacted(slice, points, |slice| Model { rules, partial: false }.run(slice));
+    assert_eq!(
+        compacted(slice, points, |slice| merge(slice, rules)),
+        want,
+        "{points:?}, {rules:?}\n{slice:?}"
+    );
+}
+
+/// Hudi's answer depends on when it compacts, and so does ours.
+#[test]
+fn a_compaction_forgets_the_ordering_value_of_a_delete() {
+    let late = Piece::Rows(vec![row("k", 5, Some("late"), None)]);
+    let delete = Piece::Deletes(vec![("k".into(), Some(20))]);
+    let slice = Slice { base: vec![row("k", 10, Some("base"), None)], logs: vec![delete, late] };
+    let rules = rules(true, Fill::Nothing);
+    let merged = |points: &[usize]| compacted(&slice, points, |slice| merge(slice, &rules));
+    assert!(merged(&[]).is_empty() && merged(&[2]).is_empty());
+    assert_eq!(merged(&[1]), [row("k", 5, Some("late"), None)]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn compactions_anywhere_leave_the_rows_of_the_model(
+        slice in any_slice(false), points in prop::collection::vec(0..6_usize, 1..4), event_time: bool, fill in 0..3u8,
+    ) {
+        let fill = [Fill::Nothing, Fill::Nulls, Fill::Marker("?".into())][fill as usize].clone();
+        check_compacted(&slice, &points, &rules(event_time, fill));
+    }
+
+    #[test]
+    fn nor_do_partial_blocks_change_that(
+        slice in any_slice(true), points in prop::collection::vec(0..6_usize, 1..4), event_time: bool,
+    ) {
+        check_compacted(&slice, &points, &rules(event_time, Fill::Nothing));
+    }
+}
+
 /// As [`check`], with `bytes` for the log records: the fewer, the more partitions.
 fn check_spilled(slice: &Slice, rules: &MergeRules, bytes: usize) {
     let want = Model { rules, partial: false }.run(slice);
