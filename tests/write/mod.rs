@@ -6,6 +6,7 @@ mod copy_on_write;
 mod cost;
 mod in_flight;
 mod late_files;
+mod layout;
 mod log_blocks;
 mod lost_lock;
 mod operations;
