@@ -7,7 +7,7 @@ use lakebed_hudi::timeline_metadata::CommitMetadata;
 use super::progress::{PROGRESS_KEY, Progress};
 use super::{CommitError, Committer};
 use crate::storage::TablePath;
-use crate::table::TableError;
+use crate::table::{TableError, schema_history};
 use crate::timeline::{Instant, Timeline};
 
 /// What the commits up to some point say, so that each is read once.
@@ -78,6 +78,8 @@ impl Committer {
                 }
                 metadata => metadata?,
             };
+            schema_history::check_commit(&self.table.config, instant.time, &metadata)
+                .map_err(TableError::from)?;
             if progress.is_none()
                 && let Some(text) = metadata.extra_metadata.get(PROGRESS_KEY)
             {

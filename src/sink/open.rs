@@ -16,7 +16,7 @@ use crate::environment::Environment;
 use crate::memory::default_budget_bytes;
 use crate::storage::Storage;
 use crate::storage::lock::TableLock;
-use crate::table::{Refusal, Table, TableError, check_readers, check_writable};
+use crate::table::{Refusal, Table, TableError, check_readers, check_writable, schema_history};
 use crate::write::{KeyRules, WriteOptions};
 
 impl Sink {
@@ -38,6 +38,7 @@ impl Sink {
         let table = Table::open(storage.clone(), environment, options.timeline_zone).await?;
         let write_options = check_open(&table.config, storage.as_ref(), &options)?;
         check_undeclared(&table, &options.index).await?;
+        schema_history::check_files(&table).await?;
         let lock = TableLock::new(storage, environment, options.lock)?;
         let committer = Committer::new(table, lock, options.commit);
         let known = committer.read_known().await?;

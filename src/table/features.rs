@@ -74,12 +74,3 @@ pub fn check_readable(config: &TableConfig) -> Result<(), Refusal> {
         Some(format) => refuse(format!("base files of format {format}"), "read it with Spark or Flink"),
     }
 }
-
-/// The refusal of a table whose columns have a history of their own.
-pub(super) fn schema_history(config: &TableConfig, found: &str) -> Refusal {
-    Refusal {
-        table: config.name.clone(),
-        feature: format!("a history of schemas ({found}), written with hoodie.schema.on.read.enable,"),
-        advice: "read it with Spark, or rewrite it there without schema-on-read",
-    }
-}

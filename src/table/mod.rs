@@ -10,6 +10,7 @@ mod file_schema;
 mod place;
 pub mod properties;
 mod reader;
+pub(crate) mod schema_history;
 mod sharing;
 mod snapshot;
 mod staged;

@@ -11,7 +11,7 @@ use lakebed_hudi::timeline_file::{Action, TimelineLayout};
 use lakebed_hudi::timeline_metadata::CommitMetadata;
 
 use super::file_group::{FileGroup, FileGroupId, SliceRules, file_groups};
-use super::{Table, TableError, features, file_schema};
+use super::{Table, TableError, file_schema, schema_history};
 use crate::storage::{Entry, Listing, TablePath};
 use crate::timeline::Timeline;
 
@@ -19,9 +19,6 @@ use crate::timeline::Timeline;
 const LISTINGS: usize = 16;
 /// How many commits are read at the same time.
 const READS: usize = 16;
-/// What schema-on-read leaves behind: an entry of commits, and files in `.hoodie/.schema`.
-const LATEST_SCHEMA: &str = "latest_schema";
-const SCHEMA_COMMIT: &str = ".schemacommit";
 
 /// A table as it is, or was, at one point of its timeline.
 ///
@@ -171,14 +168,11 @@ impl TableSnapshot {
     /// Commits and files that cannot be read, schemas that cannot be understood, none at all, and
     /// tables whose columns are renamed or dropped by a history of schemas.
     pub async fn schema(&self) -> Result<TableSchema, TableError> {
-        self.refuse_schema_history().await?;
+        schema_history::check_files(&self.table).await?;
         let mut commits = Vec::new();
         for instant in self.timeline.completed_writes().rev() {
             let metadata = self.table.timeline.commit_metadata(instant).await?;
-            if metadata.extra_metadata.get(LATEST_SCHEMA).is_some_and(|schema| !schema.is_empty()) {
-                let found = format!("{LATEST_SCHEMA} in the commit of {}", instant.time);
-                return Err(features::schema_history(&self.table.config, &found).into());
-            }
+            schema_history::check_commit(&self.table.config, instant.time, &metadata)?;
             let may_change = metadata.operation_type.as_ref().is_none_or(|o| o.may_change_schema());
             if let Some(schema) = metadata.schema().filter(|_| may_change) {
                 return Ok(TableSchema::from_avro(schema)?);
@@ -193,15 +187,6 @@ impl TableSnapshot {
         match self.table.config.properties.get(key::CREATE_SCHEMA) {
             Some(schema) => Ok(TableSchema::from_avro(schema)?),
             None => Err(TableError::NoSchema { uri: self.table.storage.uri().to_string() }),
-        }
-    }
-
-    async fn refuse_schema_history(&self) -> Result<(), TableError> {
-        let folder = TablePath::literal(".hoodie/.schema");
-        let files = self.table.storage.list(&folder).await?.files;
-        match files.iter().find(|file| file.path.file_name().ends_with(SCHEMA_COMMIT)) {
-            Some(file) => Err(features::schema_history(&self.table.config, file.path.as_str()).into()),
-            None => Ok(()),
         }
     }
 }

@@ -5,6 +5,7 @@ mod create;
 mod ingest;
 mod inspect;
 mod read;
+mod refusals;
 mod restored;
 mod shell;
 
