@@ -2,8 +2,10 @@
 
 mod bad_input;
 mod create;
+mod full_disk;
 mod ingest;
 mod inspect;
+mod permissions;
 mod read;
 mod refusals;
 mod restored;

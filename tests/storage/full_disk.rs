@@ -1,36 +1,19 @@
 //! A disk that is full, in a sandbox with a small disk of its own.
 
-use std::process::Command;
-
 use lakebed::storage::{Storage, StorageError, TablePath};
 
 use super::{open, path};
-
-const FOLDER: &str = "LAKEBED_TEST_SMALL_DISK";
-
-/// Mounts a small disk on `$1` and runs the test below on it.
-const SANDBOX: &str = "mount -t tmpfs -o size=4m small \"$1\" && exec \"$2\" --exact storage::full_disk::on_a_small_disk --ignored";
+use crate::small_disk;
 
 #[test]
 fn a_full_disk_is_named_and_what_was_there_stays() {
-    let folder = tempfile::tempdir().unwrap();
-    let ran = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "sh", "-c", SANDBOX, "sh"])
-        .args([folder.path(), &std::env::current_exe().unwrap()])
-        .env(FOLDER, folder.path())
-        .output();
-    match ran {
-        Ok(ran) if ran.stdout.starts_with(b"\nrunning 1 test") => {
-            assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
-        }
-        other => eprintln!("skipped: no sandbox with a disk of its own is to be had here: {other:?}"),
-    }
+    small_disk::run("storage::full_disk::on_a_small_disk");
 }
 
 #[tokio::test]
 #[ignore = "needs a small disk: the test above makes one and runs this"]
 async fn on_a_small_disk() {
-    let storage = open(&std::env::var(FOLDER).unwrap()).await;
+    let storage = open(&small_disk::folder().display().to_string()).await;
     let three = || bytes::Bytes::from(vec![3; 3 << 20]);
     let is_full = |done: Result<(), StorageError>| matches!(done, Err(StorageError::NoSpace { .. }));
     storage.put(&path("p/x"), three()).await.unwrap();
