@@ -25,9 +25,43 @@ const TEXT_COLUMNS: [&str; 12] = [
     "distance",
 ];
 
-fn lakebed(args: &[&str]) {
+/// The README's query: flights from JFK that arrived more than ten hours late, taken from the source.
+const VERY_LATE: [&str; 18] = [
+    "2013-01-01,MQ,3944,851",
+    "2013-01-09,HA,51,1272",
+    "2013-01-13,DL,269,612",
+    "2013-02-16,9E,3798,744",
+    "2013-03-18,DL,2363,784",
+    "2013-04-10,DL,2391,931",
+    "2013-04-19,AA,1901,783",
+    "2013-04-19,AA,257,783",
+    "2013-05-19,AA,257,852",
+    "2013-06-15,MQ,3535,1127",
+    "2013-06-27,DL,2007,850",
+    "2013-06-27,DL,503,769",
+    "2013-07-07,VX,23,676",
+    "2013-07-22,MQ,3075,989",
+    "2013-09-20,AA,177,1007",
+    "2013-11-24,AA,1697,614",
+    "2013-12-01,DL,1091,681",
+    "2013-12-14,DL,2391,856",
+];
+
+/// Runs the program, which must end with that code; what it says on standard output.
+fn lakebed(args: &[&str], code: i32) -> String {
     let done = Command::new(env!("CARGO_BIN_EXE_lakebed")).args(args).output().unwrap();
-    assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(done.status.code(), Some(code), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+/// The rows of the README's query, with `more` arguments.
+fn very_late(table: &str, more: &[&str]) -> Vec<String> {
+    let query = ["read", table, "--columns", "date,carrier,flight,arr_delay", "--filter", "origin = JFK"];
+    let rest = ["--filter", "arr_delay > 600", "--format", "csv"];
+    let read = lakebed(&[&query[..], &rest, more].concat(), 0);
+    let mut rows: Vec<String> = read.lines().skip(1).map(str::to_owned).collect();
+    rows.sort();
+    rows
 }
 
 /// Per month: rows, distance, delay of arrival, sum of the rows' checksums.
@@ -75,8 +109,21 @@ fn a_year_of_flights_is_ingested_with_its_late_and_repeated_events() {
         std::os::unix::fs::symlink(quickstart.join(input), path(input)).unwrap();
     }
     let table = path("lake/flights");
-    lakebed(&["ingest", &path("job.yaml"), "--once"]);
-    lakebed(&["read", &table, "--out", &path("rows.parquet")]);
+    let done = lakebed(&["ingest", &path("job.yaml"), "--once", "--format", "json"], 0);
+    let done: serde_json::Value = serde_json::from_str(&done).unwrap();
+    assert_eq!((&done["commits"], &done["bad_records"]), (&19.into(), &0.into()), "{done}");
+    let again = lakebed(&["ingest", &path("job.yaml"), "--once"], 3);
+    assert_eq!(again, "nothing new to read\n");
+    let timeline = lakebed(&["timeline", &table, "--all", "--format", "json"], 0);
+    let timeline: serde_json::Value = serde_json::from_str(&timeline).unwrap();
+    let instants = timeline["instants"].as_array().unwrap();
+    let is_commit = |i: &&serde_json::Value| i["action"] == "deltacommit" && i["state"] == "completed";
+    assert_eq!((instants.len(), instants.iter().filter(is_commit).count()), (19, 19), "{timeline}");
+
+    assert_eq!(very_late(&table, &[]), VERY_LATE);
+    let some = very_late(&table, &["--limit", "5"]);
+    assert!(some.len() == 5 && some.iter().all(|row| VERY_LATE.contains(&row.as_str())), "{some:?}");
+    lakebed(&["read", &table, "--out", &path("rows.parquet")], 0);
 
     let expected = std::fs::read_to_string(quickstart.join("expected.csv")).unwrap();
     let expected: BTreeMap<String, [i64; 4]> = expected

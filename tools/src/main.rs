@@ -6,6 +6,7 @@ mod fixtures;
 mod interop;
 mod parquet_file;
 mod peers;
+mod quickstart;
 mod rows;
 mod s3mock;
 mod spark;
@@ -30,6 +31,8 @@ enum Command {
     Fixtures(fixtures::FixturesCommand),
     /// Tables that real Spark and Lakebed write in turns, checked row by row.
     Interop(interop::InteropArguments),
+    /// Ingests the README's flights and compares what real Spark reads with what they must be.
+    Quickstart,
     /// A command with a bucket of S3 at hand: s3mock -- COMMAND...
     S3mock(s3mock::S3MockArguments),
 }
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Spark(command) => command.run(),
         Command::Fixtures(command) => command.run(),
         Command::Interop(arguments) => arguments.run(),
+        Command::Quickstart => quickstart::check(),
         Command::S3mock(arguments) => return exit(arguments.run()),
     };
     exit(done.map(|()| ExitCode::SUCCESS))
