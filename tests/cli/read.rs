@@ -18,7 +18,7 @@ use lakebed_hudi::table_config::NewTable;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::{Ran, command, lakebed};
-use crate::test_table::{TestTable, bucket_table, checkpoint, is_committed};
+use crate::test_table::{self, Row, TestTable, bucket_table, checkpoint, is_committed};
 
 /// Rows of every type; the last is null throughout but for its key.
 fn rows() -> RecordBatch {
@@ -177,6 +177,98 @@ async fn text_has_every_digit_and_tells_null_from_nothing() {
         lakebed(&["--format", "jsonl", "read", &uri, "--columns", " p ", "--limit", "1"]).out,
         "{\"p\":\"x\"}\n"
     );
+}
+
+/// A commit of two rows, one that updates the first of them and adds another, one that deletes the second.
+/// Their instants.
+async fn with_three_commits() -> (TestTable, Vec<String>) {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut sink = table.sink("p", SinkOptions::default()).await;
+    let commits: [(&[Row<'_>], Option<bool>); 3] = [
+        (&[("a", "x", 1, Some("a1")), ("b", "y", 1, None)], None),
+        (&[("a", "x", 2, Some("a2")), ("c", "y", 1, Some("c1"))], None),
+        (&[("b", "y", 2, None)], Some(true)),
+    ];
+    for (number, (rows, deletes)) in (1..).zip(commits) {
+        let deletes = deletes.map(|delete| BooleanArray::from(vec![delete; rows.len()]));
+        sink.write(&test_table::rows(rows), deletes.as_ref()).await.unwrap();
+        assert!(is_committed(&checkpoint(&mut sink, number).await));
+    }
+    let snapshot = table.snapshot().await;
+    let instants = snapshot.timeline.completed_writes().map(|instant| instant.time.to_string()).collect();
+    (table, instants)
+}
+
+/// The lines of a table as CSV, after the first one, sorted.
+#[track_caller]
+fn csv(uri: &str, arguments: &[&str]) -> Vec<String> {
+    let out = read(&[&[uri, "--format", "csv"], arguments].concat()).out;
+    let mut lines: Vec<String> = out.lines().skip(1).map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[tokio::test]
+async fn the_past_is_read_by_an_instant_or_a_time() {
+    let (table, instants) = with_three_commits().await;
+    let uri = table.path("t");
+    let as_of = |text: &str| csv(&uri, &["--as-of", text]);
+    let time = |instant: &str, separator: &str| {
+        let part = |from: usize, to: usize| &instant[from..to];
+        let (date, clock) = (
+            [part(0, 4), part(4, 6), part(6, 8)].join("-"),
+            [part(8, 10), part(10, 12), part(12, 14)].join(":"),
+        );
+        format!("{date}{separator}{clock}.{}", part(14, 17))
+    };
+    let states: [&[&str]; 3] =
+        [&["a,x,1,a1", "b,y,1,"], &["a,x,2,a2", "b,y,1,", "c,y,1,c1"], &["a,x,2,a2", "c,y,1,c1"]];
+    for (instant, state) in instants.iter().zip(states) {
+        assert_eq!(as_of(instant), state, "{instant}");
+        assert_eq!(as_of(&time(instant, " ")), state, "{instant}");
+        assert_eq!(as_of(&time(instant, "T")), state, "{instant}");
+    }
+    let before: u64 = instants[1].parse::<u64>().unwrap() - 1;
+    assert_eq!(as_of(&before.to_string()), states[0], "just before the second commit");
+    assert_eq!(as_of("2001-01-01"), [""; 0]);
+    assert_eq!(as_of("2999-12-31"), states[2]);
+    let filtered =
+        csv(&uri, &["--as-of", &instants[1], "--filter", "p = y", "--columns", "id", "--limit", "1"]);
+    assert!(filtered == ["b"] || filtered == ["c"], "{filtered:?}");
+    for text in ["yesterday", "2026-13-01", "2026010100000000"] {
+        lakebed(&["read", &uri, "--as-of", text]).refused(2, &format!("{text:?} is no point in time"));
+    }
+}
+
+#[tokio::test]
+async fn the_columns_of_hudi_are_read_when_asked_for() {
+    let (table, instants) = with_three_commits().await;
+    let uri = table.path("t");
+    let names = |arguments: &[&str]| {
+        let out = read(&[&[uri.as_str(), "--format", "csv"], arguments].concat()).out;
+        out.lines().next().unwrap().to_owned()
+    };
+    let meta = "_hoodie_commit_time,_hoodie_commit_seqno,_hoodie_record_key,_hoodie_partition_path,_hoodie_file_name";
+    assert_eq!(names(&[]), "id,p,ts,v");
+    assert_eq!(names(&["--meta"]), format!("{meta},id,p,ts,v"));
+    // Each row has the instant of the commit that it came with.
+    for (as_of, expected) in [(0, [("a", 0), ("b", 0)].as_slice()), (1, &[("a", 1), ("b", 0), ("c", 1)])] {
+        let rows = csv(&uri, &["--meta", "--as-of", &instants[as_of]]);
+        let mut found: Vec<(String, String)> = Vec::new();
+        for row in &rows {
+            let values: Vec<&str> = row.split(',').collect();
+            let (time, number, key, partition, id, p) =
+                (values[0], values[1], values[2], values[3], values[5], values[6]);
+            assert!(number.starts_with(&format!("{time}_")), "{row}");
+            assert_eq!((key, partition), (id, format!("p={p}").as_str()), "{row}");
+            assert!(values[4].contains("-0000-0000-0000-000000000000-0"), "{row}");
+            found.push((id.to_owned(), time.to_owned()));
+        }
+        found.sort();
+        let expected: Vec<(String, String)> =
+            expected.iter().map(|(id, at)| ((*id).to_owned(), instants[*at].clone())).collect();
+        assert_eq!(found, expected);
+    }
 }
 
 #[tokio::test]
