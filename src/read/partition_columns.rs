@@ -69,7 +69,8 @@ impl PartitionColumns {
         let mut values = BTreeMap::new();
         for (part, text) in rule.parts.iter().zip(texts) {
             let Ok(field) = schema.field_with_name(&part.column) else { continue };
-            let dates = rule.slash_separated_dates && rule.parts.len() == 1;
+            // Spark shows the folders of a table whose properties have no such setting as they are.
+            let dates = self.config.flag(key::SLASH_DATES, false) && rule.parts.len() == 1;
             let text = text.map(|t| if dates { t.replace('/', "-") } else { t.into_owned() });
             values.insert(part.column.clone(), typed(text.as_deref(), field.data_type()));
         }

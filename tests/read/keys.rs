@@ -23,7 +23,6 @@ fn settings(name: &str) -> &'static [(&'static str, &'static str)] {
             ("hoodie.keygen.timebased.timestamp.type", "EPOCHMILLISECONDS"),
             ("hoodie.keygen.timebased.output.dateformat", "yyyyMMdd"),
         ],
-        "partition_slash_dates" => &[("hoodie.datasource.write.slash.separated.date.partitioning", "true")],
         _ => &[],
     }
 }

@@ -7,6 +7,7 @@ use crate::partition_path::{
 use crate::properties::Properties;
 use crate::record_key::RecordKeyRule;
 
+const SLASH_EXTRACTOR: &str = ".SlashEncodedDayPartitionValueExtractor";
 const EXPECTED: &str = "SIMPLE, COMPLEX, TIMESTAMP, CUSTOM or NON_PARTITION";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,9 +49,21 @@ impl Keys {
             parts: if generator == Generator::NonPartition { Vec::new() } else { parts },
             hive_style: flag(key::HIVE_STYLE),
             url_encode: flag(key::URL_ENCODE),
-            slash_separated_dates: flag(key::SLASH_DATES),
+            slash_separated_dates: slash_separated_dates(properties),
         };
         Ok(Self { record_key, ambiguous: one_complex_field && version < TableVersion::Nine, partition_path })
+    }
+}
+
+/// Hudi 1.2.0 leaves the setting itself to every writer, and keeps the extractor that it infers from it.
+///
+/// Seen in a table that Spark with Hudi 1.2.0 wrote (fixture `partition_slash_dates`).
+fn slash_separated_dates(properties: &Properties) -> bool {
+    match properties.get(key::SLASH_DATES) {
+        Some(set) => set.trim().eq_ignore_ascii_case("true"),
+        None => properties
+            .get(key::PARTITION_EXTRACTOR)
+            .is_some_and(|class| class.trim().ends_with(SLASH_EXTRACTOR)),
     }
 }
 

@@ -62,6 +62,8 @@ pub mod key {
     pub const URL_ENCODE: &str = "hoodie.datasource.write.partitionpath.urlencode";
     /// Dates as folders of folders.
     pub const SLASH_DATES: &str = "hoodie.datasource.write.slash.separated.date.partitioning";
+    /// The class that makes partition columns of folders for Hive.
+    pub const PARTITION_EXTRACTOR: &str = "hoodie.table.partition_extractor_class";
     /// Partition columns left out of files.
     pub const DROP_PARTITION_COLUMNS: &str = "hoodie.datasource.write.drop.partition.columns";
     /// Meta columns filled.
