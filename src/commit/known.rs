@@ -6,7 +6,6 @@ use lakebed_hudi::timeline_metadata::CommitMetadata;
 
 use super::progress::{PROGRESS_KEY, Progress};
 use super::{CommitError, Committer};
-use crate::storage::TablePath;
 use crate::table::{TableError, schema_history};
 use crate::timeline::{Instant, Timeline};
 
@@ -122,7 +121,7 @@ impl Committer {
         });
         let unread = newest.await?.filter(|(_, completion, _)| Some(*completion) > upto);
         let Some((instant, _, text)) = unread else { return Ok(None) };
-        let path = TablePath::literal(".hoodie/timeline/history");
+        let path = self.table.timeline.history.clone();
         let broken =
             |problem| CommitError::Progress { path, problem: format!("instant {instant}: {problem}") };
         Ok(Some((Progress::from_json(&text).map_err(broken)?, instant)))

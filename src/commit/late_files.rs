@@ -62,15 +62,16 @@ impl Committer {
         self.look_again().await
     }
 
-    /// Whether a write that is not on `timeline` was rolled back, and not archived. Of one before all
-    /// writes on it the rollback tells.
+    /// Whether a write that is not on `timeline` was rolled back, and not archived: of one before all
+    /// writes on it the rollback tells, of another one the archive, which a savepoint may hold behind.
     pub(super) async fn was_rolled_back(
         &self,
         timeline: &Timeline,
         instant: InstantTime,
     ) -> Result<bool, CommitError> {
         if !timeline.is_before_start(instant) {
-            return Ok(true);
+            let archived = self.table.timeline.archived_completions(instant).await?;
+            return Ok(!archived.contains_key(&instant));
         }
         let later = timeline.completed().filter(|i| i.action == Action::Rollback && i.time > instant);
         for rollback in later {

@@ -99,8 +99,8 @@ pub struct Begun {
     pub action: Action,
     /// The greatest time on the timeline before it.
     pub snapshot_time: Option<InstantTime>,
-    /// Where the timeline began then: what is gone from it since was archived.
-    pub timeline_start: Option<InstantTime>,
+    /// No instant before it could still change then: see [`Timeline::settled_time`].
+    pub settled_time: Option<InstantTime>,
 }
 
 /// Changes one table's timeline. Clones share what they know of it.
@@ -205,8 +205,8 @@ impl Committer {
             _ => Bytes::new(),
         };
         self.put(&TimelineFile::requested(instant, action), request).await?;
-        let (snapshot_time, timeline_start) = (timeline.latest_time(), timeline.start());
-        Ok((Begun { instant, action, snapshot_time, timeline_start }, heartbeat, timeline))
+        let (snapshot_time, settled_time) = (timeline.latest_time(), timeline.settled_time());
+        Ok((Begun { instant, action, snapshot_time, settled_time }, heartbeat, timeline))
     }
 
     /// A time greater than all on `timeline`, that no other writer's clock is still behind when

@@ -242,7 +242,7 @@ impl Committer {
     ) -> Result<Vec<OtherWrite>, CommitError> {
         let mut others = Vec::new();
         let since = publication.begun.snapshot_time;
-        let mut is_archived = timeline.start() != publication.begun.timeline_start;
+        let mut is_archived = timeline.start() > publication.begun.settled_time;
         for instant in timeline.completed_writes() {
             if instant.completion() <= since || publication.built_on.contains(&instant.time) {
                 continue;
@@ -274,9 +274,8 @@ impl Committer {
 
     /// What others did since the write began and is archived already.
     async fn archived_writes(&self, publication: &Publication<'_>) -> Result<Vec<OtherWrite>, CommitError> {
-        let Begun { instant, snapshot_time, timeline_start, .. } = publication.begun;
-        // What was pending then is no older than the timeline was.
-        let from = timeline_start.unwrap_or(instant);
+        let Begun { instant, snapshot_time, settled_time, .. } = publication.begun;
+        let from = settled_time.unwrap_or(instant);
         let mut others = Vec::new();
         for entry in self.table.timeline.archived(from, HistoryColumns::All).await? {
             let is_new = Some(entry.completion) > snapshot_time && entry.action.writes_data();

@@ -23,7 +23,7 @@ use super::target::{position_of, sink_options};
 use super::{Event, Events, IngestError, RunOptions};
 use crate::environment::Environment;
 use crate::sink::{SinkError, check_open, check_undeclared, index_of};
-use crate::storage::{self, Storage};
+use crate::storage::Storage;
 use crate::table::properties::PropertiesFileError;
 use crate::table::{Table, TableError, check_readers, conform};
 use crate::write::{KeyRules, KeyedBatch};
@@ -98,7 +98,7 @@ pub async fn dry_run(
 ) -> Result<DryRun, IngestError> {
     // A source that is followed has no end, so what is there is read.
     job.source.follow = false;
-    let storage = storage::open(&job.table.uri.parse()?, environment).await?;
+    let storage = options.open_storage(&job, environment).await?;
     let place = Place::find(&job, &storage, environment).await?;
     check_open(&place.config, storage.as_ref(), &sink_options(&job))?;
     check_readers(&place.config, place.schema.arrow()).map_err(TableError::from)?;

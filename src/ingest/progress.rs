@@ -62,7 +62,7 @@ pub async fn drop_progress(
         Ok(Outcome::Committed { .. } | Outcome::AlreadyCommitted { .. }) => return Ok(last),
         Ok(Outcome::Fenced { by }) => return Err(IngestError::Fenced { by }),
         Ok(Outcome::Conflicted { reason } | Outcome::Retryable { reason }) => {
-            IngestError::Retryable { tries: 1, reason }
+            IngestError::Conflict { reason }
         }
         Err(error) => error,
     };

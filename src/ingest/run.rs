@@ -45,6 +45,20 @@ pub struct RunOptions {
     pub storage: Option<Arc<dyn Storage>>,
 }
 
+impl RunOptions {
+    /// The storage of the job's table.
+    pub(super) async fn open_storage(
+        &mut self,
+        job: &Job,
+        environment: &Environment,
+    ) -> Result<Arc<dyn Storage>, IngestError> {
+        match self.storage.take() {
+            Some(storage) => Ok(storage),
+            None => Ok(storage::open(&job.table.uri.parse()?, environment).await?),
+        }
+    }
+}
+
 impl std::fmt::Debug for RunOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RunOptions")
@@ -72,10 +86,7 @@ pub async fn run(
 ) -> Result<Summary, IngestError> {
     let started = environment.clock.monotonic();
     job.source.follow &= !options.once;
-    let storage = match options.storage.take() {
-        Some(storage) => storage,
-        None => storage::open(&job.table.uri.parse()?, environment).await?,
-    };
+    let storage = options.open_storage(&job, environment).await?;
     if let Some(schema) = create_table_of(&job, &storage, environment).await? {
         let columns = schema.arrow().fields().len() as u64;
         events(&Event::Created { uri: storage.uri().to_string(), columns });

@@ -56,8 +56,8 @@ struct Run {
 
 /// What `task` was begun as.
 pub(super) fn begun(task: &WriteTask) -> Begun {
-    let WriteTask { instant, action, snapshot_time, timeline_start, .. } = *task;
-    Begun { instant, action, snapshot_time, timeline_start }
+    let WriteTask { instant, action, snapshot_time, settled_time, .. } = *task;
+    Begun { instant, action, snapshot_time, settled_time }
 }
 
 impl SinkCommitter {

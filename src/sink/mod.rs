@@ -222,7 +222,7 @@ impl Sink {
             action: begun.action,
             operation: self.options.operation,
             snapshot_time: begun.snapshot_time,
-            timeline_start: begun.timeline_start,
+            settled_time: begun.settled_time,
             buckets: Default::default(),
             built_on,
             token_stage: u32::try_from(self.epoch().number).unwrap_or(u32::MAX),

@@ -8,7 +8,6 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use lakebed_hudi::base_file::RECORD_KEY;
 use lakebed_hudi::bucket::BucketHash;
-use lakebed_hudi::file_name::FileId;
 use lakebed_hudi::table_config::{BucketIndex, TableConfig};
 
 use super::{SinkError, StatedIndex};
@@ -79,7 +78,10 @@ pub(crate) async fn check_undeclared(table: &Table, stated: &StatedIndex) -> Res
             "write it with Spark or Flink, or rewrite it with a simple bucket index",
         );
     }
-    match bucket_like_group(table).await?.filter(|_| *stated == StatedIndex::Unstated) {
+    if *stated != StatedIndex::Unstated {
+        return Ok(());
+    }
+    match bucket_like_group(table).await? {
         None => Ok(()),
         Some(FileGroupId { partition, file_id }) => refuse(
             format!("writing beside groups that look like buckets ({file_id} in partition {partition:?})"),
@@ -93,15 +95,17 @@ async fn bucket_like_group(table: &Table) -> Result<Option<FileGroupId>, SinkErr
     let timeline = table.timeline.load().await.map_err(TableError::from)?;
     for instant in timeline.completed_writes().rev() {
         let metadata = table.timeline.commit_metadata(instant).await.map_err(TableError::from)?;
-        let stats = metadata.partition_to_write_stats.iter();
-        let groups: Vec<(&String, FileId)> = stats
-            .flat_map(|(partition, stats)| stats.iter().map(move |stat| (partition, stat)))
-            .filter_map(|(partition, stat)| Some((partition, stat.file_id.parse().ok()?)))
+        let groups: Vec<FileGroupId> = metadata
+            .write_stats()
+            .filter_map(|(partition, stat)| {
+                Some(FileGroupId { partition: partition.to_owned(), file_id: stat.group()? })
+            })
             .collect();
-        let is_bucket = |id: &FileId| id.bucket().is_some_and(|bucket| bucket < BUCKETS_LIKELY);
-        if let Some((partition, file_id)) = groups.first() {
-            let found = FileGroupId { partition: (*partition).clone(), file_id: file_id.clone() };
-            return Ok(groups.iter().all(|(_, file_id)| is_bucket(file_id)).then_some(found));
+        let is_bucket =
+            |group: &FileGroupId| group.file_id.bucket().is_some_and(|bucket| bucket < BUCKETS_LIKELY);
+        let all_buckets = groups.iter().all(is_bucket);
+        if let Some(found) = groups.into_iter().next() {
+            return Ok(all_buckets.then_some(found));
         }
     }
     Ok(None)

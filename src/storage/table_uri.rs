@@ -62,9 +62,9 @@ impl Scheme {
 /// The address of a table.
 ///
 /// Parsed from a path of this machine, `file:/path` or `file:///path`, `s3://bucket/path` or
-/// `s3a://bucket/path`; slashes at the end are left out. As in Hadoop nothing is percent-decoded: `file:///a%20b` is a folder
-/// whose name has a percent sign. Local paths become absolute, and their `.` and `..` are
-/// resolved as text.
+/// `s3a://bucket/path`; slashes at the end are left out. As in Hadoop nothing is percent-decoded:
+/// `file:///a%20b` is a folder whose name has a percent sign. Local paths become absolute, and
+/// their `.` and `..` are resolved as text.
 ///
 /// Source: `org.apache.hadoop.fs.Path`, `StoragePath`, table versions 6 to 9.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

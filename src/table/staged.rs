@@ -50,9 +50,8 @@ pub struct WriteTask {
     pub operation: WriteOperation,
     /// The greatest time that the timeline had when the snapshot below was taken.
     pub snapshot_time: Option<InstantTime>,
-    /// Where the timeline began then.
-    #[serde(default)]
-    pub timeline_start: Option<InstantTime>,
+    /// No instant before it could still change then.
+    pub settled_time: Option<InstantTime>,
     /// The file groups of buckets that exist, by partition path and bucket.
     pub buckets: BTreeMap<String, BTreeMap<u32, BucketTarget>>,
     /// Instants of the same run that were not completed when this one began, and whose files it

@@ -19,7 +19,7 @@ pub struct TimelineStore {
     pub(super) storage: Arc<dyn Storage>,
     layout: TimelineLayout,
     folder: TablePath,
-    pub(super) history: TablePath,
+    pub(crate) history: TablePath,
 }
 
 impl TimelineStore {

@@ -203,7 +203,7 @@ impl Timeline {
 
     /// The oldest time from which on files may have come or gone since this was loaded: that of the
     /// oldest pending instant, else of the newest one.
-    fn settled_time(&self) -> Option<InstantTime> {
+    pub(crate) fn settled_time(&self) -> Option<InstantTime> {
         let oldest_pending = self.pending().map(|i| i.time).next();
         oldest_pending.or_else(|| self.instants().next_back().map(|i| i.time))
     }

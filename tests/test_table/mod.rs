@@ -175,6 +175,11 @@ pub fn progress(checkpoint: u64) -> PipelineProgress {
     PipelineProgress { checkpoint, ..PipelineProgress::default() }
 }
 
+/// Writes one row to partition `x`.
+pub async fn write(sink: &mut Sink, id: &str, ts: i64) {
+    sink.write(&rows(&[(id, "x", ts, None)]), None).await.unwrap();
+}
+
 /// Ends a checkpoint and commits it.
 pub async fn checkpoint(sink: &mut Sink, number: u64) -> Outcome {
     let prepared = sink.prepare(progress(number)).await.unwrap().unwrap();

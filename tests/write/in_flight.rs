@@ -1,14 +1,10 @@
 //! Several checkpoints and several processes at once.
 
 use lakebed::commit::Outcome;
-use lakebed::sink::{Sink, SinkError, SinkOptions};
+use lakebed::sink::{SinkError, SinkOptions};
 use lakebed::table::WriteOperation;
 
 use crate::test_table::*;
-
-async fn write(sink: &mut Sink, id: &str, ts: i64) {
-    sink.write(&rows(&[(id, "x", ts, None)]), None).await.unwrap();
-}
 
 #[tokio::test]
 async fn the_next_checkpoint_is_written_while_the_last_one_waits() {

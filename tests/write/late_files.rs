@@ -6,19 +6,27 @@ use bytes::Bytes;
 use lakebed::commit::{CommitOptions, Outcome};
 use lakebed::sink::{Prepared, Sink, SinkOptions};
 use lakebed::storage::TablePath;
+use lakebed_hudi::file_name::MarkerKind;
 
 use super::archived::archive;
 use crate::test_table::*;
-
-async fn write(sink: &mut Sink, id: &str, ts: i64) {
-    sink.write(&rows(&[(id, "x", ts, None)]), None).await.unwrap();
-}
 
 async fn commit(sink: &mut Sink, numbers: std::ops::RangeInclusive<u64>) {
     for number in numbers {
         write(sink, "b", number as i64).await;
         assert!(is_committed(&checkpoint(sink, number).await));
     }
+}
+
+/// A run that is about to be taken over. Its instant is the first one of the table, or another one.
+async fn taken_over(is_first: bool) -> (TestTable, Sink) {
+    let table = TestTable::create(&bucket_table()).await;
+    if !is_first {
+        commit(&mut table.sink("p0", SinkOptions::default()).await, 1..=1).await;
+    }
+    let mut old = table.sink("p1", SinkOptions::default()).await;
+    write(&mut old, "a", 1).await;
+    (table, old)
 }
 
 /// The bytes of the one file of a checkpoint.
@@ -38,14 +46,8 @@ async fn is_gone_for_good(table: &TestTable, late: &Prepared, rows: &[&str]) {
 
 #[tokio::test]
 async fn a_file_that_is_begun_after_the_rollback_goes_when_the_new_run_writes_on() {
-    // The fenced run's instant is the first one of the table, or another one.
     for is_first in [true, false] {
-        let table = TestTable::create(&bucket_table()).await;
-        if !is_first {
-            commit(&mut table.sink("p0", SinkOptions::default()).await, 1..=1).await;
-        }
-        let mut old = table.sink("p1", SinkOptions::default()).await;
-        write(&mut old, "a", 1).await;
+        let (table, mut old) = taken_over(is_first).await;
         let mut new = table.sink("p1", SinkOptions::default()).await;
         commit(&mut new, 1..=1).await;
         let late = old.prepare(progress(1)).await.unwrap().unwrap();
@@ -58,9 +60,7 @@ async fn a_file_that_is_begun_after_the_rollback_goes_when_the_new_run_writes_on
 
 #[tokio::test]
 async fn a_file_that_ends_after_the_rollback_goes_when_the_new_run_writes_on() {
-    let table = TestTable::create(&bucket_table()).await;
-    let mut old = table.sink("p1", SinkOptions::default()).await;
-    write(&mut old, "a", 1).await;
+    let (table, mut old) = taken_over(true).await;
     let late = old.prepare(progress(1)).await.unwrap().unwrap();
     let (path, bytes) = file_of(&table, &late).await;
     drop(old);
@@ -77,12 +77,7 @@ async fn a_file_that_ends_after_the_rollback_goes_when_the_new_run_writes_on() {
 #[tokio::test]
 async fn a_file_that_ends_after_the_rollback_goes_when_its_run_is_fenced() {
     for is_first in [true, false] {
-        let table = TestTable::create(&bucket_table()).await;
-        if !is_first {
-            commit(&mut table.sink("p0", SinkOptions::default()).await, 1..=1).await;
-        }
-        let mut old = table.sink("p1", SinkOptions::default()).await;
-        write(&mut old, "a", 1).await;
+        let (table, mut old) = taken_over(is_first).await;
         let late = old.prepare(progress(1)).await.unwrap().unwrap();
         let (path, bytes) = file_of(&table, &late).await;
         let mut new = table.sink("p1", SinkOptions::default()).await;
@@ -91,4 +86,29 @@ async fn a_file_that_ends_after_the_rollback_goes_when_its_run_is_fenced() {
         assert_eq!(old.committer().commit(&late).await.unwrap(), Outcome::Fenced { by: 2 });
         is_gone_for_good(&table, &late, &["b x 2 -"]).await;
     }
+}
+
+#[tokio::test]
+async fn what_is_archived_behind_an_instant_that_stays_is_not_late() {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut sink = table.sink("p1", SinkOptions::default()).await;
+    commit(&mut sink, 1..=1).await;
+    write(&mut sink, "a", 2).await;
+    let second = sink.prepare(progress(2)).await.unwrap().unwrap();
+    assert!(is_committed(&sink.committer().commit(&second).await.unwrap()));
+    commit(&mut sink, 3..=3).await;
+
+    // A savepoint keeps the first one on the timeline while those after it are archived.
+    let snapshot = table.snapshot().await;
+    let first = snapshot.timeline.completed().next().unwrap().file();
+    let bytes = snapshot.table.timeline.read(&first).await.unwrap();
+    archive(&table, 1).await;
+    table.storage.put(&snapshot.table.timeline.path(&first), bytes).await.unwrap();
+    let (path, _) = file_of(&table, &second).await;
+    let marker = second.task.marker(&path, MarkerKind::Create).unwrap();
+    table.storage.put(&marker, Bytes::new()).await.unwrap();
+
+    commit(&mut table.sink("p1", SinkOptions::default()).await, 4..=5).await;
+    table.storage.stat(&path).await.unwrap();
+    assert!(table.storage.stat(&marker).await.is_err(), "its marker is of no use");
 }

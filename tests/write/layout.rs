@@ -218,7 +218,7 @@ async fn insert_with(open_files_max: usize) -> (Vec<StagedFile>, usize) {
         action: Action::Commit,
         operation: WriteOperation::Insert,
         snapshot_time: None,
-        timeline_start: None,
+        settled_time: None,
         buckets: Default::default(),
         built_on: Default::default(),
         token_stage: 1,

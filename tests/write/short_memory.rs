@@ -41,7 +41,7 @@ async fn write(test: &TestTable, options: WriteOptions, round: i64, base: Option
         action: Action::Commit,
         operation: WriteOperation::Upsert,
         snapshot_time: None,
-        timeline_start: None,
+        settled_time: None,
         buckets: BTreeMap::from([("p=x".to_owned(), buckets.into_iter().collect())]),
         built_on: Default::default(),
         token_stage: 1,

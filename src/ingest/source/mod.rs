@@ -9,7 +9,8 @@
 //! * always, where the file itself was made, written or moved in after the last look;
 //! * else, where it came with its folder and others went, as surely as the set knows names.
 //!
-//! A file that is written anew under its name is not read again; it is noticed between runs only.
+//! A file that is written anew under its name is not read again. That is noticed by its size and the
+//! time of its content while a run goes on, and by any change of it between two runs.
 
 mod error;
 mod files;

@@ -112,9 +112,12 @@ impl Filling {
         for mut piece in self.take_pieces() {
             let head = piece.split_to(missing_bytes.min(piece.len()));
             missing_bytes -= head.len();
+            let is_split = !head.is_empty() && !piece.is_empty();
             part.extend(Some(head).filter(|head| !head.is_empty()));
-            // A little that is left over must not keep the whole piece alive.
-            let piece = if piece.len() < PART_BYTES { Bytes::copy_from_slice(&piece) } else { piece };
+            if is_split && piece.len() < PART_BYTES {
+                // A little that is left over must not keep the whole piece alive.
+                piece = Bytes::copy_from_slice(&piece);
+            }
             rest.extend(Some(piece).filter(|piece| !piece.is_empty()));
         }
         self.pieces_bytes = rest.iter().map(Bytes::len).sum();
