@@ -99,7 +99,8 @@ pub struct Begun {
     pub action: Action,
     /// The greatest time on the timeline before it.
     pub snapshot_time: Option<InstantTime>,
-    /// No instant before it could still change then: see [`Timeline::settled_time`].
+    /// The oldest time from which on files may have come or gone since: that of the oldest instant that was
+    /// pending then, else of the newest one.
     pub settled_time: Option<InstantTime>,
 }
 
