@@ -1,5 +1,5 @@
 //! Column chunks that are made by hand, because all their rows are known beforehand: text that is
-//! the same in every row, and text that counts the rows.
+//! the same in every row, text that counts the rows, and text that repeats the record key.
 //!
 //! The ordinary writer hashes or compares the value of every row, and for Hudi's own columns that
 //! costs more than for many a column of the user's.
@@ -46,14 +46,19 @@ struct Pages {
 }
 
 impl GeneratedChunk {
-    /// `rows` rows of `column`, of which the file has `rows_before` before them.
+    /// `rows` rows of `column`, of which the file has `rows_before` before them. `keys` are the
+    /// record keys of the same rows.
     pub(super) fn new(
         generated: &Generated,
         (rows_before, rows): (u64, u32),
         column: ColumnDescPtr,
         encodings: EncodingSet,
+        keys: Option<&Self>,
     ) -> Result<Self> {
         match generated {
+            Generated::Key => {
+                keys.map_or_else(|| Err(no_keys(&column)), |keys| keys.of_column(column.clone()))
+            }
             Generated::Same(text) => Self::of_pages(same(text.as_bytes(), rows)?, rows, column, Some(text)),
             Generated::Counted { prefix, from } => {
                 let pages = counted(prefix.as_bytes(), from + rows_before, rows, encodings)?;
@@ -61,6 +66,33 @@ impl GeneratedChunk {
                 Self::of_pages(pages, rows, column, None)
             }
         }
+    }
+
+    /// A chunk without a dictionary that was written as `pages`, each after its head.
+    pub(super) fn of_written(pages: &[Bytes], close: ColumnCloseResult) -> Self {
+        Self { bytes: pages.concat().into(), close }
+    }
+
+    /// The same rows in another column, which is optional as this one is.
+    fn of_column(&self, column: ColumnDescPtr) -> Result<Self> {
+        let known = &self.close.metadata;
+        let mut metadata = ColumnChunkMetaData::builder(column)
+            .set_compression_codec(known.compression_codec())
+            .set_encodings_mask(*known.encodings_mask())
+            .set_num_values(known.num_values())
+            .set_total_compressed_size(known.compressed_size())
+            .set_total_uncompressed_size(known.uncompressed_size())
+            .set_data_page_offset(known.data_page_offset())
+            .set_unencoded_byte_array_data_bytes(known.unencoded_byte_array_data_bytes())
+            .set_definition_level_histogram(known.definition_level_histogram().cloned());
+        if let Some(statistics) = known.statistics() {
+            metadata = metadata.set_statistics(statistics.clone());
+        }
+        if let Some(statistics) = known.page_encoding_stats() {
+            metadata = metadata.set_page_encoding_stats(statistics.clone());
+        }
+        let close = ColumnCloseResult { metadata: metadata.build()?, ..self.close.clone() };
+        Ok(Self { bytes: self.bytes.clone(), close })
     }
 
     /// `only` is the one text, for statistics and page index.
@@ -116,6 +148,10 @@ impl GeneratedChunk {
     ) -> Result<()> {
         group.append_column(&self.bytes, self.close)
     }
+}
+
+fn no_keys(column: &ColumnDescPtr) -> ParquetError {
+    ParquetError::General(format!("{} repeats record keys, and there are none", column.path()))
 }
 
 /// A dictionary of one value, and indices of no bits that are all 0.
@@ -213,8 +249,9 @@ fn compressed(plain: &[u8]) -> Result<Bytes> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, AsArray as _, Int64Array, RecordBatch};
+    use arrow::array::{ArrayRef, AsArray as _, Int64Array, RecordBatch, StringArray};
     use arrow::datatypes::{DataType, Field, Schema};
+    use lakebed_hudi::base_file::RECORD_KEY;
     use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
     use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
     use parquet::file::properties::WriterProperties;
@@ -294,6 +331,42 @@ mod tests {
                 }
             }
             assert_eq!(number, rows);
+        }
+    }
+    #[test]
+    fn a_column_that_repeats_the_key_has_its_values_statistics_and_page_index() {
+        let rows = ROW_GROUP_ROWS + 130;
+        let fields = [RECORD_KEY, "id"].map(|name| Field::new(name, DataType::Utf8, true));
+        let schema = Arc::new(Schema::new(fields.to_vec()));
+        let keys: ArrayRef =
+            Arc::new((0..rows).map(|n| Some(format!("key {}", n * 7_919 % rows))).collect::<StringArray>());
+        let batch = RecordBatch::try_from_iter([(RECORD_KEY, keys.clone())]).unwrap();
+        let mut generated = GeneratedColumns::default();
+        generated.push("id", Generated::Key);
+        for encodings in [EncodingSet::Delta, EncodingSet::Plain] {
+            let properties = encodings.properties(&schema, &generated, std::slice::from_ref(&batch)).unwrap();
+            let parquet = parquet_schema(&schema).unwrap();
+            let properties = (properties.build(), encodings);
+            let mut writer = ParquetWriter::new(&schema, &parquet, properties, generated.clone()).unwrap();
+            writer.write(&batch).unwrap();
+            let (file, metadata) = writer.finish([]).unwrap();
+            assert_eq!(metadata.num_row_groups(), 2);
+            for group in metadata.row_groups() {
+                let [key, id] = [0, 1].map(|column| group.column(column));
+                assert!(id.statistics().is_some());
+                assert_eq!(key.statistics(), id.statistics());
+                assert_eq!(key.encodings().collect::<Vec<_>>(), id.encodings().collect::<Vec<_>>());
+                assert_eq!(id.data_page_offset(), key.data_page_offset() + key.compressed_size());
+            }
+            let pages = metadata.offset_index().unwrap()[0][1].page_locations();
+            assert_eq!(pages[0].offset, metadata.row_group(0).column(1).data_page_offset());
+            let mut read = 0;
+            for batch in self::read(file) {
+                let want = keys.slice(read, batch.num_rows());
+                assert_eq!(batch.columns(), [want.clone(), want]);
+                read += batch.num_rows();
+            }
+            assert_eq!(read, rows);
         }
     }
 }

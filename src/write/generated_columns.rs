@@ -23,6 +23,8 @@ pub(super) enum Generated {
         /// The number in the first row of the file.
         from: u64,
     },
+    /// The record key of each row.
+    Key,
 }
 
 /// Optional text columns at the top level of a file of which rows are not given.
@@ -39,9 +41,14 @@ impl GeneratedColumns {
         self.0.iter().find(|(name, _)| name == column).map(|(_, generated)| generated)
     }
 
+    /// Whether a column repeats the record key.
+    pub(super) fn repeat_keys(&self) -> bool {
+        self.0.iter().any(|(_, generated)| *generated == Generated::Key)
+    }
+
     /// Takes the columns out of `rows`, which are all rows of a file of `schema`, that say the
-    /// same in each: the partition column does as a rule, and so do many of wide tables. Record
-    /// keys stay.
+    /// same in each: the partition column does as a rule, and so do many of wide tables. So does it
+    /// those that repeat the record key, as that of a table's only key column does. Record keys stay.
     pub(super) fn take_same(
         &mut self,
         schema: &Schema,
@@ -51,9 +58,8 @@ impl GeneratedColumns {
         let Some(first) = rows.first().filter(|_| count >= LEAST_ROWS) else { return Ok(rows) };
         let mut given = Vec::with_capacity(first.num_columns());
         for (number, field) in first.schema_ref().fields().iter().enumerate() {
-            let stored = schema.field_with_name(field.name())?;
-            match same_text(stored, number, &rows).filter(|_| field.name() != RECORD_KEY) {
-                Some(text) => self.push(field.name(), Generated::Same(text)),
+            match generated(schema.field_with_name(field.name())?, number, &rows) {
+                Some(generated) => self.push(field.name(), generated),
                 None => given.push(number),
             }
         }
@@ -64,10 +70,20 @@ impl GeneratedColumns {
     }
 }
 
-fn same_text(stored: &Field, column: usize, rows: &[RecordBatch]) -> Option<String> {
-    if !stored.is_nullable() || *stored.data_type() != DataType::Utf8 {
+/// What stands in the rows of a column, if it need not be given row by row.
+fn generated(stored: &Field, column: usize, rows: &[RecordBatch]) -> Option<Generated> {
+    if stored.name() == RECORD_KEY || !stored.is_nullable() || *stored.data_type() != DataType::Utf8 {
         return None;
     }
+    let key = || repeats_key(column, rows).then_some(Generated::Key);
+    same_text(column, rows).map(Generated::Same).or_else(key)
+}
+
+fn repeats_key(column: usize, rows: &[RecordBatch]) -> bool {
+    rows.iter().all(|batch| batch.column_by_name(RECORD_KEY).is_some_and(|keys| keys == batch.column(column)))
+}
+
+fn same_text(column: usize, rows: &[RecordBatch]) -> Option<String> {
     let mut texts = rows.iter().map(|batch| batch.column(column)).filter(|texts| !texts.is_empty());
     let first = texts.clone().next()?.as_string_opt::<i32>()?.value(0);
     if first.len() > TEXT_BYTES_MAX {
@@ -87,6 +103,10 @@ mod tests {
     use arrow::array::{ArrayRef, StringArray};
 
     use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
 
     fn batch(texts: [Option<&str>; 2], rows: usize) -> RecordBatch {
         let column = |text: Option<&str>| -> ArrayRef { Arc::new(StringArray::from(vec![text; rows])) };
@@ -110,7 +130,6 @@ mod tests {
     #[test]
     fn columns_of_one_text_are_taken_and_keys_stay() {
         let (x, y) = (Some("x"), Some("y"));
-        let names = |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).to_owned()).collect() };
         let all = names(&[RECORD_KEY, "a", "b"]);
         let same = Generated::Same("x".to_owned());
         assert_eq!(
@@ -122,5 +141,24 @@ mod tests {
         assert_eq!(taken(vec![batch([x, x], LEAST_ROWS - 1)]), (all.clone(), None));
         let long = "x".repeat(TEXT_BYTES_MAX + 1);
         assert_eq!(taken(vec![batch([Some(&long), Some(&long)], LEAST_ROWS)]), (all, None));
+    }
+    #[test]
+    fn columns_that_repeat_the_key_in_every_row_are_taken() {
+        let (k, x) = (Some("k"), Some("x"));
+        let different = |texts: [Option<&str>; 2]| batch(texts, LEAST_ROWS).slice(0, LEAST_ROWS);
+        let keys: ArrayRef = Arc::new((0..LEAST_ROWS).map(|n| Some(n.to_string())).collect::<StringArray>());
+        let with_keys = |b: &ArrayRef| {
+            let columns = vec![keys.clone(), keys.clone(), b.clone()];
+            RecordBatch::try_new(different([k, x]).schema(), columns).unwrap()
+        };
+        let others = different([k, x]).column(2).clone();
+        assert_eq!(taken(vec![with_keys(&others); 2]).1, Some(Generated::Key));
+        let one_other: ArrayRef =
+            Arc::new((1..=LEAST_ROWS).map(|n| Some(n.to_string())).collect::<StringArray>());
+        let mut broken = with_keys(&others).columns().to_vec();
+        broken.swap_remove(1);
+        broken.insert(1, one_other);
+        let broken = RecordBatch::try_new(different([k, x]).schema(), broken).unwrap();
+        assert_eq!(taken(vec![with_keys(&others), broken]).1, None);
     }
 }

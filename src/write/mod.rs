@@ -9,6 +9,7 @@ mod encoding;
 mod generated_chunk;
 mod generated_columns;
 mod group_writer;
+mod key_pages;
 mod keyed_batch;
 mod log_writer;
 mod meta_columns;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
+use lakebed_hudi::base_file::RECORD_KEY;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
@@ -17,6 +18,7 @@ use super::WriteError;
 use super::encoding::{EncodingSet, ROW_GROUP_ROWS};
 use super::generated_chunk::GeneratedChunk;
 use super::generated_columns::GeneratedColumns;
+use super::key_pages::KeyPages;
 
 /// A row group of wide rows ends when its encoded columns take so much memory.
 const ROW_GROUP_BYTES: usize = 32 << 20;
@@ -27,6 +29,7 @@ pub(super) struct ParquetWriter {
     groups: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
     generated: GeneratedColumns,
+    key_pages: KeyPages,
     encodings: EncodingSet,
     /// Rows of the row groups that are full.
     rows_flushed: u64,
@@ -49,8 +52,13 @@ impl ParquetWriter {
     ) -> Result<Self, WriteError> {
         let file =
             SerializedFileWriter::new(Drain::default(), parquet.root_schema_ptr(), Arc::new(properties))?;
-        let groups = ArrowRowGroupWriterFactory::new(&file, schema.clone());
-        Ok(Self { file, groups, schema: schema.clone(), generated, encodings, rows_flushed: 0, open: None })
+        let key_pages = KeyPages::default();
+        let mut groups = ArrowRowGroupWriterFactory::new(&file, schema.clone());
+        if generated.repeat_keys() {
+            groups = groups.with_page_store_factory(Arc::new(key_pages.clone()));
+        }
+        let (schema, rows_flushed, open) = (schema.clone(), 0, None);
+        Ok(Self { file, groups, schema, generated, key_pages, encodings, rows_flushed, open })
     }
 
     /// Takes rows, which have the columns that are not generated, in the order of the schema.
@@ -98,13 +106,20 @@ impl ParquetWriter {
         let rows = u32::try_from(open.rows).map_err(|error| ParquetError::General(error.to_string()))?;
         let descriptors: Vec<_> = self.file.schema_descr().columns().to_vec();
         let mut group = self.file.next_row_group()?;
+        let mut keys = None;
         for (writer, descriptor) in open.leaves.into_iter().zip(descriptors) {
             let name = descriptor.path().parts().first().cloned().unwrap_or_default();
             match self.generated.get(&name) {
                 Some(generated) => {
                     let counted = (self.rows_flushed, rows);
-                    GeneratedChunk::new(generated, counted, descriptor, self.encodings)?
+                    GeneratedChunk::new(generated, counted, descriptor, self.encodings, keys.as_ref())?
                         .append_to(&mut group)?;
+                }
+                None if name == RECORD_KEY && self.generated.repeat_keys() => {
+                    let chunk = writer.close()?;
+                    let close = chunk.close().clone();
+                    chunk.append_to_row_group(&mut group)?;
+                    keys = Some(GeneratedChunk::of_written(&self.key_pages.take(), close));
                 }
                 None => writer.close()?.append_to_row_group(&mut group)?,
             }

@@ -222,7 +222,7 @@ fn word(random: &mut Random) -> &'static str {
 fn fields(shape: Shape) -> Vec<Field> {
     let time = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let mut fields = vec![
-        Field::new("id", DataType::Utf8, false),
+        Field::new("id", DataType::Utf8, true),
         Field::new("region", DataType::Utf8, true),
         Field::new("ts", time(), true),
         Field::new("status", DataType::Utf8, true),
