@@ -3,14 +3,13 @@
 use std::cell::LazyCell;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayData, ArrayRef, MutableArrayData, RecordBatch, RecordBatchOptions, UInt32Array, make_array,
-};
+use arrow::array::{Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::{interleave, take};
 
 use super::fold::{Folded, FoldedEntry, has_no_value};
 use super::ordering::{EntryOrdering, RowOrdering};
+use super::runs::{Run, join_runs};
 use super::{Fill, MergeColumns, MergeCounts, MergeError, MergeRules};
 use crate::table::conform;
 
@@ -157,6 +156,7 @@ pub(super) fn patched(
     let deletes = patches.iter().filter(|p| p.verdict == Verdict::Delete).count();
     let rows = base.num_rows() - deletes;
     let whole = LazyCell::new(|| whole_rows(base.num_rows(), patches));
+    let runs = replaced_runs(base.num_rows(), patches);
     let mut columns = Vec::with_capacity(base.num_columns());
     for column in 0..base.num_columns() {
         let ours = base.column(column);
@@ -165,7 +165,7 @@ pub(super) fn patched(
         let base_open = has_no_value(ours, base_fill);
         let is_open = |source: &&PatchRows| source.open.get(column).is_some_and(Option::is_some);
         let merged = if base_open.is_none() && !sources.iter().any(is_open) {
-            replaced(&arrays, rows, patches)?
+            join_runs(&arrays, rows, &runs)?
         } else {
             interleave(&arrays, &filled_rows(&whole, patches, column, sources, base_open.as_ref()))?
         };
@@ -175,26 +175,27 @@ pub(super) fn patched(
     Ok(RecordBatch::try_new_with_options(base.schema(), columns, &options)?)
 }
 
-/// The `rows` rows that stay of the base, which is the first of `arrays`, and those that take the place
-/// of others. Patches are few as a rule: what lies between them is copied in one go.
-fn replaced(arrays: &[&dyn Array], rows: usize, patches: &[Patch]) -> Result<ArrayRef, MergeError> {
-    let data: Vec<ArrayData> = arrays.iter().map(|array| array.to_data()).collect();
-    let mut merged = MutableArrayData::new(data.iter().collect(), false, rows);
+/// The runs of rows that stay of the base, which is the first of several arrays, and the rows that
+/// take the place of others. Patches are few as a rule: what lies between them is copied in one go.
+fn replaced_runs(base_rows: usize, patches: &[Patch]) -> Vec<Run> {
+    let mut runs = Vec::with_capacity(2 * patches.len() + 1);
     let mut next = 0;
     for patch in patches {
-        let row = match patch.verdict {
+        let run = match patch.verdict {
             Verdict::Fill(_) => continue,
-            Verdict::Replace(row) => Some(row as usize),
+            Verdict::Replace(row) => {
+                Some(Run { array: patch.source as usize + 1, rows: row as usize..row as usize + 1 })
+            }
             Verdict::Delete => None,
         };
-        merged.try_extend(0, next, patch.base_row)?;
-        if let Some(row) = row {
-            merged.try_extend(patch.source as usize + 1, row, row + 1)?;
+        if next < patch.base_row {
+            runs.push(Run { array: 0, rows: next..patch.base_row });
         }
+        runs.extend(run);
         next = patch.base_row + 1;
     }
-    merged.try_extend(0, next, arrays.first().map_or(0, |base| base.len()))?;
-    Ok(make_array(merged.freeze()))
+    runs.push(Run { array: 0, rows: next..base_rows });
+    runs
 }
 
 /// Where each row comes from, as (array, row): array 0 is the base.

@@ -30,6 +30,7 @@ mod key_table;
 mod ordering;
 mod partitioned;
 mod rules;
+mod runs;
 mod slice;
 mod spill;
 #[cfg(test)]
