@@ -15,6 +15,7 @@ use super::create::{Found, find_table_of};
 use super::decode::{BadRecord, Fault};
 use super::job::{BadRecordPolicy, Job};
 use super::mapping::Mapping;
+use super::memory::InputMemory;
 use super::progress::progress_of;
 use super::reading::{Chunks, Ready, open_source, refusal, source_name};
 use super::report::InputCount;
@@ -22,7 +23,7 @@ use super::source::Position;
 use super::target::{position_of, sink_options};
 use super::{Event, Events, IngestError, RunOptions};
 use crate::environment::Environment;
-use crate::sink::{SinkError, check_open, check_undeclared, index_of};
+use crate::sink::{MemoryShares, SinkError, check_open, check_undeclared, index_of};
 use crate::storage::Storage;
 use crate::table::properties::PropertiesFileError;
 use crate::table::{Table, TableError, check_readers, conform};
@@ -100,12 +101,14 @@ pub async fn dry_run(
     job.source.follow = false;
     let storage = options.open_storage(&job, environment).await?;
     let place = Place::find(&job, &storage, environment).await?;
-    check_open(&place.config, storage.as_ref(), &sink_options(&job))?;
+    check_open(&place.config, &sink_options(&job))?;
+    let shares = MemoryShares::new(storage.as_ref(), &place.schema, &sink_options(&job))?;
+    let memory = InputMemory::of(&job, shares.input_bytes);
     check_readers(&place.config, place.schema.arrow()).map_err(TableError::from)?;
     let mapping = Arc::new(Mapping::new(&job, place.schema.arrow())?);
     let position = place.position.clone().filter(|_| !options.reset_progress);
-    let source = open_source(&job, &mapping, position, &mut options, environment)?;
-    let mut chunks = Chunks::of(source, mapping);
+    let source = open_source(&job, memory, &mapping, position, &mut options, environment)?;
+    let mut chunks = Chunks::of(source, mapping, memory);
     let mut dry = Dry::new(job, place, storage.uri().to_string());
     loop {
         let chunk = tokio::select! {

@@ -13,6 +13,7 @@ mod dry_run;
 mod error;
 pub mod job;
 pub mod mapping;
+mod memory;
 mod metrics;
 mod progress;
 mod reading;

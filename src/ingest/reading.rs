@@ -5,19 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{BooleanArray, RecordBatch};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::decode::{BadRecord, Fault};
+use super::decode::{BadRecord, Chunk, Fault};
 use super::job::{Job, TimeSpan};
 use super::mapping::Mapping;
+use super::memory::InputMemory;
 use super::source::{FilesPosition, FilesSource, Position, Read, Source, SourceError, StdinSource};
 use super::{IngestError, RunOptions};
 use crate::environment::Environment;
 use crate::write::RefusedRow;
 
-/// Chunks that are read and decoded ahead of the writer; text chunks are about 1 MiB each.
+/// Chunks that are read and decoded ahead of the writer, as far as the memory allows; text chunks
+/// are about 1 MiB each.
 const CHUNKS_AHEAD: usize = 6;
+
+/// What a chunk takes until the writer has it, by the bytes that were read: they and the rows of
+/// them, which text makes larger and a cast doubles.
+const HELD_PER_BYTE: usize = 3;
 
 /// How often files are looked for if the job says nothing.
 const POLL: Duration = Duration::from_secs(10);
@@ -32,6 +38,8 @@ pub(super) struct Ready {
     pub(super) records: Vec<u32>,
     /// The bad records, in order.
     pub(super) bad: Vec<(u32, BadRecord)>,
+    /// Its part of the memory.
+    _held: Option<OwnedSemaphorePermit>,
 }
 
 /// The chunks of a source on their way. Reading ends when they are dropped.
@@ -42,9 +50,10 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
-    pub(super) fn of(source: Source, mapping: Arc<Mapping>) -> Self {
+    pub(super) fn of(source: Source, mapping: Arc<Mapping>, memory: InputMemory) -> Self {
         let (send, handed) = mpsc::channel(CHUNKS_AHEAD);
-        Self { handed, reading: tokio::spawn(read_ahead(source, mapping, send)) }
+        let memory = Memory::new(memory.ahead_bytes);
+        Self { handed, reading: tokio::spawn(read_ahead(source, mapping, memory, send)) }
     }
 
     /// The next chunk; `None` behind the last. Dropping the future loses nothing.
@@ -56,6 +65,27 @@ impl Chunks {
 impl Drop for Chunks {
     fn drop(&mut self) {
         self.reading.abort();
+    }
+}
+
+/// The memory of chunks that are on their way.
+#[derive(Debug)]
+struct Memory {
+    kib: u32,
+    free: Arc<Semaphore>,
+}
+
+impl Memory {
+    fn new(bytes: usize) -> Self {
+        let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX);
+        Self { kib, free: Arc::new(Semaphore::new(kib as usize)) }
+    }
+
+    /// Waits until there is room for a chunk of `bytes`. One that is larger than all of it gets
+    /// all of it.
+    async fn hold(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let kib = u32::try_from(bytes.saturating_mul(HELD_PER_BYTE) / 1024).unwrap_or(u32::MAX);
+        self.free.clone().acquire_many_owned(kib.min(self.kib)).await.ok()
     }
 }
 
@@ -77,12 +107,14 @@ pub(super) fn source_name(job: &Job) -> &'static str {
 /// Opens the job's source where `position` says that it was read to.
 pub(super) fn open_source(
     job: &Job,
+    memory: InputMemory,
     mapping: &Mapping,
     position: Option<Position>,
     options: &mut RunOptions,
     environment: &Environment,
 ) -> Result<Source, IngestError> {
-    let (settings, format, wanted) = (&job.source, job.format(), mapping.wanted().clone());
+    let (settings, mut format, wanted) = (&job.source, job.format(), mapping.wanted().clone());
+    format.limits.message_bytes = format.limits.message_bytes.min(memory.ahead_bytes as u64);
     let other = |position: Position| SourceError::OtherSource { found: position.to_json().to_string() };
     if settings.stdin {
         let from = match position {
@@ -111,6 +143,7 @@ pub(super) fn open_source(
 async fn read_ahead(
     mut source: Source,
     mapping: Arc<Mapping>,
+    memory: Memory,
     send: mpsc::Sender<oneshot::Receiver<Result<Ready, IngestError>>>,
 ) {
     loop {
@@ -127,8 +160,9 @@ async fn read_ahead(
         match read {
             Ok(read) => {
                 let mapping = mapping.clone();
+                let held = memory.hold(read.chunk.as_ref().map_or(0, Chunk::bytes)).await;
                 rayon::spawn(move || {
-                    let _ = answer.send(decode(read, &mapping));
+                    let _ = answer.send(decode(read, held, &mapping));
                 });
             }
             Err(error) => {
@@ -139,10 +173,10 @@ async fn read_ahead(
     }
 }
 
-fn decode(read: Read, mapping: &Mapping) -> Result<Ready, IngestError> {
+fn decode(read: Read, held: Option<OwnedSemaphorePermit>, mapping: &Mapping) -> Result<Ready, IngestError> {
     let Some(chunk) = &read.chunk else {
         let rows = RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty()));
-        return Ok(Ready { read, rows, deletes: None, records: Vec::new(), bad: Vec::new() });
+        return Ok(Ready { read, rows, deletes: None, records: Vec::new(), bad: Vec::new(), _held: held });
     };
     let decoded = chunk.decode()?;
     let mapped = mapping.map(&decoded.rows)?;
@@ -158,7 +192,7 @@ fn decode(read: Read, mapping: &Mapping) -> Result<Ready, IngestError> {
     }));
     bad.sort_by_key(|(record, _)| *record);
     let (rows, deletes) = (mapped.rows, mapped.deletes);
-    Ok(Ready { read, rows, deletes, records, bad })
+    Ok(Ready { read, rows, deletes, records, bad, _held: held })
 }
 
 /// What is wrong with a record whose row the table does not take.
@@ -170,4 +204,26 @@ pub(super) fn refusal(row: &RefusedRow) -> Fault {
         }
     };
     Fault { column: Some(columns.join(", ")), value: None, reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn chunks_wait_for_memory_and_one_that_is_larger_than_all_comes_alone() {
+        let memory = Memory::new(30 * 1024);
+        let first = memory.hold(4 * 1024).await;
+        let second = memory.hold(6 * 1024).await;
+        let ready = |bytes| tokio::time::timeout(Duration::from_millis(20), memory.hold(bytes));
+        assert!(ready(1024).await.is_err());
+        drop(first);
+        let third = ready(1024).await.unwrap();
+        assert!(ready(1 << 40).await.is_err());
+        drop((second, third));
+        let whole = ready(1 << 40).await.unwrap();
+        assert!(ready(1024).await.is_err());
+        drop(whole);
+        assert!(ready(1024).await.is_ok());
+    }
 }

@@ -15,6 +15,7 @@ use super::create::create_table_of;
 use super::decode::BadRecord;
 use super::job::{Job, TimeSpan};
 use super::mapping::Mapping;
+use super::memory::InputMemory;
 use super::reading::{Chunks, Ready, open_source, refusal};
 use super::report::{Committed, InputCount};
 use super::source::first_file;
@@ -27,9 +28,6 @@ use crate::storage::{self, Storage};
 
 /// When to commit if the job says nothing.
 const INTERVAL: Duration = Duration::from_secs(60);
-
-/// Dead letters are held in memory up to so many bytes; then the checkpoint ends.
-const LETTER_BYTES: usize = 16 << 20;
 
 /// What a run is asked beside its job.
 #[derive(Default)]
@@ -100,6 +98,7 @@ pub async fn run(
     }
     events(&Event::Started { epoch: target.epoch(), checkpoint: target.committed() });
     let mut run = Run {
+        memory: InputMemory::of(&job, target.input_bytes()),
         job: Arc::new(job),
         target,
         mapping,
@@ -146,6 +145,7 @@ type Done = Result<Result<(Outcome, Duration), IngestError>, JoinError>;
 
 struct Run {
     job: Arc<Job>,
+    memory: InputMemory,
     target: Target,
     mapping: Arc<Mapping>,
     bad: BadRecords,
@@ -201,8 +201,9 @@ impl Run {
         stop: &mut watch::Receiver<bool>,
     ) -> Result<Flow, IngestError> {
         let position = if self.forget { None } else { self.target.position()? };
-        let source = open_source(&self.job, &self.mapping, position, options, &self.environment)?;
-        let mut chunks = Chunks::of(source, self.mapping.clone());
+        let source =
+            open_source(&self.job, self.memory, &self.mapping, position, options, &self.environment)?;
+        let mut chunks = Chunks::of(source, self.mapping.clone(), self.memory);
         let flow = self.consume(&mut chunks, stop).await;
         drop(chunks);
         let flow = match flow {
@@ -294,7 +295,7 @@ impl Run {
             self.open.position = Some(ready.read.position(until));
             self.open.newest_millis = self.open.newest_millis.max(Some(made));
             taken = until;
-            let full = self.open.is_full(&self.job.commit) || self.bad.bytes() >= LETTER_BYTES;
+            let full = self.open.is_full(&self.job.commit) || self.bad.bytes() > self.memory.letters_bytes;
             if full && self.checkpoint().await? == Flow::Again {
                 return Ok(Flow::Again);
             }

@@ -76,6 +76,11 @@ impl Target {
         position_of(&self.sink.progress().unwrap_or_default(), self.source)
     }
 
+    /// Bytes of memory for input that is not written yet.
+    pub(super) fn input_bytes(&self) -> u64 {
+        self.sink.input_bytes()
+    }
+
     /// Bytes of memory in buffers.
     pub(super) fn buffered_bytes(&self) -> u64 {
         self.sink.buffered_bytes() as u64
@@ -132,6 +137,7 @@ pub(super) fn sink_options(job: &Job) -> SinkOptions {
     SinkOptions {
         operation: job.operation.into(),
         memory_bytes: job.memory.map(|size| size.0),
+        counts_input: true,
         // A checkpoint that has only bad records still moves the position.
         commit_empty: true,
         index: job.table.stated_index(),

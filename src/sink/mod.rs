@@ -53,12 +53,12 @@ use crate::commit::{Epoch, PipelineProgress};
 use crate::table::{
     FileGroupId, StagedFiles, Table, TableError, WriteOperation, WriteTask, check_readers, conform,
 };
-use crate::write::{KeyRules, RefusedRow, TableWriter, WriteOptions};
+use crate::write::{KeyRules, RefusedRow, TableWriter};
 
 use buckets::Buckets;
 pub use commits::{Prepared, SinkCommitter};
 pub use error::SinkError;
-pub(crate) use open::check_open;
+pub(crate) use open::{MemoryShares, check_open};
 pub use options::{MetadataTablePolicy, SinkOptions, StatedIndex};
 pub(crate) use stated_index::{check_undeclared, index_of};
 
@@ -78,7 +78,7 @@ pub struct Sink {
     /// Whether rows may have been lost on the way: an error came between, or a call was given up.
     torn: bool,
     options: SinkOptions,
-    write_options: WriteOptions,
+    memory: MemoryShares,
 }
 
 #[derive(Debug)]
@@ -122,6 +122,12 @@ impl Sink {
     /// The restored checkpoints, which are still to be committed, in order, before anything else.
     pub fn take_restored(&mut self) -> Vec<Prepared> {
         std::mem::take(&mut self.restored)
+    }
+
+    /// Bytes of its memory that are left for rows which the caller holds before it writes them; 0
+    /// unless [`SinkOptions::counts_input`].
+    pub fn input_bytes(&self) -> u64 {
+        self.memory.input_bytes
     }
 
     /// Bytes of memory in buffers.
@@ -228,7 +234,7 @@ impl Sink {
             token_stage: u32::try_from(self.epoch().number).unwrap_or(u32::MAX),
         };
         let writer =
-            TableWriter::new(committer.table(), task.clone(), &self.schema, self.write_options.clone())?;
+            TableWriter::new(committer.table(), task.clone(), &self.schema, self.memory.write.clone())?;
         self.writing = Some(Writing { task, writer });
         Ok(())
     }

@@ -36,14 +36,15 @@ impl Sink {
         options: SinkOptions,
     ) -> Result<Self, SinkError> {
         let table = Table::open(storage.clone(), environment, options.timeline_zone).await?;
-        let write_options = check_open(&table.config, storage.as_ref(), &options)?;
+        check_open(&table.config, &options)?;
         check_undeclared(&table, &options.index).await?;
         schema_history::check_files(&table).await?;
-        let lock = TableLock::new(storage, environment, options.lock)?;
+        let lock = TableLock::new(storage.clone(), environment, options.lock)?;
         let committer = Committer::new(table, lock, options.commit);
         let known = committer.read_known().await?;
         // Whoever is refused has changed nothing.
-        schema_to_write(&committer, &known, &options).await?;
+        let schema = schema_to_write(&committer, &known, &options).await?;
+        MemoryShares::new(storage.as_ref(), &schema, &options)?;
         let committer = stated_index::adopt(committer, &options.index).await?;
         let committer = match options.metadata_table {
             MetadataTablePolicy::Drop => committer.drop_metadata_table().await?,
@@ -52,6 +53,7 @@ impl Sink {
         let adopted = restored.iter().map(|prepared| prepared.task.instant).collect();
         let (epoch, known) = committer.open_pipeline(pipeline, &adopted, &known).await?;
         let schema = schema_to_write(&committer, &known, &options).await?;
+        let memory = MemoryShares::new(storage.as_ref(), &schema, &options)?;
         let restore = known.restore;
         let keys = KeyRules::of(&committer.table().config);
         let mut buckets = Buckets::upto(known.upto());
@@ -68,20 +70,15 @@ impl Sink {
             writing: None,
             torn: false,
             options,
-            write_options,
+            memory,
         })
     }
 }
 
 /// Refuses what [`Sink::open`] refuses of a table by its properties. Changes nothing.
-pub(crate) fn check_open(
-    config: &TableConfig,
-    storage: &dyn Storage,
-    options: &SinkOptions,
-) -> Result<WriteOptions, SinkError> {
+pub(crate) fn check_open(config: &TableConfig, options: &SinkOptions) -> Result<(), SinkError> {
     check_writable(config)?;
-    check_stated(config, options)?;
-    write_options(storage, options)
+    Ok(check_stated(config, options)?)
 }
 
 /// Goes on with the signs of life of what another process has prepared.
@@ -155,17 +152,76 @@ pub(super) fn write_schema(
     }
 }
 
-/// Shares the memory out; refuses less than the encoders of one file and the storage need.
-fn write_options(storage: &dyn Storage, options: &SinkOptions) -> Result<WriteOptions, SinkError> {
-    let memory_bytes = options.memory_bytes.unwrap_or_else(default_budget_bytes);
-    let upload_bytes = storage.write_memory_bytes();
-    let needed_bytes = WriteOptions::LEAST_MEMORY_BYTES + upload_bytes;
-    if memory_bytes < needed_bytes {
-        return Err(SinkError::Memory { memory_bytes, needed_bytes });
+/// How the memory of a sink is shared out.
+#[derive(Debug, Clone)]
+pub(crate) struct MemoryShares {
+    /// For the caller's rows before they are written.
+    pub(crate) input_bytes: u64,
+    /// What of the rest is for writing.
+    pub(super) write: WriteOptions,
+}
+
+impl MemoryShares {
+    /// Less is not enough for a caller to read with.
+    const LEAST_INPUT_BYTES: u64 = 8 << 20;
+
+    /// The part for input of what is there beyond the least.
+    const INPUT_SHARE: u64 = 4;
+
+    /// Refuses less than input, the encoders of one file and the storage need.
+    pub(crate) fn new(
+        storage: &dyn Storage,
+        schema: &TableSchema,
+        options: &SinkOptions,
+    ) -> Result<Self, SinkError> {
+        let memory_bytes = options.memory_bytes.unwrap_or_else(default_budget_bytes);
+        let upload_bytes = storage.write_memory_bytes();
+        let least_input_bytes = if options.counts_input { Self::LEAST_INPUT_BYTES } else { 0 };
+        let needed_bytes =
+            WriteOptions::least_memory_bytes(schema.arrow()) + upload_bytes + least_input_bytes;
+        let Some(more_bytes) = memory_bytes.checked_sub(needed_bytes) else {
+            return Err(SinkError::Memory { memory_bytes, needed_bytes });
+        };
+        let input_bytes = match options.counts_input {
+            true => least_input_bytes + more_bytes / Self::INPUT_SHARE,
+            false => 0,
+        };
+        let write = WriteOptions {
+            base_file_target_bytes: options.base_file_target_bytes,
+            spill: options.spill.clone(),
+            ..WriteOptions::of_memory(memory_bytes - upload_bytes - input_bytes, schema.arrow())
+        };
+        Ok(Self { input_bytes, write })
     }
-    Ok(WriteOptions {
-        base_file_target_bytes: options.base_file_target_bytes,
-        spill: options.spill.clone(),
-        ..WriteOptions::of_memory(memory_bytes - upload_bytes)
-    })
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+    use crate::storage::object::ObjectStorage;
+
+    #[test]
+    fn what_an_error_asks_for_is_enough() {
+        let storage = ObjectStorage::in_memory(&"s3://b/t".parse().unwrap(), &Environment::real());
+        let schema = TableSchema::from_arrow(&Schema::new(vec![Field::new("a", DataType::Utf8, true)]), "t");
+        let schema = schema.unwrap();
+        for counts_input in [false, true] {
+            let shares = |memory_bytes| {
+                let options =
+                    SinkOptions { memory_bytes: Some(memory_bytes), counts_input, ..SinkOptions::default() };
+                MemoryShares::new(&storage, &schema, &options)
+            };
+            let Err(SinkError::Memory { needed_bytes, .. }) = shares(1) else { panic!("1 byte is enough") };
+            assert_eq!(needed_bytes >> 20, 64 + 30 + if counts_input { 8 } else { 0 });
+            assert!(shares(needed_bytes - 1).is_err());
+            let least = shares(needed_bytes).unwrap();
+            let more = shares(needed_bytes + (400 << 20)).unwrap();
+            assert_eq!((least.input_bytes > 0, more.input_bytes > 0), (counts_input, counts_input));
+            let grown = |bytes: fn(&MemoryShares) -> usize| (bytes(&more) - bytes(&least)) >> 20;
+            assert_eq!(grown(|shares| shares.input_bytes as usize), if counts_input { 100 } else { 0 });
+            assert_eq!(grown(|shares| shares.write.buffer_bytes), if counts_input { 112 } else { 150 });
+        }
+    }
 }

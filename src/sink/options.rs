@@ -26,6 +26,9 @@ pub struct SinkOptions {
     /// Bytes of memory for buffers and encoding; `None` takes a share of what the machine or the
     /// control group has.
     pub memory_bytes: Option<u64>,
+    /// Whether the rows that the caller holds before they are written are to fit this memory, too:
+    /// [`Sink::input_bytes`](super::Sink::input_bytes) says how much of it is theirs.
+    pub counts_input: bool,
     /// Where rows wait that base files are written of, if there are more than fit the memory.
     pub spill: SpillArea,
     /// The size that base files of inserts grow to.
@@ -80,6 +83,7 @@ impl Default for SinkOptions {
             index: StatedIndex::Unstated,
             schema: None,
             memory_bytes: None,
+            counts_input: false,
             spill: SpillArea::default(),
             base_file_target_bytes: 120 << 20,
             commit_empty: false,

@@ -23,6 +23,10 @@ use super::key_pages::KeyPages;
 /// A row group of wide rows ends when its encoded columns take so much memory.
 const ROW_GROUP_BYTES: usize = 32 << 20;
 
+/// What the writer of a column takes beside the bytes that it tells: what it was measured to take
+/// in files of thousands of columns.
+pub(super) const COLUMN_BYTES: usize = 48 << 10;
+
 /// A Parquet file on its way. Bytes are there as soon as a row group is full.
 pub(super) struct ParquetWriter {
     file: SerializedFileWriter<Drain>,
@@ -69,7 +73,7 @@ impl ParquetWriter {
             let rows = (ROW_GROUP_ROWS - open).min(batch.num_rows() - from);
             self.write_slice(&batch.slice(from, rows))?;
             from += rows;
-            if open + rows == ROW_GROUP_ROWS || self.memory_bytes() >= ROW_GROUP_BYTES {
+            if open + rows == ROW_GROUP_ROWS || self.encoded_bytes() >= ROW_GROUP_BYTES {
                 self.flush()?;
             }
         }
@@ -131,6 +135,10 @@ impl ParquetWriter {
 
     /// Bytes of memory of the open row group.
     pub(super) fn memory_bytes(&self) -> usize {
+        self.encoded_bytes() + self.open.as_ref().map_or(0, |open| open.leaves.len() * COLUMN_BYTES)
+    }
+
+    fn encoded_bytes(&self) -> usize {
         self.open.iter().flat_map(|open| &open.leaves).map(ArrowColumnWriter::memory_size).sum()
     }
 

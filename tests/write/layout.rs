@@ -7,6 +7,7 @@ use arrow::array::{
     ArrayRef, AsArray as _, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray,
     TimestampMicrosecondArray,
 };
+use arrow::datatypes::Schema;
 use bytes::Bytes;
 use lakebed::sink::SinkOptions;
 use lakebed::storage::Operation;
@@ -224,7 +225,11 @@ async fn insert_with(open_files_max: usize) -> (Vec<StagedFile>, usize) {
         token_stage: 1,
     };
     let schema = TableSchema::from_arrow(&rows(&[]).schema(), "t").unwrap();
-    let options = WriteOptions { buffer_bytes: 10_000, open_files_max, ..WriteOptions::of_memory(64 << 20) };
+    let options = WriteOptions {
+        buffer_bytes: 10_000,
+        open_files_max,
+        ..WriteOptions::of_memory(64 << 20, &Schema::empty())
+    };
     let mut writer = TableWriter::new(&table, task, &schema, options).unwrap();
     let keys = KeyRules::of(&table.config);
     let mut open_max = 0;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
+use arrow::datatypes::Schema;
 use bytes::Bytes;
 use lakebed::sink::SinkOptions;
 use lakebed::table::{BucketTarget, ColumnBound, StagedFile, StagedKind, WriteTask};
@@ -111,14 +112,17 @@ async fn a_buffer_that_is_let_go_becomes_a_further_block_of_the_open_log_file_an
     assert!(expected.len() > 350, "{}", expected.len());
 
     let ample = TestTable::create(&table()).await;
-    for file in logs(&ample, WriteOptions::of_memory(256 << 20)).await {
+    for file in logs(&ample, WriteOptions::of_memory(256 << 20, &Schema::empty())).await {
         assert_eq!(blocks(&ample, &file).await.0, [BlockKind::Parquet, BlockKind::Delete], "{}", file.path);
     }
     assert_eq!(ample.texts().await, expected);
 
     let short = TestTable::create(&table()).await;
-    let options =
-        WriteOptions { buffer_bytes: 40_000, files_at_once: 1, ..WriteOptions::of_memory(64 << 20) };
+    let options = WriteOptions {
+        buffer_bytes: 40_000,
+        files_at_once: 1,
+        ..WriteOptions::of_memory(64 << 20, &Schema::empty())
+    };
     let files = logs(&short, options).await;
     let [of_x, of_y] = files.as_slice() else { panic!("one log file of a group and instant: {files:?}") };
     let (of_many, many) = blocks(&short, of_x).await;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use arrow::array::{BooleanArray, RecordBatch};
+use arrow::datatypes::Schema;
 use lakebed::table::{
     BaseFile, BucketTarget, RowCounts, StagedFile, StagedKind, Table, WriteOperation, WriteTask,
 };
@@ -88,11 +89,12 @@ async fn rounds(options: &WriteOptions) -> Vec<(RowCounts, Vec<String>)> {
 
 #[tokio::test]
 async fn rows_that_wait_on_disk_and_are_merged_in_parts_give_the_same_file() {
-    let ample = rounds(&WriteOptions::of_memory(256 << 20)).await;
+    let ample = rounds(&WriteOptions::of_memory(256 << 20, &Schema::empty())).await;
     assert!(ample.iter().all(|(counts, texts)| counts.written == texts.len() as u64 && texts.len() > 300));
     assert!(ample[1].0.updated > 100 && ample[1].0.deleted > 10, "{:?}", ample[1].0);
     for (buffer_bytes, merge_bytes) in [(20_000, 256 << 20), (20_000, 40_000), (256 << 20, 40_000)] {
-        let options = WriteOptions { buffer_bytes, merge_bytes, ..WriteOptions::of_memory(64 << 20) };
+        let options =
+            WriteOptions { buffer_bytes, merge_bytes, ..WriteOptions::of_memory(64 << 20, &Schema::empty()) };
         assert_eq!(rounds(&options).await, ample, "buffer {buffer_bytes}, merge {merge_bytes}");
     }
 }

@@ -113,12 +113,14 @@ pub struct Limits {
     pub block_bytes: usize,
     /// Records of one batch.
     pub batch_rows: usize,
+    /// The greatest message of Arrow IPC, unpacked, in bytes.
+    pub message_bytes: u64,
 }
 
 impl Default for Limits {
-    /// 16 MiB a record, 1 MiB a block, 8,192 rows a batch.
+    /// 16 MiB a record, 1 MiB a block, 8,192 rows a batch, 1 GiB a message.
     fn default() -> Self {
-        Self { record_bytes: 16 << 20, block_bytes: 1 << 20, batch_rows: 8192 }
+        Self { record_bytes: 16 << 20, block_bytes: 1 << 20, batch_rows: 8192, message_bytes: 1 << 30 }
     }
 }
 

@@ -11,25 +11,28 @@ use arrow::ipc::{MessageHeader, root_as_message};
 use super::batch_reader::Skipping;
 use super::guard::guarded;
 use super::{BatchReader, DecodeProblem};
+use crate::human;
 
 const KIND: &str = "arrow";
 
 /// What an Arrow IPC file starts with, padded to eight bytes; a stream does not.
 const FILE_MAGIC: &[u8] = b"ARROW1\0\0";
 
-/// The largest description of a message, and the largest message.
+/// The largest description of a message.
 const METADATA_BYTES_MAX: u64 = 16 << 20;
-const BODY_BYTES_MAX: u64 = 1 << 30;
 
 /// The widest alignment that a file's first mark is padded to.
 const PADDING_BYTES_MAX: usize = 128;
 
 const CONTINUATION: u32 = u32::MAX;
 
-/// Opens an Arrow IPC file or stream.
-pub(super) fn open(read: impl Read + Send + 'static) -> Result<Box<dyn BatchReader>, DecodeProblem> {
-    let messages =
-        Messages { read, message: Cursor::default(), started: false, is_file: false, ended: false };
+/// Opens an Arrow IPC file or stream of messages of at most `bytes_max`.
+pub(super) fn open(
+    read: impl Read + Send + 'static,
+    bytes_max: u64,
+) -> Result<Box<dyn BatchReader>, DecodeProblem> {
+    let (message, started, is_file, ended) = (Cursor::default(), false, false, false);
+    let messages = Messages { read, bytes_max, message, started, is_file, ended };
     let reader = guarded(KIND, || StreamReader::try_new(messages, None))?;
     let schema = reader.schema();
     Ok(Box::new(Skipping::new(Opaque(reader), KIND, schema)))
@@ -38,6 +41,7 @@ pub(super) fn open(read: impl Read + Send + 'static) -> Result<Box<dyn BatchRead
 /// The bytes of a stream, handed on message by message, each checked before.
 struct Messages<R> {
     read: R,
+    bytes_max: u64,
     message: Cursor<Vec<u8>>,
     started: bool,
     is_file: bool,
@@ -80,13 +84,13 @@ impl<R: Read> Messages<R> {
         if length > METADATA_BYTES_MAX || self.take(&mut message, length)? < length {
             return Err(broken("a message's description does not end"));
         }
-        let body_bytes = check_metadata(message.get(metadata_at..).unwrap_or_default())?;
+        let body_bytes = check_metadata(message.get(metadata_at..).unwrap_or_default(), self.bytes_max)?;
         let body_at = message.len();
         if self.take(&mut message, body_bytes)? < body_bytes {
             return Err(broken("it ends within a message"));
         }
         let (metadata, body) = message.split_at(body_at);
-        check_body(metadata.get(metadata_at..).unwrap_or_default(), body)?;
+        check_body(metadata.get(metadata_at..).unwrap_or_default(), body, self.bytes_max)?;
         Ok(message)
     }
 
@@ -113,10 +117,16 @@ impl<R: Read> Messages<R> {
 
 impl<R: Read> Read for Messages<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.message.position() >= self.message.get_ref().len() as u64 {
+        let is_read = |message: &Cursor<Vec<u8>>| message.position() >= message.get_ref().len() as u64;
+        if is_read(&self.message) {
             self.message = Cursor::new(self.next()?);
         }
-        self.message.read(buffer)
+        let count = self.message.read(buffer)?;
+        // The library has its own copy while it decodes.
+        if is_read(&self.message) {
+            self.message = Cursor::default();
+        }
+        Ok(count)
     }
 }
 
@@ -128,17 +138,26 @@ fn broken(found: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, found)
 }
 
+fn too_large(bytes: u64, bytes_max: u64) -> io::Error {
+    broken(&format!(
+        "a message takes {}, the memory allows {}: give the job more memory, or write smaller record batches",
+        human::bytes(bytes),
+        human::bytes(bytes_max)
+    ))
+}
+
 /// The bytes of the body that follows a message's description.
-fn check_metadata(metadata: &[u8]) -> io::Result<u64> {
+fn check_metadata(metadata: &[u8], bytes_max: u64) -> io::Result<u64> {
     let message = root_as_message(metadata).map_err(|error| broken(&error.to_string()))?;
     match u64::try_from(message.bodyLength()) {
-        Ok(length) if length <= BODY_BYTES_MAX => Ok(length),
-        _ => Err(broken(&format!("a message claims {} bytes", message.bodyLength()))),
+        Ok(length) if length <= bytes_max => Ok(length),
+        Ok(length) => Err(too_large(length, bytes_max)),
+        Err(_) => Err(broken(&format!("a message claims {} bytes", message.bodyLength()))),
     }
 }
 
 /// Checks that a message's buffers lie within it, and do not claim to unpack to too much.
-fn check_body(metadata: &[u8], body: &[u8]) -> io::Result<()> {
+fn check_body(metadata: &[u8], body: &[u8], bytes_max: u64) -> io::Result<()> {
     let message = root_as_message(metadata).map_err(|error| broken(&error.to_string()))?;
     let batch = match message.header_type() {
         MessageHeader::RecordBatch => message.header_as_record_batch(),
@@ -155,10 +174,7 @@ fn check_body(metadata: &[u8], body: &[u8]) -> io::Result<()> {
             unpacked = unpacked.saturating_add(u64::try_from(i64::from_le_bytes(*length)).unwrap_or(0));
         }
     }
-    if unpacked > BODY_BYTES_MAX {
-        return Err(broken(&format!("a message claims to unpack to {unpacked} bytes")));
-    }
-    Ok(())
+    if unpacked > bytes_max { Err(too_large(unpacked, bytes_max)) } else { Ok(()) }
 }
 
 /// A reader without a debug form of its own.

@@ -25,7 +25,10 @@ fn id_and_text() -> Wanted {
 }
 
 fn small_blocks() -> Format {
-    Format { limits: Limits { block_bytes: 16, batch_rows: 3, record_bytes: 256 }, ..Format::default() }
+    Format {
+        limits: Limits { block_bytes: 16, batch_rows: 3, record_bytes: 256, ..Limits::default() },
+        ..Format::default()
+    }
 }
 
 fn open(name: &str, bytes: &[u8], format: &Format, wanted: &Wanted) -> Result<InputReader, DecodeError> {
@@ -456,4 +459,23 @@ fn unknown_columns_are_skipped_when_allowed() {
     let mut reader = open(name, &bytes, &small_blocks(), &wanted).unwrap();
     let chunk = reader.next_chunk().unwrap().unwrap();
     assert_eq!(chunk.decode().unwrap().rows.column(0).as_primitive::<Int64Type>().value(0), 0);
+}
+
+#[test]
+fn a_message_that_the_memory_does_not_allow_is_named() {
+    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..1_000));
+    let batch = RecordBatch::try_from_iter([("id", numbers)]).unwrap();
+    let mut file = arrow::ipc::writer::StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
+    file.write(&batch).unwrap();
+    let file = file.into_inner().unwrap();
+    let of =
+        |message_bytes| Format { limits: Limits { message_bytes, ..Limits::default() }, ..Format::default() };
+    let read =
+        |format: &Format| read_on(open("t.arrows", &file, format, &wanted(&[("id", DataType::Int64)]))?);
+    assert_eq!(read(&of(9_000)).unwrap().0.len(), 1_000);
+    let refused = read(&of(4_096)).unwrap_err().to_string();
+    assert!(
+        refused.contains("a message takes 7.8 KiB, the memory allows 4.0 KiB: give the job more"),
+        "{refused}"
+    );
 }

@@ -35,7 +35,8 @@ pub struct Job {
     /// What happens to records that cannot be taken.
     #[serde(default)]
     pub bad_records: BadRecordSettings,
-    /// Memory for buffers and encoding; a share of the machine's if not set.
+    /// Memory for input, buffers, encoding, merging and uploads; a quarter of the machine's or the
+    /// control group's, at most 2 GiB, if not set. What does not fit waits in the folder that TMPDIR names.
     #[serde(default)]
     pub memory: Option<Size>,
 }
