@@ -51,7 +51,7 @@ fn play(
     mut second: impl FnMut(&Stage<'_>, &[Step], &[RecordBatch]) -> Option<String>,
 ) -> Option<Failure> {
     let at = |step: &str, error: Failed| Failure { step: step.to_owned(), detail: error.to_string() };
-    if !scenario.theirs
+    if !scenario.theirs()
         && let Err(error) = stage.create()
     {
         return Some(at("creating the table", error));

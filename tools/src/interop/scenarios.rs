@@ -7,7 +7,7 @@ use super::shape::{Data, Keys, Ordering, Partial, Partitioning, Shape};
 use super::step::{Step, rows};
 
 /// Every value of every dimension once, on either type of table.
-const IN_CI: [&str; 41] = [
+const IN_CI: [&str; 44] = [
     "cow/ours/archived",
     "cow/ours/clustering",
     "cow/ours/data/nested",
@@ -26,6 +26,8 @@ const IN_CI: [&str; 41] = [
     "cow/ours/replacing",
     "cow/ours/strays/we_recover",
     "cow/ours/widening",
+    "cow/theirs/data/nested",
+    "cow/theirs/keys/Timestamp",
     "cow/theirs/upsert",
     "mor/ours/buckets/7",
     "mor/ours/everything",
@@ -48,6 +50,7 @@ const IN_CI: [&str; 41] = [
     "mor/ours/together",
     "mor/ours/widened",
     "mor/theirs/insert",
+    "mor/theirs/ordering/Decimal",
     "mor/theirs/version_8",
 ];
 
@@ -58,13 +61,16 @@ pub struct Scenario {
     pub name: String,
     /// The table.
     pub shape: Shape,
-    /// Whether Spark creates it, by the first step.
-    pub theirs: bool,
     /// What is done to it.
     pub steps: Vec<Step>,
 }
 
 impl Scenario {
+    /// Whether Spark creates the table, by the first step.
+    pub fn theirs(&self) -> bool {
+        matches!(self.steps.first(), Some(Step::SparkCreates(_)))
+    }
+
     /// Whether it can be played in a bucket. Spark's own lock on S3 is in no package of Hudi that is
     /// to be had, so that both cannot write at the same time; and objects cannot be made older.
     pub fn fits_buckets(&self) -> bool {
@@ -98,7 +104,6 @@ pub fn all() -> Vec<Scenario> {
         {
             all.push(Scenario {
                 name: format!("{kind}/{name}"),
-                theirs: name.starts_with("theirs/"),
                 steps: steps.into_iter().filter(|step| step.fits(&shape)).collect(),
                 shape,
             });
@@ -132,6 +137,10 @@ fn scripts(shape: Shape) -> Scenarios {
         ("ours/strays/spark_recovers", more_buckets, script::spark_recovers()),
         ("ours/strays/we_recover", more_buckets, script::we_recover()),
         ("theirs/upsert", shape, script::theirs()),
+        ("theirs/everything", shape, script::theirs_full()),
+        ("theirs/overwrite", shape, after_spark(script::overwriting())),
+        ("theirs/widening", shape, after_spark(script::widening())),
+        ("theirs/data/nested", Shape { data: Data::Nested, ..shape }, script::theirs()),
         ("theirs/version_8", Shape { version: 8, ..shape }, script::theirs_full()),
     ];
     if shape.table_type == TableType::MergeOnRead {
@@ -168,22 +177,28 @@ fn partial(shape: Shape) -> Scenarios {
     Partial::ALL.into_iter().flat_map(of).collect()
 }
 
-/// Shapes that differ in one thing.
+/// Shapes that differ in one thing, of tables that either side creates.
 fn dimensions(shape: Shape) -> Scenarios {
     let partitionings = Partitioning::ALL
         .into_iter()
-        .map(|partitioning| (format!("ours/partitioning/{partitioning:?}"), Shape { partitioning, ..shape }));
-    let keys = Keys::ALL.into_iter().map(|keys| (format!("ours/keys/{keys:?}"), Shape { keys, ..shape }));
+        .map(|partitioning| (format!("partitioning/{partitioning:?}"), Shape { partitioning, ..shape }));
+    let keys = Keys::ALL.into_iter().map(|keys| (format!("keys/{keys:?}"), Shape { keys, ..shape }));
     let orderings = Ordering::ALL
         .into_iter()
-        .map(|ordering| (format!("ours/ordering/{ordering:?}"), Shape { ordering, ..shape }));
+        .map(|ordering| (format!("ordering/{ordering:?}"), Shape { ordering, ..shape }));
     let shapes = partitionings.chain(keys).chain(orderings);
-    shapes.map(|(name, shape)| (name, shape, script::short())).collect()
+    let both = |(name, shape)| {
+        [
+            (format!("ours/{name}"), shape, script::short()),
+            (format!("theirs/{name}"), shape, script::theirs()),
+        ]
+    };
+    shapes.flat_map(both).collect()
 }
 
 /// The script on a table that Spark has written to.
 fn after_spark(mut steps: Vec<Step>) -> Vec<Step> {
-    steps.insert(0, Step::Spark(vec![rows(60..66, 10, 9)]));
+    steps.insert(0, Step::SparkCreates(vec![rows(60..66, 10, 9)]));
     steps
 }
 

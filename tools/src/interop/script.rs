@@ -24,7 +24,7 @@ pub fn short() -> Vec<Step> {
 /// Spark has created the table and written to it; we go on.
 pub fn theirs() -> Vec<Step> {
     let mut steps = vec![
-        Step::Spark(vec![rows(0..8, 9, 90), rows(50..54, 10, 91)]),
+        Step::SparkCreates(vec![rows(0..8, 9, 90), rows(50..54, 10, 91)]),
         Step::Spark(vec![rows(50..52, 20, 92), rows(54..56, 10, 93)]),
     ];
     steps.extend(short());

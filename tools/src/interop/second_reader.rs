@@ -31,15 +31,16 @@ fn has_logs(shape: &Shape) -> bool {
     shape.table_type == TableType::MergeOnRead
 }
 
-/// Whether we were the first to widen the table, and its log files are as they were then.
+/// Whether there were log files of ours when the table was first widened, and they are still there.
 fn widened_over_logs(done: &[Step]) -> bool {
     let last = |is: fn(&Step) -> bool| done.iter().rposition(is);
-    let first_theirs = done.iter().position(|step| matches!(step, Step::SparkWidens));
-    let Some(ours) = last(|step| matches!(step, Step::Widen)) else { return false };
-    let written = done.len() > ours + 1;
-    written
-        && first_theirs.is_none_or(|theirs| theirs > ours)
-        && last(|step| matches!(step, Step::Compact)).is_none_or(|compacted| compacted < ours)
+    let theirs = done.iter().position(|step| matches!(step, Step::SparkWidens));
+    let ours = last(|step| matches!(step, Step::Widen)).filter(|ours| theirs.is_none_or(|it| it > *ours));
+    // Where Spark has made the base files, all that we write at first are log files.
+    let over_ours = theirs.filter(|_| matches!(done.first(), Some(Step::SparkCreates(_))));
+    let Some(widened) = ours.or(over_ours) else { return false };
+    let written = done.len() > widened + 1;
+    written && last(|step| matches!(step, Step::Compact)).is_none_or(|compacted| compacted < widened)
 }
 
 /// What hudi-core saw of a scenario.

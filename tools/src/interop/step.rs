@@ -64,6 +64,8 @@ pub enum Step {
     Refused,
     /// We start anew and have the metadata table dropped.
     DropMetadata,
+    /// Spark creates the table with rows.
+    SparkCreates(Vec<Change>),
     /// Spark upserts.
     Spark(Vec<Change>),
     /// Spark deletes keys (without ordering values).
@@ -131,6 +133,7 @@ impl fmt::Display for Step {
             Self::Dies(_) => "Lakebed dies",
             Self::Refused => "Lakebed refuses a metadata table",
             Self::DropMetadata => "Lakebed drops the metadata table",
+            Self::SparkCreates(_) => "Spark creates the table",
             Self::Spark(_) => "Spark upserts",
             Self::SparkDelete(_) => "Spark deletes",
             Self::SparkOverwrite(_) => "Spark overwrites partitions",

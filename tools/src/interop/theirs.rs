@@ -23,7 +23,7 @@ impl Stage<'_> {
     /// A step of Spark's.
     pub(super) fn spark_does(&mut self, step: &Step) -> Result<(), Failed> {
         match step {
-            Step::Spark(changes) => self.spark_upserts(changes)?,
+            Step::SparkCreates(changes) | Step::Spark(changes) => self.spark_upserts(changes)?,
             Step::SparkOverwrite(changes) => self.spark_overwrites(changes)?,
             Step::SparkDelete(keys) => {
                 let cell = |key| Cell { key, order: 0, salt: 0, wide: false };
