@@ -95,7 +95,7 @@ impl Ours {
     }
 
     /// Commits a checkpoint, or hears why not.
-    pub async fn publish(&mut self, prepared: &Prepared) -> Result<Outcome, Failed> {
+    async fn publish(&mut self, prepared: &Prepared) -> Result<Outcome, Failed> {
         let outcome = self.opened()?.committer().commit(prepared).await?;
         if let Outcome::Committed { .. } = outcome {
             self.committed = prepared.progress.checkpoint;
@@ -119,14 +119,24 @@ impl Ours {
 
     /// Commits a checkpoint that must be found in conflict, and takes back what was written.
     pub async fn must_conflict(&mut self, prepared: &Prepared) -> Result<(), Failed> {
-        match self.publish(prepared).await? {
-            Outcome::Conflicted { .. } => {}
-            other => return Err(format!("no conflict was found: {other:?}").into()),
+        match self.commit_or_rewind(prepared).await? {
+            Some(_) => Ok(()),
+            None => Err("no conflict was found".into()),
         }
+    }
+
+    /// Commits a checkpoint. If it is found in conflict, takes back what was written, and says with what.
+    pub async fn commit_or_rewind(&mut self, prepared: &Prepared) -> Result<Option<String>, Failed> {
+        let reason = match self.publish(prepared).await? {
+            Outcome::Committed { .. } => return Ok(None),
+            Outcome::Conflicted { reason } => reason,
+            other => return Err(format!("not committed: {other:?}").into()),
+        };
         self.opened()?.rewind().await?;
         self.prepared = self.committed;
         let committed = self.committed;
-        check_progress(self.opened()?, committed)
+        check_progress(self.opened()?, committed)?;
+        Ok(Some(reason))
     }
 
     /// Opens a writer, and must be refused because of a metadata table.

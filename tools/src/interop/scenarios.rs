@@ -117,7 +117,7 @@ type Scenarios = Vec<(String, Shape, Vec<Step>)>;
 /// Everything that happens to tables of the one shape.
 fn scripts(shape: Shape) -> Scenarios {
     let more_buckets = Shape { buckets: 7, ..shape };
-    let mut scripts = vec![
+    let scripts = [
         ("ours/everything", shape, script::full()),
         (
             "ours/everything/unpartitioned",
@@ -134,6 +134,7 @@ fn scripts(shape: Shape) -> Scenarios {
         ("ours/replacing", shape, script::replacing()),
         ("ours/in_flight", shape, script::in_flight()),
         ("ours/metadata_table", shape, script::metadata_table()),
+        ("ours/together", shape, script::together()),
         ("ours/strays/spark_recovers", more_buckets, script::spark_recovers()),
         ("ours/strays/we_recover", more_buckets, script::we_recover()),
         ("theirs/upsert", shape, script::theirs()),
@@ -143,9 +144,6 @@ fn scripts(shape: Shape) -> Scenarios {
         ("theirs/data/nested", Shape { data: Data::Nested, ..shape }, script::theirs()),
         ("theirs/version_8", Shape { version: 8, ..shape }, script::theirs_full()),
     ];
-    if shape.table_type == TableType::MergeOnRead {
-        scripts.push(("ours/together", shape, script::together()));
-    }
     scripts.into_iter().map(|(name, shape, steps)| (name.to_owned(), shape, steps)).collect()
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use lakebed::storage::Scheme;
 use lakebed::table::{Engine, WriteOperation, writer_options};
 use lakebed_hudi::instant::InstantTime;
+use lakebed_hudi::table_config::TableType;
+use tokio::sync::watch;
 
 use super::Failed;
 use super::ours::{Batch, Ours};
@@ -42,19 +44,30 @@ impl Stage<'_> {
         // Cleaning begins with rolling back what dead writers left.
         options.insert("hoodie.clean.automatic".into(), "true".into());
 
+        // Log files agree with one another, base files do not.
+        let in_conflict = self.shape.table_type == TableType::CopyOnWrite;
         let (runtime, writer) = (self.runtime, &mut self.ours);
         let mut table = SparkTable::new(self.spark, "t", writer.uri.clone().as_ref());
         table.options.extend(options);
-        let instants = std::thread::scope(|scope| {
+        let (committed, theirs_committed) = watch::channel(());
+        let Committed { instants, conflicts } = std::thread::scope(|scope| {
             let ours = scope.spawn(move || {
                 let _guard = runtime.enter();
-                runtime.block_on(commit_all(writer, &ours))
+                runtime.block_on(commit_all(writer, &ours, theirs_committed, in_conflict))
             });
-            let theirs = upsert_all(&mut table, &theirs);
+            let theirs = upsert_all(&mut table, &theirs, &committed);
+            // Our writer then waits for nothing more.
+            drop(committed);
             let ours = ours.join().map_err(|_| Failed::from("our writer panicked"))?;
             theirs?;
             ours
         })?;
+
+        if conflicts.is_empty() == in_conflict {
+            return Err(
+                format!("{} commits of ours were found in conflict: {conflicts:?}", conflicts.len()).into()
+            );
+        }
 
         let timeline = self.timeline()?;
         if let Some(lost) = instants.iter().find(|instant| !timeline.is_committed(**instant)) {
@@ -85,23 +98,52 @@ fn turn(number: u32) -> [Vec<Change>; 2] {
     [side(OURS, number % 2), side(THEIRS, 1 - number % 2)]
 }
 
-async fn commit_all(writer: &mut Ours, batches: &[Batch]) -> Result<Vec<InstantTime>, Failed> {
-    let mut instants = Vec::new();
-    for rows in batches {
-        let prepared = writer.prepare(WriteOperation::Upsert, rows).await?;
-        tokio::time::sleep(IN_FLIGHT).await;
-        writer.must_commit(&prepared).await?;
-        instants.push(prepared.task.instant);
-    }
-    Ok(instants)
+/// What we have committed, and what stood in the way of it.
+#[derive(Default)]
+struct Committed {
+    instants: Vec<InstantTime>,
+    conflicts: Vec<String>,
 }
 
-fn upsert_all(table: &mut SparkTable<'_>, batches: &[Batch]) -> Result<(), Failed> {
+/// A commit for each of `batches`. If `in_conflict`, Spark commits while it is in flight; the rows are then written
+/// anew and committed in the midst of Spark's next write.
+async fn commit_all(
+    writer: &mut Ours,
+    batches: &[Batch],
+    mut theirs: watch::Receiver<()>,
+    in_conflict: bool,
+) -> Result<Committed, Failed> {
+    let mut all = Committed::default();
+    for rows in batches {
+        theirs.mark_unchanged();
+        let mut prepared = writer.prepare(WriteOperation::Upsert, rows).await?;
+        if in_conflict {
+            // An error says that nothing more is to come.
+            theirs.changed().await.ok();
+        } else {
+            tokio::time::sleep(IN_FLIGHT).await;
+        }
+        while let Some(reason) = writer.commit_or_rewind(&prepared).await? {
+            all.conflicts.push(reason);
+            prepared = writer.prepare(WriteOperation::Upsert, rows).await?;
+            tokio::time::sleep(IN_FLIGHT / 2).await;
+        }
+        all.instants.push(prepared.task.instant);
+    }
+    Ok(all)
+}
+
+/// Upserts each of `batches`, and says so of each that is committed.
+fn upsert_all(
+    table: &mut SparkTable<'_>,
+    batches: &[Batch],
+    committed: &watch::Sender<()>,
+) -> Result<(), Failed> {
     for (rows, _) in batches {
         let mut tries = TRIES;
         loop {
             match table.write("upsert", Rows::Batch(rows), &[]) {
-                Ok(()) => break,
+                Ok(()) => break committed.send_replace(()),
                 Err(SparkError::Failed { message })
                     if tries > 0 && message.contains("HoodieWriteConflictException") =>
                 {
