@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use futures::TryStreamExt as _;
-use lakebed::commit::{Outcome, PipelineProgress};
+use lakebed::commit::{CommitOptions, Outcome, PipelineProgress};
 use lakebed::environment::Environment;
 use lakebed::read::{Scan, ScanOptions};
 use lakebed::sink::{MetadataTablePolicy, Prepared, Sink, SinkError, SinkOptions, StatedIndex};
@@ -27,6 +27,8 @@ pub struct Ours {
     pub index: StatedIndex,
     /// Columns that the writer adds.
     pub schema: Option<TableSchema>,
+    /// How it commits.
+    pub commit: CommitOptions,
     /// The last committed checkpoint.
     pub committed: u64,
     environment: Environment,
@@ -38,7 +40,8 @@ impl Ours {
     /// Nothing is opened yet.
     pub fn new(uri: String, environment: &Environment, index: StatedIndex) -> Self {
         let environment = environment.clone();
-        Self { uri, index, schema: None, committed: 0, environment, prepared: 0, sink: None }
+        let commit = CommitOptions::default();
+        Self { uri, index, schema: None, commit, committed: 0, environment, prepared: 0, sink: None }
     }
 
     /// Creates the table.
@@ -71,8 +74,9 @@ impl Ours {
         metadata_table: MetadataTablePolicy,
     ) -> Result<(), Failed> {
         self.close();
-        let (index, schema) = (self.index.clone(), self.schema.clone());
-        let options = SinkOptions { operation, index, schema, metadata_table, ..SinkOptions::default() };
+        let (index, schema, commit) = (self.index.clone(), self.schema.clone(), self.commit);
+        let options =
+            SinkOptions { operation, index, schema, metadata_table, commit, ..SinkOptions::default() };
         let sink =
             Sink::open(self.storage().await?, &self.environment, "interop", Vec::new(), options).await?;
         check_progress(&sink, self.committed)?;

@@ -7,7 +7,7 @@ use super::shape::{Data, Keys, Ordering, Partial, Partitioning, Shape};
 use super::step::{Step, rows};
 
 /// Every value of every dimension once, on either type of table.
-const IN_CI: [&str; 44] = [
+const IN_CI: [&str; 45] = [
     "cow/ours/archived",
     "cow/ours/clustering",
     "cow/ours/data/nested",
@@ -31,6 +31,7 @@ const IN_CI: [&str; 44] = [
     "cow/theirs/upsert",
     "mor/ours/buckets/7",
     "mor/ours/everything",
+    "mor/ours/heartbeats",
     "mor/ours/in_flight",
     "mor/ours/keys/Int",
     "mor/ours/keys/Odd",
@@ -135,6 +136,7 @@ fn scripts(shape: Shape) -> Scenarios {
         ("ours/in_flight", shape, script::in_flight()),
         ("ours/metadata_table", shape, script::metadata_table()),
         ("ours/together", shape, script::together()),
+        ("ours/heartbeats", more_buckets, script::heartbeats()),
         ("ours/strays/spark_recovers", more_buckets, script::spark_recovers()),
         ("ours/strays/we_recover", more_buckets, script::we_recover()),
         ("theirs/upsert", shape, script::theirs()),

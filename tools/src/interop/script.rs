@@ -257,6 +257,19 @@ pub fn together() -> Vec<Step> {
     ]
 }
 
+/// Spark looks for dead writers while a checkpoint of ours is in flight for long.
+pub fn heartbeats() -> Vec<Step> {
+    vec![
+        Step::Ours(vec![rows(0..12, 10, 1)]),
+        Step::Outlasts([
+            vec![rows(0..4, 20, 2), rows(20..30, 10, 2)],
+            vec![rows(4..8, 90, 3), rows(30..40, 90, 3)],
+        ]),
+        Step::Spark(vec![rows(2..6, 30, 4)]),
+        Step::Ours(vec![rows(4..8, 40, 5)]),
+    ]
+}
+
 /// Spark rolls back what we, and what it itself left; then archives past it.
 pub fn spark_recovers() -> Vec<Step> {
     let mut steps = dead_writes();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use arrow::array::RecordBatch;
+use lakebed::commit::CommitOptions;
 use lakebed::environment::Environment;
 use lakebed::sink::{MetadataTablePolicy, StatedIndex};
 use lakebed::table::WriteOperation;
@@ -11,11 +12,12 @@ use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::table_config::TableType;
 use tokio::runtime::Runtime;
 
+use super::Failed;
 use super::model::Model;
 use super::ours::{Batch, Ours};
 use super::shape::{Ordering, Shape};
 use super::step::{Change, Step};
-use super::{Failed, theirs};
+use super::theirs::{self, HEARTBEAT_INTERVAL, HEARTBEAT_MISSES};
 use crate::rows;
 use crate::spark::{Query, Rows, Spark, SparkTable};
 
@@ -81,6 +83,7 @@ impl<'a> Stage<'a> {
                 self.runtime.block_on(self.ours.must_conflict(&prepared))?;
             }
             Step::InFlight(changes) => self.in_flight(changes)?,
+            Step::Outlasts(changes) => self.outlasts(changes)?,
             Step::Dies(changes) => {
                 let rows = self.batch(changes, self.ours_wide())?;
                 let prepared = self.runtime.block_on(self.ours.prepare(WriteOperation::Upsert, &rows))?;
@@ -137,6 +140,25 @@ impl<'a> Stage<'a> {
         }
         self.takes_in(first, self.ours_wide());
         self.takes_in(second, self.ours_wide());
+        Ok(())
+    }
+
+    /// Of two writes that were begun long ago, Spark leaves that alone whose writer lives.
+    fn outlasts(&mut self, [ours, theirs]: &[Vec<Change>; 2]) -> Result<(), Failed> {
+        self.ours.close();
+        self.ours.commit = CommitOptions {
+            heartbeat_interval: HEARTBEAT_INTERVAL,
+            heartbeat_misses: HEARTBEAT_MISSES,
+            ..CommitOptions::default()
+        };
+        let rows = self.batch(ours, self.ours_wide())?;
+        let prepared = self.runtime.block_on(self.ours.prepare(WriteOperation::Upsert, &rows))?;
+        self.spark_does(&Step::SparkFails(theirs.clone()))?;
+        std::thread::sleep(self.ours.commit.heartbeat_expiry() + HEARTBEAT_INTERVAL);
+        self.spark_does(&Step::SparkRecovers)?;
+        self.spark_does(&Step::NoStrays)?;
+        self.runtime.block_on(self.ours.must_commit(&prepared))?;
+        self.takes_in(ours, self.ours_wide());
         Ok(())
     }
 

@@ -58,6 +58,9 @@ pub enum Step {
     /// We write a checkpoint, Spark upserts, we write another one; then both are committed. On a
     /// copy-on-write table Spark's commit goes before: ours are taken back and written anew.
     InFlight([Vec<Change>; 3]),
+    /// We write a checkpoint, and Spark fails to write; for longer than a silent writer counts as alive nothing is
+    /// done but that we beat. Spark then rolls back what it left itself, and we commit.
+    Outlasts([Vec<Change>; 2]),
     /// Our process dies with the files of a checkpoint written.
     Dies(Vec<Change>),
     /// We start anew and are refused: the table has a metadata table.
@@ -130,6 +133,7 @@ impl fmt::Display for Step {
             Self::Widen => "Lakebed adds a column",
             Self::Conflict(_) => "Lakebed conflicts",
             Self::InFlight(_) => "Spark commits between checkpoints in flight",
+            Self::Outlasts(_) => "Spark rolls dead writes back, but none of a Lakebed that beats",
             Self::Dies(_) => "Lakebed dies",
             Self::Refused => "Lakebed refuses a metadata table",
             Self::DropMetadata => "Lakebed drops the metadata table",

@@ -18,6 +18,9 @@ use crate::spark::Rows;
 
 /// For longer than any writer may be silent.
 const SILENCE: Duration = Duration::from_secs(3600);
+/// So often a writer beats, and so often it may miss to, where Spark looks for dead ones. Hudi allows no less.
+pub(super) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const HEARTBEAT_MISSES: u32 = 4;
 
 impl Stage<'_> {
     /// A step of Spark's.
@@ -102,7 +105,12 @@ impl Stage<'_> {
             )?,
             // Where several write, cleaning begins with rolling back what dead writers left.
             Step::SparkRecovers => {
-                table.sql("call run_clean(table => '{table}', options => 'hoodie.clean.failed.writes.policy=LAZY')")?;
+                table.sql(&format!(
+                    "call run_clean(table => '{{table}}', options => 'hoodie.clean.failed.writes.policy=LAZY,\
+                     hoodie.client.heartbeat.interval_in_ms={},\
+                     hoodie.client.heartbeat.tolerable.misses={HEARTBEAT_MISSES}')",
+                    HEARTBEAT_INTERVAL.as_millis()
+                ))?;
             }
             Step::Savepoint => {
                 let instant = newest.ok_or("there is no commit")?;
