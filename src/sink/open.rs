@@ -109,7 +109,14 @@ fn check_stated(config: &TableConfig, options: &SinkOptions) -> Result<(), Refus
             "have it dropped (metadata_table: drop) and turn it off for all writers (hoodie.metadata.enable=false)",
         );
     }
-    let has_buckets = config.bucket_index.is_some() || matches!(options.index, StatedIndex::Bucket(_));
+    let states_buckets = matches!(options.index, StatedIndex::Bucket(_));
+    if config.lacks_bucket_count() && !states_buckets {
+        return refuse(
+            format!("writing to a bucket index of which only the kind is declared ({} is not)", key::BUCKETS),
+            "state the index that its writers use (table.index in a job)",
+        );
+    }
+    let has_buckets = config.bucket_index.is_some() || states_buckets;
     if !options.operation.adds_only() && !has_buckets {
         return refuse(
             format!("upserting and deleting without a bucket index ({} is not BUCKET)", key::INDEX_TYPE),

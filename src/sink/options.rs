@@ -58,7 +58,7 @@ pub enum StatedIndex {
     #[default]
     Unstated,
     /// The simple bucket index: stored keys are checked against it once, then it is recorded in the
-    /// properties. Without hash fields the record key's columns are hashed.
+    /// properties. Without hash fields those of the properties are hashed, else the record key's columns.
     Bucket(BucketIndex),
     /// Its writers place rows by no index of buckets.
     None,

@@ -44,7 +44,7 @@ pub(crate) fn index_of(config: &TableConfig, stated: &StatedIndex) -> Result<Opt
     let keys = config.record_key.as_ref().map_or(&[][..], |rule| rule.columns());
     let mut index = stated.clone();
     if index.hash_fields.is_empty() {
-        index.hash_fields = keys.to_vec();
+        index.hash_fields = config.bucket_hash_fields();
     }
     if let Some(declared) = config.bucket_index.as_ref().filter(|declared| **declared != index) {
         let (stated, declared) = (described(&index), described(declared));

@@ -33,7 +33,7 @@ const UNREADABLE: [Case; 6] = [
 ];
 
 /// Refused for writing only.
-const UNWRITABLE: [Case; 9] = [
+const UNWRITABLE: [Case; 10] = [
     ("v6_mor", &[], "writing to table version 6 is not supported; upgrade the table"),
     ("cdc_mor", &[], "hoodie.table.cdc.enabled=true is not supported; write it with Spark or Flink"),
     (
@@ -62,6 +62,12 @@ const UNWRITABLE: [Case; 9] = [
         &[],
         "writing to a table with a metadata table (column_stats, files, partition_stats) is not supported; \
          have it dropped (metadata_table: drop)",
+    ),
+    (
+        "v9_mor",
+        &[("hoodie.index.type", "BUCKET")],
+        "a bucket index of which only the kind is declared (hoodie.bucket.index.num.buckets is not) is not \
+         supported; state the index that its writers use (table.index in a job)",
     ),
     ("bucket_mor", &[], "state the index that its writers use (table.index in a job)"),
 ];

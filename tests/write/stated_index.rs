@@ -78,6 +78,23 @@ async fn what_disagrees_is_refused_and_nothing_is_written() {
 }
 
 #[tokio::test]
+async fn an_index_of_which_only_the_kind_is_declared_is_to_be_stated() {
+    let folder = unpack("bucket_mor");
+    let properties = folder.path().join(".hoodie/hoodie.properties");
+    let text = std::fs::read_to_string(&properties).unwrap() + "hoodie.index.type=BUCKET\n";
+    std::fs::write(&properties, text).unwrap();
+    for index in [StatedIndex::Unstated, StatedIndex::None] {
+        let options = SinkOptions { index, ..SinkOptions::default() };
+        let refused = open(folder.path(), options).await.unwrap_err();
+        assert!(refused.to_string().contains("hoodie.bucket.index.num.buckets is not"), "{refused}");
+        assert_eq!(Error::from(refused).kind(), ErrorKind::Refused);
+    }
+    open(folder.path(), stated(3, &[])).await.unwrap();
+    let index = BucketIndex { buckets: 3, hash_fields: vec!["id".into()] };
+    assert_eq!(recorded(folder.path()).await, Some(index));
+}
+
+#[tokio::test]
 async fn groups_that_are_no_buckets_are_refused() {
     let folder = unpack("v9_mor");
     let refused = open(folder.path(), stated(3, &["id"])).await.unwrap_err();

@@ -70,8 +70,8 @@ pub enum IndexSettings {
 pub struct BucketIndexSettings {
     /// Buckets in each partition (hoodie.bucket.index.num.buckets).
     pub buckets: u32,
-    /// Key columns that are hashed to find the bucket; all if not set
-    /// (hoodie.bucket.index.hash.field).
+    /// Key columns that are hashed to find the bucket; if not set those that the table declares
+    /// (hoodie.bucket.index.hash.field), else all.
     #[serde(default)]
     pub hash_field: Vec<String>,
 }

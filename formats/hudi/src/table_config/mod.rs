@@ -250,7 +250,7 @@ pub struct TableConfig {
     pub delete_marker: Option<DeleteMarker>,
     /// The zone of instant times.
     pub zone: DeclaredZone,
-    /// The declared bucket index.
+    /// The declared bucket index; `None` also where its kind is declared and its number of buckets is not.
     pub bucket_index: Option<BucketIndex>,
 }
 
@@ -312,6 +312,17 @@ impl TableConfig {
         let mut partitions = list(&self.properties, key::METADATA_PARTITIONS).unwrap_or_default();
         partitions.extend(list(&self.properties, key::METADATA_PARTITIONS_INFLIGHT).unwrap_or_default());
         partitions
+    }
+
+    /// Whether a bucket index is declared without its number of buckets.
+    pub fn lacks_bucket_count(&self) -> bool {
+        self.bucket_index.is_none() && self.properties.get(key::INDEX_TYPE) == Some("BUCKET")
+    }
+
+    /// The columns that a bucket index hashes if nothing else is stated: those declared for it, else
+    /// the record key's.
+    pub fn bucket_hash_fields(&self) -> Vec<String> {
+        hash_fields(&self.properties)
     }
 
     /// A property that is true or false; `default` where it is absent.
@@ -376,16 +387,19 @@ fn bucket_index(properties: &Properties) -> Result<Option<BucketIndex>, TableCon
     if properties.get(key::INDEX_TYPE) != Some("BUCKET") {
         return Ok(None);
     }
-    let buckets = required(properties, key::BUCKETS)?;
+    // Hudi's writers take the number from their own options: a table may have the kind alone.
+    let Some(buckets) = properties.get(key::BUCKETS) else { return Ok(None) };
     let buckets = buckets
         .parse()
         .ok()
         .filter(|n| (1..=99_999_999).contains(n))
         .ok_or_else(|| bad_value(key::BUCKETS, buckets, "a number from 1 to 99999999"))?;
-    let hash_fields = list(properties, key::BUCKET_HASH_FIELD)
-        .or_else(|| list(properties, key::RECORD_KEY_FIELDS))
-        .unwrap_or_default();
-    Ok(Some(BucketIndex { buckets, hash_fields }))
+    Ok(Some(BucketIndex { buckets, hash_fields: hash_fields(properties) }))
+}
+
+fn hash_fields(properties: &Properties) -> Vec<String> {
+    let declared = list(properties, key::BUCKET_HASH_FIELD);
+    declared.or_else(|| list(properties, key::RECORD_KEY_FIELDS)).unwrap_or_default()
 }
 
 fn check_checksum(properties: &Properties) -> Result<(), TableConfigError> {

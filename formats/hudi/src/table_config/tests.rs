@@ -54,7 +54,7 @@ fn unknown_values_are_refused_by_key() {
         "hoodie.record.merge.mode=LUCKY",
         "hoodie.table.partial.update.mode=KEEP_VALUES",
         "hoodie.table.timeline.timezone=MARS",
-        "hoodie.index.type=BUCKET",
+        "hoodie.index.type=BUCKET\nhoodie.bucket.index.num.buckets=0",
         "hoodie.table.keygenerator.type=USER_PROVIDED",
     ] {
         let key = line.split('=').next().unwrap();
@@ -63,6 +63,14 @@ fn unknown_values_are_refused_by_key() {
     }
     assert!(matches!(with("hoodie.table.version=10"), Err(TableConfigError::Version { .. })));
     assert!(matches!(with("hoodie.timeline.layout.version=1"), Err(TableConfigError::Layout { .. })));
+}
+
+#[test]
+fn a_bucket_index_may_be_declared_without_its_number_of_buckets() {
+    let config = with("hoodie.index.type=BUCKET\nhoodie.bucket.index.hash.field=p").unwrap();
+    assert!(config.lacks_bucket_count());
+    assert_eq!((config.bucket_index.clone(), config.bucket_hash_fields()), (None, vec!["p".to_owned()]));
+    assert!(!read(REAL).unwrap().lacks_bucket_count());
 }
 
 #[test]
