@@ -23,10 +23,10 @@ use super::source::Position;
 use super::target::{position_of, sink_options};
 use super::{Event, Events, IngestError, RunOptions};
 use crate::environment::Environment;
-use crate::sink::{MemoryShares, SinkError, check_open, check_undeclared, index_of};
+use crate::sink::{MemoryShares, SinkError, by_bucket, check_open, check_undeclared, index_of};
 use crate::storage::Storage;
 use crate::table::properties::PropertiesFileError;
-use crate::table::{Table, TableError, check_readers, conform};
+use crate::table::{Table, TableError, WriteOperation, check_readers, conform};
 use crate::write::{KeyRules, KeyedBatch};
 
 /// What a run would do. Nothing was written.
@@ -161,9 +161,13 @@ impl Place {
         let progress = progress.pipelines.get(&job.pipeline).cloned().unwrap_or_default();
         let has_buckets = config.bucket_index.is_some();
         let mut existing = BTreeSet::new();
+        let looks_for_buckets = has_buckets && !WriteOperation::from(job.operation).overwrites();
         for (partition, groups) in snapshot.all_file_groups().await? {
             let buckets = groups.iter().map(|group| group.id.file_id.bucket().filter(|_| has_buckets));
             existing.extend(buckets.map(|bucket| (partition.clone(), bucket)));
+            if looks_for_buckets {
+                by_bucket(&partition, groups)?;
+            }
         }
         Ok(Self {
             config,

@@ -7,6 +7,7 @@ use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::schema::TableSchema;
 
 use super::SinkError;
+use super::bucket_groups::{by_bucket, check_partitions, suspects};
 use crate::commit::Committer;
 use crate::environment::Ids;
 use crate::table::{
@@ -28,6 +29,8 @@ pub(super) struct Buckets {
     start: Option<InstantTime>,
     /// The table as it was when this was last brought up to date.
     snapshot: Option<TableSnapshot>,
+    /// Partitions to which others have committed groups that are no buckets.
+    suspects: BTreeSet<String>,
     /// Groups that other writers have begun to write.
     unfinished: BTreeSet<FileGroupId>,
     /// Files of checkpoints of this sink that were not completed when last looked.
@@ -73,6 +76,7 @@ impl Buckets {
             if let Some(schema) = metadata.schema().filter(|_| may_change) {
                 schemas.push(TableSchema::from_avro(schema).map_err(TableError::from)?);
             }
+            self.suspects.extend(suspects(&metadata));
             let written = metadata.write_stats().map(|(partition, _)| partition);
             let replaced = metadata.partition_to_replace_file_ids.iter().flatten().map(|(p, _)| p.as_str());
             for partition in written.chain(replaced) {
@@ -87,6 +91,13 @@ impl Buckets {
         self.snapshot = None;
         self.in_flight.retain(|instant, _| !timeline.is_committed(*instant));
         Ok(schemas)
+    }
+
+    /// Refuses groups that are no buckets in what others have committed.
+    pub(super) async fn check(&mut self, table: &Table) -> Result<(), SinkError> {
+        check_partitions(table, &self.suspects).await?;
+        self.suspects.clear();
+        Ok(())
     }
 
     /// Partitions in which somebody was or is writing are looked at again.
@@ -186,20 +197,9 @@ async fn targets(
         let file_id = new_group(table.environment.ids.as_ref(), bucket);
         buckets.insert(bucket, BucketTarget { file_id, has_files: false, base_file: None });
     }
-    for group in groups {
-        let Some(bucket) = group.id.file_id.bucket() else {
-            return Err(SinkError::NoBucket {
-                partition: partition.to_owned(),
-                file_id: group.id.file_id.to_string(),
-            });
-        };
+    for (bucket, group) in by_bucket(partition, groups)? {
         let base_file = group.latest().and_then(|slice| slice.base.clone());
-        let file_id = group.id.file_id.clone();
-        let before = buckets.insert(bucket, BucketTarget { file_id, has_files: true, base_file });
-        if let Some(before) = before.filter(|before| before.has_files) {
-            let file_ids = [before.file_id.to_string(), group.id.file_id.to_string()];
-            return Err(SinkError::TwoGroups { partition: partition.to_owned(), bucket, file_ids });
-        }
+        buckets.insert(bucket, BucketTarget { file_id: group.id.file_id, has_files: true, base_file });
     }
     Ok(buckets)
 }

@@ -33,6 +33,7 @@
 //! # }
 //! ```
 
+mod bucket_groups;
 mod buckets;
 mod commits;
 mod error;
@@ -55,6 +56,7 @@ use crate::table::{
 };
 use crate::write::{KeyRules, RefusedRow, TableWriter};
 
+pub(crate) use bucket_groups::by_bucket;
 use buckets::Buckets;
 pub use commits::{Prepared, SinkCommitter};
 pub use error::SinkError;
@@ -222,6 +224,9 @@ impl Sink {
         for schema in self.buckets.advance(&committer, &timeline, &ours).await? {
             self.schema = self.schema.superset(&schema).map_err(TableError::from)?;
         }
+        if self.looks_for_buckets() {
+            self.buckets.check(committer.table()).await?;
+        }
         check_readers(&self.table().config, self.schema.arrow()).map_err(TableError::from)?;
         let task = WriteTask {
             instant: begun.instant,
@@ -237,6 +242,11 @@ impl Sink {
             TableWriter::new(committer.table(), task.clone(), &self.schema, self.memory.write.clone())?;
         self.writing = Some(Writing { task, writer });
         Ok(())
+    }
+
+    /// Whether rows go to the buckets that are there: an overwrite replaces them.
+    fn looks_for_buckets(&self) -> bool {
+        self.table().config.bucket_index.is_some() && !self.options.operation.overwrites()
     }
 
     /// What the completed file will be called.

@@ -8,7 +8,7 @@ use lakebed_hudi::table_config::{DeclaredZone, TableConfig, key};
 use super::buckets::Buckets;
 use super::commits::begun;
 use super::{
-    MetadataTablePolicy, Prepared, Sink, SinkCommitter, SinkError, SinkOptions, StatedIndex,
+    MetadataTablePolicy, Prepared, Sink, SinkCommitter, SinkError, SinkOptions, StatedIndex, bucket_groups,
     check_undeclared, stated_index,
 };
 use crate::commit::{Committer, Known};
@@ -45,6 +45,10 @@ impl Sink {
         // Whoever is refused has changed nothing.
         let schema = schema_to_write(&committer, &known, &options).await?;
         MemoryShares::new(storage.as_ref(), &schema, &options)?;
+        if !options.operation.overwrites() {
+            let timeline = committer.timeline().await?;
+            bucket_groups::check(committer.table(), &timeline).await?;
+        }
         let committer = stated_index::adopt(committer, &options.index).await?;
         let committer = match options.metadata_table {
             MetadataTablePolicy::Drop => committer.drop_metadata_table().await?,

@@ -33,7 +33,7 @@ const UNREADABLE: [Case; 6] = [
 ];
 
 /// Refused for writing only.
-const UNWRITABLE: [Case; 10] = [
+const UNWRITABLE: [Case; 11] = [
     ("v6_mor", &[], "writing to table version 6 is not supported; upgrade the table"),
     ("cdc_mor", &[], "hoodie.table.cdc.enabled=true is not supported; write it with Spark or Flink"),
     (
@@ -68,6 +68,11 @@ const UNWRITABLE: [Case; 10] = [
         &[("hoodie.index.type", "BUCKET")],
         "a bucket index of which only the kind is declared (hoodie.bucket.index.num.buckets is not) is not \
          supported; state the index that its writers use (table.index in a job)",
+    ),
+    (
+        "v9_mor",
+        &[("hoodie.index.type", "BUCKET"), ("hoodie.bucket.index.num.buckets", "3")],
+        "which is no bucket: a writer without the table's bucket index has written it",
     ),
     ("bucket_mor", &[], "state the index that its writers use (table.index in a job)"),
 ];

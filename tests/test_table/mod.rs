@@ -127,10 +127,22 @@ impl TestTable {
     /// Has the newest commit say that the table has the columns of `schema`, as if another engine
     /// had added them.
     pub async fn restate_schema(&self, schema: &TableSchema) {
+        let restate = |extra: &mut BTreeMap<String, String>| {
+            extra.insert(CommitMetadata::SCHEMA_KEY.to_owned(), schema.to_avro());
+        };
+        self.restate_newest(restate).await;
+    }
+
+    /// Has the newest commit say nothing of progress, as if another engine had made it.
+    pub async fn forget_progress(&self) {
+        self.restate_newest(|extra| extra.retain(|key, _| !key.starts_with("lakebed."))).await;
+    }
+
+    async fn restate_newest(&self, restate: impl FnOnce(&mut BTreeMap<String, String>)) {
         let snapshot = self.snapshot().await;
         let newest = snapshot.timeline.completed_writes().next_back().unwrap();
         let mut metadata = snapshot.table.timeline.commit_metadata(newest).await.unwrap();
-        metadata.extra_metadata.insert(CommitMetadata::SCHEMA_KEY.to_owned(), schema.to_avro());
+        restate(&mut metadata.extra_metadata);
         let path = snapshot.table.timeline.path(&newest.file());
         self.storage.put(&path, metadata.to_avro().unwrap().into()).await.unwrap();
     }

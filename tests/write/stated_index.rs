@@ -103,6 +103,49 @@ async fn groups_that_are_no_buckets_are_refused() {
     assert!(open(folder.path(), options).await.is_ok(), "rows can still be added");
 }
 
+/// A commit of new groups to partition `y` by a writer that knows of no index, nor of Lakebed.
+async fn commit_without_index(table: &TestTable) {
+    let properties = ".hoodie/hoodie.properties".parse().unwrap();
+    let with_index = table.storage.get(&properties, u64::MAX).await.unwrap().bytes;
+    let lines = String::from_utf8(with_index.to_vec()).unwrap();
+    let without: Vec<&str> = lines.lines().filter(|line| !line.starts_with("hoodie.index.type")).collect();
+    table.storage.put(&properties, (without.join("\n") + "\n").into()).await.unwrap();
+    let options =
+        SinkOptions { operation: WriteOperation::Insert, index: StatedIndex::None, ..SinkOptions::default() };
+    let mut sink = table.sink("foreign", options).await;
+    sink.write(&rows(&[("f", "y", 1, None)]), None).await.unwrap();
+    assert!(is_committed(&checkpoint(&mut sink, 1).await));
+    table.forget_progress().await;
+    table.storage.put(&properties, with_index).await.unwrap();
+}
+
+#[tokio::test]
+async fn groups_that_others_made_without_the_index_are_refused_before_anything_is_written() {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut running = table.sink("p1", SinkOptions::default()).await;
+    write(&mut running, "a", 1).await;
+    assert!(is_committed(&checkpoint(&mut running, 1).await));
+    commit_without_index(&table).await;
+    let reopen = |options| Sink::open(table.storage.clone(), &table.environment, "p1", Vec::new(), options);
+    let before = table.files_named("");
+    let refused = reopen(SinkOptions::default()).await.unwrap_err();
+    assert!(matches!(&refused, SinkError::NoBucket { partition, .. } if partition == "p=y"), "{refused}");
+    assert_eq!(table.files_named(""), before);
+    // A run that goes on refuses what a new one would, also if it writes elsewhere.
+    let refused = running.write(&rows(&[("a", "x", 2, None)]), None).await.unwrap_err();
+    assert!(matches!(refused, SinkError::NoBucket { .. }), "{refused}");
+    running.rewind().await.unwrap();
+
+    let overwrite = SinkOptions { operation: WriteOperation::InsertOverwrite, ..SinkOptions::default() };
+    let mut sink = reopen(overwrite).await.unwrap();
+    sink.write(&rows(&[("f", "y", 2, None)]), None).await.unwrap();
+    assert!(is_committed(&checkpoint(&mut sink, 2).await));
+    let mut sink = reopen(SinkOptions::default()).await.unwrap();
+    write(&mut sink, "a", 3).await;
+    assert!(is_committed(&checkpoint(&mut sink, 3).await));
+    assert_eq!(table.texts().await, ["a x 3 -", "f y 2 -"]);
+}
+
 #[tokio::test]
 async fn rows_are_not_added_beside_buckets_that_nobody_has_stated() {
     for operation in
