@@ -151,7 +151,14 @@ impl Committer {
     ) -> Result<Option<Outcome>, CommitError> {
         let Begun { instant, action, .. } = publication.begun;
         let state = timeline.get(instant, action).map(|i| i.state);
-        if matches!(state, Some(State::Completed(_))) {
+        let is_visible = match state {
+            Some(State::Completed(_)) => true,
+            // It was rolled back, or completed and archived since.
+            None => self.table.timeline.archived_completions(instant).await?.contains_key(&instant),
+            Some(_) => false,
+        };
+        if is_visible {
+            self.catch_up(known, timeline).await?;
             return Ok(Some(Outcome::AlreadyCommitted { instant }));
         }
         if let Some(by) = publication.epoch.fenced_by(&self.table).await? {

@@ -130,6 +130,25 @@ async fn files_of_commits_that_were_archived_unread_are_written_on() {
 }
 
 #[tokio::test]
+async fn a_commit_that_was_archived_is_known_when_it_is_tried_again() {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut sink = table.sink("p1", SinkOptions::default()).await;
+    write(&mut sink, "a", 1).await;
+    let prepared = sink.prepare(progress(1)).await.unwrap().unwrap();
+    assert!(is_committed(&sink.committer().commit(&prepared).await.unwrap()));
+    archived_by_others(&table).await;
+    let already = Outcome::AlreadyCommitted { instant: prepared.task.instant };
+    assert_eq!(sink.committer().commit(&prepared).await.unwrap(), already);
+    commit(&mut sink, "b", "x", 2).await;
+    // Another process that was handed the checkpoint knows no more of it.
+    let mut sink = table.restored_sink("p1", vec![prepared], SinkOptions::default()).await;
+    let restored = sink.take_restored();
+    assert_eq!(sink.committer().commit(&restored[0]).await.unwrap(), already);
+    assert_eq!(sink.progress().unwrap().checkpoint, 2);
+    assert_eq!(table.texts().await, ["a x 1 -", "b x 2 -", "f foreign 3 -"]);
+}
+
+#[tokio::test]
 async fn commits_that_were_archived_meanwhile_are_met_too() {
     let table = TestTable::create(&bucket_table()).await;
     let mut ours = table.sink("p1", SinkOptions::default()).await;
