@@ -50,7 +50,7 @@ pub(super) fn suspects(commit: &CommitMetadata) -> impl Iterator<Item = String> 
 /// # Errors
 /// See [`by_bucket`]; those of the storage.
 pub(super) async fn check(table: &Table, timeline: &Timeline) -> Result<(), SinkError> {
-    if table.config.bucket_index.is_none() || timeline.start().is_none() {
+    if table.config.bucket_index.is_none() || timeline.completed_writes().next().is_none() {
         return Ok(());
     }
     let mut newest_first: Vec<&Instant> = timeline.completed_writes().collect();

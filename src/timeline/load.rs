@@ -53,8 +53,8 @@ impl TimelineStore {
     /// New instants are later than all older ones, since all writers draw them under the table
     /// lock; older ones can only still change while they are pending. Instants that went into the
     /// archive meanwhile stay, as what they are: completed. Everything is listed anew after a rollback
-    /// or a restore, which alone take completed instants away; and where the archive has come past the
-    /// place to list from, since it may hold later ones that nobody here has seen:
+    /// or a restore, which alone take completed instants away; and where the archive may have come past
+    /// the place to list from, since it may hold later ones that nobody here has seen:
     /// [`Timeline::start`] tells.
     ///
     /// # Errors
@@ -64,16 +64,18 @@ impl TimelineStore {
         // A name is longer than its instant, so files of the instant itself are listed, too.
         let entries = self.storage.list_after(&self.folder, settled.as_str()).await?;
         let mut advanced = timeline.before(settled);
-        let mut is_there = false;
+        let (mut is_there, mut is_kept) = (false, false);
         for entry in entries {
             if let Some(file) = TimelineFile::parse(entry.path.file_name(), self.layout)? {
                 is_there |= file.instant == settled;
+                is_kept |= file.instant == settled && file.action == Action::Savepoint;
                 advanced.add(file);
             }
         }
         let undoes = |i: &&Instant| matches!(i.action, Action::Rollback | Action::Restore);
         let is_new = |i: &&Instant| timeline.get(i.time, i.action) != Some(i);
-        if !is_there || advanced.instants().filter(undoes).any(|i| is_new(&i)) {
+        // Of an instant that a savepoint keeps it does not tell that none after it was archived.
+        if !is_there || is_kept || advanced.instants().filter(undoes).any(|i| is_new(&i)) {
             return self.load().await;
         }
         Ok(advanced)

@@ -173,9 +173,14 @@ impl Timeline {
         self.instants().flat_map(|i| [Some(i.time), i.completion()]).flatten().max()
     }
 
-    /// The first instant. While it stays the same, nothing was archived that was not listed before.
+    /// The first instant that no savepoint keeps. While it stays the same, nothing was archived that
+    /// was not listed before.
+    ///
+    /// Source: `TimelineArchiverV2` goes in order, and with `hoodie.archive.beyond.savepoint` past what
+    /// savepoints keep, which stays.
     pub fn start(&self) -> Option<InstantTime> {
-        self.instants().map(|i| i.time).next()
+        let is_kept = |time: &InstantTime| self.instants.contains_key(&(*time, Action::Savepoint));
+        self.instants().map(|i| i.time).find(|time| !is_kept(time))
     }
 
     /// The first time of the active timeline, as far as files are concerned: what was written
@@ -277,6 +282,18 @@ mod tests {
         assert!(t.is_committed(time("02")) && t.is_committed(time("03")));
         assert!(!t.is_committed(time("05")) && !t.is_committed(time("06")));
         assert!(!Timeline::default().is_committed(time("01")));
+    }
+
+    #[test]
+    fn the_timeline_starts_behind_what_only_savepoints_keep() {
+        let t = timeline(&[
+            "20260101000000001_20260101000000002.commit",
+            "20260101000000001_20260101000000009.savepoint",
+            "20260101000000005_20260101000000006.commit",
+            "20260101000000007_20260101000000008.commit",
+        ]);
+        assert_eq!(t.start(), Some(time("05")));
+        assert_eq!(timeline(&["20260101000000003.inflight"]).start(), Some(time("03")));
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use lakebed::commit::{Outcome, Progress};
 use lakebed::sink::{Sink, SinkOptions};
 use lakebed::storage::TablePath;
+use lakebed::timeline::Instant;
 use lakebed_hudi::history::{
     HistoryEntry, HistoryFile, HistoryFileName, HistoryManifest, VERSION_FILE, manifest_name, write_entries,
 };
-use lakebed_hudi::timeline_file::TimelineFile;
+use lakebed_hudi::timeline_file::{Action, TimelineFile};
 
 use crate::test_table::*;
 
@@ -14,11 +15,13 @@ fn in_history(name: &str) -> TablePath {
     format!(".hoodie/timeline/history/{name}").parse().unwrap()
 }
 
-/// Archives all completed instants but the newest `kept`, as Hudi does it for the first time.
+/// Archives all completed instants but the newest `kept`, as Hudi does it for the first time, and with
+/// `hoodie.archive.beyond.savepoint`.
 pub async fn archive(table: &TestTable, kept: usize) {
     let snapshot = table.snapshot().await;
     let timeline = &snapshot.table.timeline;
-    let completed: Vec<_> = snapshot.timeline.completed().copied().collect();
+    let has_savepoint = |i: &&Instant| snapshot.timeline.get(i.time, Action::Savepoint).is_some();
+    let completed: Vec<_> = snapshot.timeline.completed().filter(|i| !has_savepoint(i)).copied().collect();
     let old = &completed[..completed.len() - kept];
     let mut entries = Vec::new();
     for instant in old {
@@ -148,17 +151,33 @@ async fn a_commit_that_was_archived_is_known_when_it_is_tried_again() {
     assert_eq!(table.texts().await, ["a x 1 -", "b x 2 -", "f foreign 3 -"]);
 }
 
+/// Keeps the newest commit by a savepoint.
+async fn savepoint(table: &TestTable) {
+    let snapshot = table.snapshot().await;
+    let newest = snapshot.timeline.completed_writes().next_back().unwrap();
+    let file = TimelineFile::completed(newest.time, Action::Savepoint, newest.completion().unwrap());
+    table.storage.put(&snapshot.table.timeline.path(&file), "".into()).await.unwrap();
+}
+
 #[tokio::test]
 async fn commits_that_were_archived_meanwhile_are_met_too() {
-    let table = TestTable::create(&bucket_table()).await;
-    let mut ours = table.sink("p1", SinkOptions::default()).await;
-    commit(&mut ours, "a", "x", 1).await;
-    // "b" and "d" share a bucket that has no file yet.
-    ours.write(&rows(&[("b", "x", 2, None)]), None).await.unwrap();
-    let prepared = ours.prepare(progress(2)).await.unwrap().unwrap();
-    commit(&mut table.sink("p2", SinkOptions::default()).await, "d", "x", 1).await;
-    archived_by_others(&table).await;
-    let met = ours.committer().commit(&prepared).await.unwrap();
-    assert!(matches!(&met, Outcome::Conflicted { reason } if reason.contains("00000001")), "{met:?}");
-    assert_eq!(table.texts().await, ["a x 1 -", "d x 1 -", "f foreign 3 -"]);
+    // A savepoint may keep the first commit on the timeline.
+    for keeps_first in [false, true] {
+        let table = TestTable::create(&bucket_table()).await;
+        let mut ours = table.sink("p1", SinkOptions::default()).await;
+        commit(&mut ours, "a", "x", 1).await;
+        if keeps_first {
+            savepoint(&table).await;
+        }
+        // "b" and "d" share a bucket that has no file yet.
+        ours.write(&rows(&[("b", "x", 2, None)]), None).await.unwrap();
+        let prepared = ours.prepare(progress(2)).await.unwrap().unwrap();
+        commit(&mut table.sink("p2", SinkOptions::default()).await, "d", "x", 1).await;
+        for number in 1..=3 {
+            foreign_commit(&table, number).await;
+        }
+        archive(&table, 2).await;
+        let met = ours.committer().commit(&prepared).await.unwrap();
+        assert!(matches!(&met, Outcome::Conflicted { reason } if reason.contains("00000001")), "{met:?}");
+    }
 }
