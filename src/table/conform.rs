@@ -85,7 +85,15 @@ fn conform_column(
     Ok(array)
 }
 
-fn conform_array(array: &ArrayRef, target: &DataType, path: &str) -> Result<ArrayRef, ConformError> {
+/// The values of `array`, those of the column `path`, as [`conform`] brings them to the type `target`.
+///
+/// # Errors
+/// As [`conform`].
+pub(crate) fn conform_array(
+    array: &ArrayRef,
+    target: &DataType,
+    path: &str,
+) -> Result<ArrayRef, ConformError> {
     let failed = |source| ConformError::Type {
         column: path.to_owned(),
         found: array.data_type().clone(),

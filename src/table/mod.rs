@@ -26,6 +26,7 @@ use crate::storage::{Storage, StorageError, TablePath, TablePathError};
 use crate::timeline::{TimelineError, TimelineStore};
 
 pub use column_range::{ColumnBound, ColumnRange};
+pub(crate) use conform::conform_array;
 pub use conform::{ConformError, conform};
 pub use create::{NewTableError, check_new, differences};
 pub use data_file::DataFileError;

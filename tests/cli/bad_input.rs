@@ -3,6 +3,10 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
 
 use super::ingest::{Place, SOURCE};
 use super::{Ran, command, files_below, lakebed, ran};
@@ -81,6 +85,28 @@ fn records_that_do_not_fit_the_table_are_named() {
     );
     let letters = "bad_records: {policy: dead_letter, path: DEAD, limit: 1}\n";
     with("id,p,ts\nb,x,\nc,x,one\n", 6, letters, "2 bad records, more than bad_records.limit allows (1)");
+}
+
+#[test]
+fn values_of_types_that_do_not_fit_are_named_with_both_types() {
+    let place = with_a_row();
+    let column = |values: [&'static str; 2]| Arc::new(StringArray::from(values.to_vec())) as ArrayRef;
+    let columns = [("id", column(["b", "c"])), ("p", column(["x", "x"])), ("ts", column(["1", "one"]))];
+    let rows = RecordBatch::try_from_iter(columns).unwrap();
+    let file = fs::File::create(place.path("in/b.parquet")).unwrap();
+    let mut writer = ArrowWriter::try_new(file, rows.schema(), None).unwrap();
+    writer.write(&rows).unwrap();
+    writer.close().unwrap();
+    let with = |more: &str, text: &str| refused(&place, &place.job("{files: [IN/*]}", more), 6, text);
+    with(
+        "",
+        "b.parquet record 0, column \"ts\", value \"1\": it is string and does not become bigint by itself; \
+         see mapping.cast",
+    );
+    with(
+        "mapping: {cast: {ts: {}}}\n",
+        "b.parquet record 1, column \"ts\", value \"one\": it is string and cannot become bigint",
+    );
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, new_null_array};
-use arrow::compute::{CastOptions, cast_with_options};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt64Array, new_null_array};
+use arrow::compute::{CastOptions, cast_with_options, concat, take};
 use arrow::datatypes::{DataType, Field, Int64Type, TimeUnit};
 use arrow::util::display::array_value_to_string;
 use lakebed_hudi::date_pattern::DatePattern;
@@ -12,6 +12,7 @@ use lakebed_hudi::schema::sql_type;
 use super::{Faults, MappingError};
 use crate::ingest::decode::Fault;
 use crate::ingest::job::{Cast, CastUnit, Job};
+use crate::table::conform_array;
 
 #[derive(Debug)]
 pub(super) struct Column {
@@ -76,37 +77,66 @@ impl Column {
             return Ok(None);
         };
         let values = match &self.rule {
-            Rule::AsIs => found.clone(),
+            Rule::AsIs => self.widen(found)?,
             Rule::Convert => self.convert(found, self.target.data_type())?,
             Rule::Unit(unit) => self.count(found, *unit)?,
             Rule::Pattern(pattern, _) => self.parse(found, pattern)?,
         };
+        let nulls = found.logical_nulls();
+        let is_there = |row: usize| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
         for row in 0..values.len() {
-            if values.is_null(row) && (found.is_valid(row) || !self.target.is_nullable()) {
+            if values.is_null(row) && is_there(row) {
                 faults.add(row, self.fault(found, row));
+            } else if values.is_null(row) && !self.target.is_nullable() {
+                let reason = "it is null, and the table requires a value".to_owned();
+                faults.add(row, Fault { column: Some(self.source.clone()), value: None, reason });
             }
         }
         Ok(Some(values))
     }
 
+    /// What is wrong with a value that could not be had as the table has it.
     fn fault(&self, found: &ArrayRef, row: usize) -> Fault {
-        if found.is_null(row) {
-            let reason = "it is null, and the table requires a value";
-            return Fault { column: Some(self.source.clone()), value: None, reason: reason.to_owned() };
-        }
         let value = array_value_to_string(found, row).unwrap_or_default();
+        let (from, to) = (sql_type(found.data_type()), sql_type(self.target.data_type()));
         let reason = match &self.rule {
             Rule::Pattern(_, pattern) => format!("it does not match the pattern {pattern:?}"),
-            _ => format!("it cannot become {}", sql_type(self.target.data_type())),
+            Rule::AsIs => format!("it is {from} and does not become {to} by itself; see mapping.cast"),
+            Rule::Convert | Rule::Unit(_) => format!("it is {from} and cannot become {to}"),
         };
         Fault::of_value(&self.source, &value, reason)
+    }
+
+    /// Widens as the table does; what does not fit is null.
+    fn widen(&self, values: &ArrayRef) -> Result<ArrayRef, MappingError> {
+        let to = self.target.data_type();
+        self.as_far_as_it_goes(values, to, |values| conform_array(values, to, self.target.name()).ok())
     }
 
     /// Converts by Arrow's rules; what does not convert is null.
     fn convert(&self, values: &ArrayRef, to: &DataType) -> Result<ArrayRef, MappingError> {
         let options = CastOptions { safe: true, ..CastOptions::default() };
-        cast_with_options(values, to, &options)
-            .map_err(|source| MappingError::Arrow { column: self.target.name().clone(), source })
+        self.as_far_as_it_goes(values, to, |values| cast_with_options(values, to, &options).ok())
+    }
+
+    /// What `convert` makes of all values, else of each of them; of the others null.
+    fn as_far_as_it_goes(
+        &self,
+        values: &ArrayRef,
+        to: &DataType,
+        convert: impl Fn(&ArrayRef) -> Option<ArrayRef>,
+    ) -> Result<ArrayRef, MappingError> {
+        if let Some(converted) = convert(values) {
+            return Ok(converted);
+        }
+        // A slice would share the bytes of all values, and the fault in one of them.
+        let one = |row| take(values, &UInt64Array::from(vec![row]), None).ok().and_then(|one| convert(&one));
+        let rows = 0..values.len() as u64;
+        let mut each: Vec<ArrayRef> =
+            rows.map(|row| one(row).unwrap_or_else(|| new_null_array(to, 1))).collect();
+        each.push(new_null_array(to, 0));
+        let each: Vec<&dyn Array> = each.iter().map(AsRef::as_ref).collect();
+        concat(&each).map_err(|source| MappingError::Arrow { column: self.target.name().clone(), source })
     }
 
     fn count(&self, values: &ArrayRef, unit: CastUnit) -> Result<ArrayRef, MappingError> {

@@ -231,7 +231,7 @@ impl Faults {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayRef, Int64Array, StringArray};
+    use arrow::array::{ArrayRef, BinaryArray, Int32Array, Int64Array, StringArray, StructArray};
     use arrow::datatypes::{TimeUnit, TimestampMicrosecondType};
 
     use super::*;
@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(
             faults,
             [
-                (1, "key", Some("x"), "it cannot become bigint"),
+                (1, "key", Some("x"), "it is string and cannot become bigint"),
                 (2, "at", Some("noon"), "it does not match the pattern \"yyyy-MM-dd HH:mm\""),
                 (3, "key", None, "it is null, and the table requires a value"),
                 (4, "op", Some("?"), "it is no known operation; see mapping.operation"),
@@ -299,6 +299,44 @@ mod tests {
         let mapped = mapping.map(&RecordBatch::try_from_iter([("id", id), ("at", at)]).unwrap()).unwrap();
         let times = mapped.rows.column_by_name("at").unwrap().as_primitive::<TimestampMicrosecondType>();
         assert_eq!((times.values().as_ref(), mapped.faults.len()), (&[1_500_000][..], 1));
+    }
+
+    /// What is wrong with each row whose `id` is none.
+    fn faults_of(mapping: &str, ids: ArrayRef) -> Vec<(usize, String)> {
+        let records = RecordBatch::try_from_iter([("id", ids)]).unwrap();
+        let mapped = Mapping::new(&job(mapping), &table()).unwrap().map(&records).unwrap();
+        assert_eq!(mapped.rows.num_rows() + mapped.faults.len(), records.num_rows());
+        let text = |fault: Fault| format!("{}: {}", fault.value.unwrap_or_default(), fault.reason);
+        mapped.faults.into_iter().map(|(row, fault)| (row, text(fault))).collect()
+    }
+
+    #[test]
+    fn values_of_types_that_do_not_convert_are_faults_of_their_rows() {
+        let texts = || Arc::new(StringArray::from(vec!["7", "x"])) as ArrayRef;
+        let by_itself = "it is string and does not become bigint by itself; see mapping.cast";
+        let all = vec![(0, format!("7: {by_itself}")), (1, format!("x: {by_itself}"))];
+        assert_eq!(faults_of("  missing_columns: \"null\"\n", texts()), all);
+        let one = vec![(1, "x: it is string and cannot become bigint".to_owned())];
+        assert_eq!(faults_of("  cast: {id: {}}\n", texts()), one);
+        let days = Field::new("days", DataType::Int32, true);
+        let values: ArrayRef = Arc::new(Int32Array::from(vec![5]));
+        let nested: ArrayRef = Arc::new(StructArray::from(vec![(Arc::new(days), values)]));
+        let cannot = vec![(0, "{days: 5}: it is struct<days:int> and cannot become bigint".to_owned())];
+        assert_eq!(faults_of("  cast: {id: {}}\n", nested), cannot);
+        assert_eq!(faults_of("  cast: {id: {}}\n", Arc::new(Int32Array::from(vec![5]))), []);
+    }
+
+    #[test]
+    fn a_value_that_does_not_widen_is_the_fault_of_its_row_alone() {
+        let mapping = Mapping::new(&job("  missing_columns: \"null\"\n"), &table()).unwrap();
+        let id: ArrayRef = Arc::new(Int32Array::from(vec![1, 2]));
+        let month: ArrayRef = Arc::new(BinaryArray::from(vec![&b"2013-01"[..], b"\xff"]));
+        let records = RecordBatch::try_from_iter([("id", id), ("month", month)]).unwrap();
+        let mapped = mapping.map(&records).unwrap();
+        assert_eq!(mapped.kept, Some(vec![0]));
+        assert_eq!(mapped.rows.column_by_name("month").unwrap().as_string::<i32>().value(0), "2013-01");
+        let [(1, fault)] = mapped.faults.as_slice() else { panic!("{:?}", mapped.faults) };
+        assert_eq!(fault.reason, "it is binary and does not become string by itself; see mapping.cast");
     }
 
     #[test]
