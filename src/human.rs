@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lakebed_hudi::instant::InstantTime;
+use lakebed_hudi::instant::{InstantTime, TimelineZone};
 
 /// `1234567` as `1,234,567`.
 pub(crate) fn count(n: u64) -> String {
@@ -73,6 +73,11 @@ pub(crate) fn moment(time: InstantTime) -> String {
     format!("{date} {clock}")
 }
 
+/// An event time, milliseconds since the epoch, as [`moment`] has it in UTC.
+pub(crate) fn event_time(millis: i64) -> String {
+    moment(InstantTime::from_unix_millis(millis, TimelineZone::Utc))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,5 +104,6 @@ mod tests {
     #[test]
     fn instants_are_dates() {
         assert_eq!(moment("20260307162557587".parse().unwrap()), "2026-03-07 16:25:57");
+        assert_eq!(event_time(1_356_998_400_000), "2013-01-01 00:00:00");
     }
 }

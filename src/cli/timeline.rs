@@ -81,9 +81,9 @@ struct InstantReport {
     /// What an instant that writes nothing did.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
-    /// How far every pipeline had come.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    progress: BTreeMap<String, PipelineProgress>,
+    /// How far every pipeline had come, in a commit of Lakebed's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<BTreeMap<String, PipelineProgress>>,
 }
 
 /// What a commit wrote.
@@ -230,7 +230,7 @@ fn tell_commit(report: &mut InstantReport, content: &[u8]) -> Result<(), String>
     let metadata = CommitMetadata::from_bytes(content).map_err(|error| error.to_string())?;
     report.operation = metadata.operation_type.as_ref().map(ToString::to_string);
     report.written = Some(written(&metadata));
-    report.progress = Progress::of(&metadata)?.map(|progress| progress.pipelines).unwrap_or_default();
+    report.progress = Progress::of(&metadata)?.map(|progress| progress.pipelines);
     Ok(())
 }
 
@@ -339,19 +339,21 @@ impl InstantReport {
     }
 
     /// The pipelines that this commit moved, with their checkpoints and the event time that they have
-    /// come to: each commit carries the progress of all, so those that stand elsewhere than in the
-    /// commit before.
+    /// come to, and those whose progress it dropped: each commit carries the progress of all, so those
+    /// that stand elsewhere than in the commit before.
     fn moved(&self, older: &[Self]) -> String {
-        let before = older.iter().find(|instant| !instant.progress.is_empty());
-        let moved = self.progress.iter().filter(|(name, progress)| {
-            before.and_then(|before| before.progress.get(*name)) != Some(*progress)
-        });
+        let Some(progress) = &self.progress else { return String::new() };
+        let before = older.iter().find_map(|instant| instant.progress.as_ref());
+        let moved = progress
+            .iter()
+            .filter(|(name, progress)| before.and_then(|before| before.get(*name)) != Some(*progress));
         let told = |(name, progress): (&String, &PipelineProgress)| {
-            let time =
-                progress.watermark().map(|millis| InstantTime::from_unix_millis(millis, TimelineZone::Utc));
-            let time = time.map(|time| format!(" to {}", human::moment(time))).unwrap_or_default();
+            let time = progress.watermark().map(human::event_time);
+            let time = time.map(|time| format!(" to {time}")).unwrap_or_default();
             format!("{name} #{}{time}", progress.checkpoint)
         };
-        moved.map(told).collect::<Vec<_>>().join(", ")
+        let dropped = before.into_iter().flatten().filter(|(name, _)| !progress.contains_key(*name));
+        let dropped = dropped.map(|(name, _)| format!("{name} dropped"));
+        moved.map(told).chain(dropped).collect::<Vec<_>>().join(", ")
     }
 }

@@ -235,11 +235,32 @@ fn progress_is_shown_of_all_pipelines_and_reset_of_one() {
         dropped.out.ends_with("the progress of pipeline q was dropped, at checkpoint 1\n"),
         "{dropped:?}"
     );
+    let page = lakebed(&["timeline", &place.text("t"), "--limit", "2"]).out;
+    assert!(page.lines().nth(1).is_some_and(|line| line.ends_with("  q dropped")), "{page}");
     let left = lakebed(&["ingest", &job, "--show-progress", "--format", "json"]).json();
     assert_eq!([&left["progress"], &left["others"]], [&others["progress"], &json!({})]);
     assert_eq!(lakebed(&["ingest", &job]).code, 3, "p goes on where it was");
     assert_eq!(lakebed(&["ingest", &other]).code, 0, "q reads everything again");
     assert_eq!(place.rows(), ["a,x,1", "b,x,1", "c,y,1"]);
+}
+
+#[test]
+fn progress_tells_how_far_event_time_has_come() {
+    let place = Place::new();
+    place.deliver("a.csv", "id,p,at\na,x,1356998400\nb,x,1356998401\n");
+    let job = place.job(SOURCE, "mapping: {cast: {at: {unit: seconds}}}\n");
+    let schema = fs::read_to_string(place.path("t.avsc")).unwrap();
+    let time = r#"{"name":"at","type":["null",{"type":"long","logicalType":"timestamp-micros"}]"#;
+    fs::write(place.path("t.avsc"), schema.replace(r#"{"name":"ts","type":["null","long"]"#, time)).unwrap();
+    let text = fs::read_to_string(&job).unwrap();
+    fs::write(&job, text.replace("ordering: [ts]", "ordering: [at]")).unwrap();
+    assert_eq!(lakebed(&["ingest", &job]).code, 0);
+    let shown = lakebed(&["ingest", &job, "--show-progress"]).out;
+    let column = shown.lines().next().and_then(|heading| heading.find("WATERMARK")).unwrap();
+    let told = shown.lines().nth(1).and_then(|line| line.get(column..));
+    assert!(told.is_some_and(|line| line.starts_with("2013-01-01 00:00:01  all up to ")), "{shown}");
+    let told = lakebed(&["ingest", &job, "--show-progress", "--format", "json"]).json();
+    assert_eq!(told["progress"]["sources"]["files"]["watermark"], 1_356_998_401_000_i64);
 }
 
 #[test]

@@ -131,7 +131,7 @@ impl Report for ProgressReport {
             own.chain(&self.others).flat_map(|(name, progress)| cells(name, progress)).collect();
         match rows.is_empty() {
             true => Ok(()),
-            false => page.rows(&["PIPELINE", "EPOCH>", "CHECKPOINT>", "SOURCE", "READ"], rows),
+            false => page.rows(&["PIPELINE", "EPOCH>", "CHECKPOINT>", "SOURCE", "WATERMARK", "READ"], rows),
         }
     }
 }
@@ -158,15 +158,16 @@ impl Report for DroppedReport {
 
 /// A row for each source of a pipeline, or one that says that it has none.
 fn cells(name: &str, progress: &PipelineProgress) -> Vec<Vec<String>> {
-    let row = |source: &str, read: String| {
+    let row = |source: &str, watermark: Option<i64>, read: String| {
         let (epoch, checkpoint) = (progress.epoch.to_string(), human::count(progress.checkpoint));
-        vec![name.to_owned(), epoch, checkpoint, source.to_owned(), read]
+        let watermark = watermark.map(human::event_time).unwrap_or_default();
+        vec![name.to_owned(), epoch, checkpoint, source.to_owned(), watermark, read]
     };
     if progress.sources.is_empty() {
-        return vec![row("", "nothing: it starts anew".to_owned())];
+        return vec![row("", None, "nothing: it starts anew".to_owned())];
     }
     let sources = progress.sources.iter();
-    sources.map(|(source, stands)| row(source, position(&stands.position))).collect()
+    sources.map(|(source, stands)| row(source, stands.watermark, position(&stands.position))).collect()
 }
 
 /// A position as people read it; what other programs wrote, as it is.
