@@ -62,7 +62,7 @@ impl Place {
     }
 }
 
-const FIRST: &str = "id,p,ts\na,x,1\nb,x,1\nc,y,1\n";
+pub const FIRST: &str = "id,p,ts\na,x,1\nb,x,1\nc,y,1\n";
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -236,7 +236,7 @@ fn progress_is_shown_of_all_pipelines_and_reset_of_one() {
         "{dropped:?}"
     );
     let page = lakebed(&["timeline", &place.text("t"), "--limit", "2"]).out;
-    assert!(page.lines().nth(1).is_some_and(|line| line.ends_with("  q dropped")), "{page}");
+    assert!(page.lines().nth(1).is_some_and(|line| line.ends_with(" q dropped")), "{page}");
     let left = lakebed(&["ingest", &job, "--show-progress", "--format", "json"]).json();
     assert_eq!([&left["progress"], &left["others"]], [&others["progress"], &json!({})]);
     assert_eq!(lakebed(&["ingest", &job]).code, 3, "p goes on where it was");

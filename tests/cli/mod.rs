@@ -10,6 +10,7 @@ mod read;
 mod refusals;
 mod restored;
 mod shell;
+mod terminal;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
