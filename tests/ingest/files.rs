@@ -162,6 +162,29 @@ async fn a_file_that_is_written_anew_under_its_name_is_noticed() {
 }
 
 #[tokio::test]
+async fn a_file_that_only_has_another_mode_is_the_same_for_the_next_run() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
+
+    let place = Place::new().await;
+    place.deliver("a.csv", &csv(0..2));
+    place.run(place.files_job(""), RunOptions::default()).await.unwrap();
+    let path = place.path("in/a.csv");
+    let changed = || std::fs::metadata(&path).map(|file| (file.ctime(), file.ctime_nsec())).unwrap();
+    let before = changed();
+    while changed() == before {
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+    }
+    place.deliver("b.csv", &csv(2..4));
+    assert_eq!(place.run(place.files_job(""), RunOptions::default()).await.unwrap().records, 2);
+    // Whoever keeps the time of writing still has another size.
+    let written = std::fs::metadata(&path).and_then(|file| file.modified()).unwrap();
+    place.deliver("a.csv", &csv(4..9));
+    std::fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
+    let error = place.run(place.files_job(""), RunOptions::default()).await.unwrap_err().to_string();
+    assert!(error.contains("a.csv: it was put there or changed after all files up to"), "{error}");
+}
+
+#[tokio::test]
 async fn a_run_that_follows_notices_what_is_written_anew_and_not_what_only_has_another_mode() {
     let place = Place::new().await;
     let source = format!("{{files: [\"{}/*\"], follow: true, poll: 5ms}}", place.path("in").display());
@@ -215,7 +238,7 @@ async fn progress_without_names_is_gone_on_from_by_their_count() {
     let read = |names: u64| {
         let pattern = place.path("in/*").display().to_string();
         let mark = place.path("in/b.csv").display().to_string();
-        let done = DoneFiles { mark, names, changed: i64::MAX, known: None };
+        let done = DoneFiles { mark, names, changed: i64::MAX, known: None, states: None };
         let from = FilesPosition { done: Some(done), open: None };
         let format = (Format::default(), Wanted { columns: Vec::new(), unknown_allowed: true });
         let source = FilesSource::new(vec![pattern], None, LateNames::Fail, format, &place.environment, from);

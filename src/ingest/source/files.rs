@@ -145,15 +145,18 @@ impl FilesSource {
     /// What is read to the end once the file `name` is.
     fn done_with(&self, name: &str) -> Arc<DoneFiles> {
         let mut done = self.done.as_deref().cloned().unwrap_or_else(|| {
-            let known = self.known.as_ref().map_or(0, |look| look.files.len());
-            let known = Some(KnownNames::with_room_for(known));
-            DoneFiles { mark: String::new(), names: 0, changed: 0, known }
+            let room = || Some(KnownNames::with_room_for(self.known.as_ref().map_or(0, |l| l.files.len())));
+            DoneFiles { mark: String::new(), names: 0, changed: 0, known: room(), states: room() }
         });
         name.clone_into(&mut done.mark);
         done.names += 1;
         done.changed = self.known.as_ref().map_or(0, |look| look.changed);
         if let Some(known) = &mut done.known {
             known.insert(name);
+        }
+        let seen = self.known.as_ref().and_then(|look| look.files.get(name));
+        if let (Some(states), Some(seen)) = (&mut done.states, seen) {
+            states.insert(&seen.state(name));
         }
         Arc::new(done)
     }
@@ -226,7 +229,8 @@ impl FilesSource {
             if done.known.as_ref().is_some_and(|known| !known.contains(name)) {
                 return late(name.to_owned());
             }
-            if seen.changed > done.changed {
+            let is_same = || done.states.as_ref().is_some_and(|known| known.contains(&seen.state(name)));
+            if seen.changed > done.changed && !is_same() {
                 return replaced(name.to_owned());
             }
         }
@@ -237,13 +241,15 @@ impl FilesSource {
 
 /// The same files that were read, as they are now: without those that are gone.
 fn done_at(look: &Look, done: &DoneFiles) -> DoneFiles {
-    let mut known = KnownNames::with_room_for(look.files.len());
-    let mut names = 0;
-    for (name, _) in look.up_to(&done.mark) {
+    let room = || KnownNames::with_room_for(look.files.len());
+    let (mut known, mut states, mut names) = (room(), room(), 0);
+    for (name, seen) in look.up_to(&done.mark) {
         known.insert(name);
+        states.insert(&seen.state(name));
         names += 1;
     }
-    DoneFiles { mark: done.mark.clone(), names, changed: look.changed, known: Some(known) }
+    let (known, states) = (Some(known), Some(states));
+    DoneFiles { mark: done.mark.clone(), names, changed: look.changed, known, states }
 }
 
 async fn blocking<T: Send + 'static>(

@@ -28,6 +28,13 @@ pub(super) struct Seen {
     pub(super) written: i64,
 }
 
+impl Seen {
+    /// The file `name` as it is, but for whom it belongs to and who may read it.
+    pub(super) fn state(&self, name: &str) -> String {
+        format!("{name}\0{}\0{}", self.bytes, self.written)
+    }
+}
+
 impl Look {
     pub(super) fn at(patterns: &[String]) -> Result<Self, SourceError> {
         let mut look = Self::default();

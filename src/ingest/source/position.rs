@@ -63,11 +63,15 @@ pub struct DoneFiles {
     /// How many names there were up to it. Where there are more, some are new.
     pub names: u64,
     /// When the youngest of all files that were there had last changed (`ctime`), in nanoseconds.
-    /// A file up to the mark that changed later is a new one.
+    /// A file up to the mark that changed later is a new one, if it is not among the `states`.
     pub changed: i64,
     /// The names up to the mark that were there; `None` where an earlier version did not keep them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known: Option<KnownNames>,
+    /// The same files as they were, each by its name, size and time of writing: what changed is only
+    /// who may read them. `None` where an earlier version did not keep them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub states: Option<KnownNames>,
 }
 
 /// A file that was read in part.
