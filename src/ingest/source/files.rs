@@ -14,7 +14,7 @@ use super::look::Look;
 use super::position::{Origin, hex};
 use super::{DoneFiles, Extent, FilesPosition, KnownNames, OpenFile, Read, SourceError};
 use crate::environment::Environment;
-use crate::ingest::decode::{Chunk, Format, InputReader, Meter, Place, PlainInput, Wanted};
+use crate::ingest::decode::{Chunk, DecodeProblem, Format, InputReader, Meter, Place, PlainInput, Wanted};
 use crate::ingest::job::{LateNames, SourceSettings};
 
 const HEAD_BYTES: u64 = 64 << 10;
@@ -207,6 +207,17 @@ impl FilesSource {
                 false => SourceError::Vanished { path: open.name.clone(), read: open.place.record },
             });
         }
+        if self.known.is_none()
+            && self.waiting.is_empty()
+            && let Some(newest) = look.files.keys().next_back().cloned()
+        {
+            let settings = self.settings.clone();
+            blocking(move || {
+                settings.warn_of_columns(&newest);
+                Ok(())
+            })
+            .await?;
+        }
         self.known = Some(look);
         Ok(())
     }
@@ -266,6 +277,20 @@ pub(in crate::ingest) fn first_file(source: &SourceSettings) -> Result<Option<Pa
     let look = Look::at(&source.files)?;
     look.check_found(source.follow, &FilesPosition::default())?;
     Ok(look.files.into_keys().next().map(PathBuf::from))
+}
+
+impl Settings {
+    /// Tells if the columns that are asked for are not those of the file `newest`, by its header alone.
+    /// It was read, and the next one may have other columns: so this is no error.
+    fn warn_of_columns(&self, newest: &str) {
+        let Ok(file) = File::open(newest) else { return };
+        let input = PlainInput::File(file, Meter::default());
+        let Err(error) = InputReader::open(&newest.into(), input, &self.format, &self.wanted) else { return };
+        if matches!(error.problem, DecodeProblem::MissingColumn { .. } | DecodeProblem::UnknownColumn { .. })
+        {
+            tracing::warn!(%error, "nothing is new to read, and the newest file does not fit the job");
+        }
+    }
 }
 
 impl Reading {
