@@ -22,6 +22,10 @@ pub(crate) fn largest_allocation<T>(work: impl FnOnce() -> T) -> (T, usize) {
 }
 
 fn note(bytes: usize) {
+    // A library's panic that is caught takes some MiB to tell where it came from.
+    if std::thread::panicking() {
+        return;
+    }
     // The memory of a thread that ends is of no interest.
     let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(bytes)));
 }

@@ -26,6 +26,11 @@ const DEPTH_MAX: u8 = 32;
 const VALUES_PER_BYTE: usize = 4;
 const VALUES_FREE: usize = 1024;
 
+/// Items of lists and maps may take far more memory than bytes, so what they may take is bounded too: the
+/// largest of Hudi's, a write's statistics, take under 20 bytes for each of their own.
+const MEMORY_PER_BYTE: usize = 64;
+const MEMORY_FREE_BYTES: usize = 64 << 10;
+
 /// What is wrong with a record.
 #[derive(Debug)]
 pub(super) struct DatumError(String);
@@ -57,7 +62,8 @@ pub(super) fn deserialize<'de, T: Deserialize<'de>>(
     names: &NamesRef<'_>,
 ) -> Result<T, (usize, DatumError)> {
     let values_left = bytes.len().saturating_mul(VALUES_PER_BYTE).saturating_add(VALUES_FREE);
-    let mut source = Source { cursor: Cursor::new(bytes), names, values_left };
+    let memory_left_bytes = bytes.len().saturating_mul(MEMORY_PER_BYTE).saturating_add(MEMORY_FREE_BYTES);
+    let mut source = Source { cursor: Cursor::new(bytes), names, values_left, memory_left_bytes };
     let value = source.value(schema, 0).and_then(T::deserialize);
     match value {
         Ok(value) if source.cursor.remaining() == 0 => Ok(value),
@@ -70,6 +76,7 @@ struct Source<'de, 's> {
     cursor: Cursor<'de>,
     names: &'s NamesRef<'s>,
     values_left: usize,
+    memory_left_bytes: usize,
 }
 
 impl<'de, 's> Source<'de, 's> {
@@ -102,6 +109,13 @@ impl<'de, 's> Source<'de, 's> {
     fn branch(&mut self, union: &'s UnionSchema) -> Result<&'s Schema, DatumError> {
         let branch = usize::try_from(self.cursor.long()?).ok();
         Ok(branch.and_then(|branch| union.variants().get(branch)).ok_or("a union has no such branch")?)
+    }
+
+    /// Accounts for an item before there is one.
+    fn make_room_for<T>(&mut self) -> Result<(), DatumError> {
+        let left = self.memory_left_bytes.checked_sub(size_of::<T>());
+        self.memory_left_bytes = left.ok_or("there are fewer bytes than so many items have")?;
+        Ok(())
     }
 
     fn int(&mut self) -> Result<i32, DatumError> {
@@ -256,6 +270,7 @@ impl<'de> de::SeqAccess<'de> for Items<'_, 'de, '_> {
     ) -> Result<Option<T::Value>, DatumError> {
         while self.advance()? {
             if self.has_value()? {
+                self.source.make_room_for::<T::Value>()?;
                 return seed.deserialize(self.source.value(self.value, self.depth + 1)?).map(Some);
             }
         }
@@ -270,6 +285,7 @@ impl<'de> de::MapAccess<'de> for Items<'_, 'de, '_> {
         while self.advance()? {
             let key = self.source.cursor.text()?;
             if self.has_value()? {
+                self.source.make_room_for::<K::Value>()?;
                 return seed.deserialize(BorrowedStrDeserializer::new(key)).map(Some);
             }
         }
@@ -277,6 +293,7 @@ impl<'de> de::MapAccess<'de> for Items<'_, 'de, '_> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, DatumError> {
+        self.source.make_room_for::<V::Value>()?;
         seed.deserialize(self.source.value(self.value, self.depth + 1)?)
     }
 }
