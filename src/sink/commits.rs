@@ -183,12 +183,14 @@ impl SinkCommitter {
         run.pending.keys().chain(&run.committed).copied().collect()
     }
 
-    /// Takes in that an instant was begun; returns those that were pending before it.
-    pub(super) fn add_pending(&self, begun: Begun, heartbeat: Heartbeat) -> BTreeSet<InstantTime> {
-        let mut run = self.run();
-        let before = run.pending.keys().copied().collect();
-        run.pending.insert(begun.instant, (begun, heartbeat));
-        before
+    /// The instants that were begun and are not known to be completed.
+    pub(super) fn pending_instants(&self) -> BTreeSet<InstantTime> {
+        self.run().pending.keys().copied().collect()
+    }
+
+    /// Takes in that an instant was begun.
+    pub(super) fn add_pending(&self, begun: Begun, heartbeat: Heartbeat) {
+        self.run().pending.insert(begun.instant, (begun, heartbeat));
     }
 
     pub(super) fn check_not_failed(&self) -> Result<(), SinkError> {

@@ -216,8 +216,10 @@ impl Sink {
     async fn begin(&mut self) -> Result<(), SinkError> {
         let committer = self.commits.committer().clone();
         let marked = committer.marked_instants().await?;
+        // What is pending here may complete meanwhile, and yet be unknown to the snapshot.
+        let built_on = self.commits.pending_instants();
         let (begun, heartbeat, timeline) = committer.begin(self.action(), &self.intent()).await?;
-        let built_on = self.commits.add_pending(begun, heartbeat);
+        self.commits.add_pending(begun, heartbeat);
         let ours = self.commits.own_instants();
         let timeline = committer.roll_back_dead(None, &ours, timeline).await?;
         committer.sweep_late(&marked, &timeline).await?;
@@ -284,7 +286,14 @@ impl Sink {
         }
         let Some(Writing { task, writer }) = self.writing.take() else { return Ok(None) };
         self.torn = true;
-        let mut staged = writer.finish().await?;
+        let mut staged = match writer.finish().await {
+            Ok(staged) => staged,
+            Err(error) => {
+                // The files of a checkpoint that was given up are gone, also to those built on it.
+                self.commits.check_not_failed()?;
+                return Err(error.into());
+            }
+        };
         staged.replaced = self.replaced(&staged).await?;
         self.buckets.add(task.instant, &staged);
         self.torn = false;
