@@ -52,7 +52,7 @@ pub use error::CommitError;
 pub use heartbeat::Heartbeat;
 pub use known::Known;
 use late_files::RolledBack;
-pub(crate) use pipeline::begun_by;
+pub(crate) use pipeline::{PUT_MAX, begun_by};
 pub use progress::{PipelineProgress, Progress, SourceProgress};
 pub use publish::{Outcome, Publication};
 

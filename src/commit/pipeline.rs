@@ -14,7 +14,7 @@ use crate::table::{StagedFiles, Table, marker_folder};
 use crate::timeline::{Instant, Timeline};
 
 /// No small file takes longer than that to be put.
-const PUT_MAX: Duration = Duration::from_secs(600);
+pub(crate) const PUT_MAX: Duration = Duration::from_secs(600);
 
 /// The pipeline that began an instant with this inflight file, if it was one of Lakebed's.
 pub(crate) fn begun_by(intent: &CommitMetadata) -> Option<&str> {
@@ -99,6 +99,17 @@ impl Committer {
         let bytes = self.table.timeline.read(&inflight).await?;
         let intent = CommitMetadata::from_bytes(&bytes).unwrap_or_default();
         Ok(begun_by(&intent).map(str::to_owned))
+    }
+
+    /// Whether the write of `instant` has completed, be it archived by now or not.
+    ///
+    /// # Errors
+    /// Those of the storage; a timeline or an archive that cannot be read.
+    pub async fn is_committed(&self, instant: InstantTime) -> Result<bool, CommitError> {
+        match self.timeline().await?.write_at(instant) {
+            Some(known) => Ok(known.is_completed()),
+            None => Ok(self.table.timeline.archived_completions(instant).await?.contains_key(&instant)),
+        }
     }
 
     /// Goes on with the heartbeat of an instant that another process began.

@@ -2,16 +2,22 @@
 //!
 //! Each commit that left records out has one file `<instant>.jsonl`. It waits below `_pending/`
 //! until its commit is visible. A run that was killed in between is finished by the next one: the
-//! name tells the checkpoint, and the table tells whether that was committed. So every bad record
-//! is published exactly once.
+//! name tells the instant, and the table tells whether that completed. So every bad record is
+//! published exactly once.
 
 use std::sync::Arc;
 
+use lakebed_hudi::instant::InstantTime;
+
 use super::IngestError;
 use super::decode::BadRecord;
-use super::job::{BadRecordPolicy, BadRecordSettings};
+use super::job::{BadRecordPolicy, BadRecordSettings, Job};
+use crate::commit::PUT_MAX;
 use crate::environment::Environment;
+use crate::sink::SinkCommitter;
 use crate::storage::{self, Storage, StorageError, TablePath};
+
+const EXTENSION: &str = ".jsonl";
 
 /// The largest file that is published.
 const FILE_BYTES_MAX: u64 = 1 << 30;
@@ -33,6 +39,23 @@ pub(super) struct Letters {
     pipeline: String,
 }
 
+impl Letters {
+    /// Where those of the pipeline wait.
+    fn folder(&self) -> Result<TablePath, IngestError> {
+        Ok(format!("_pending/{}", self.pipeline).parse()?)
+    }
+
+    /// Deletes what was left half-written. Other pipelines may be at work in the same place.
+    async fn sweep(&self, environment: &Environment) -> Result<(), IngestError> {
+        let longest_put = i64::try_from(PUT_MAX.as_millis()).unwrap_or(i64::MAX);
+        let before = environment.clock.unix_millis().saturating_sub(longest_put);
+        for folder in [TablePath::root(), self.folder()?] {
+            self.storage.sweep(&folder, before).await?;
+        }
+        Ok(())
+    }
+}
+
 /// Dead letters that wait for their commit.
 #[derive(Debug)]
 pub(super) struct PendingLetters {
@@ -43,18 +66,22 @@ pub(super) struct PendingLetters {
 
 impl BadRecords {
     pub(super) async fn open(
-        settings: &BadRecordSettings,
-        pipeline: &str,
+        job: &Job,
+        storage: Option<Arc<dyn Storage>>,
         environment: &Environment,
     ) -> Result<Self, IngestError> {
-        let letters = match (settings.policy, &settings.path) {
+        let BadRecordSettings { policy, path, limit } = &job.bad_records;
+        let letters = match (policy, path) {
             (BadRecordPolicy::DeadLetter, Some(path)) => {
-                let storage = storage::open(&path.parse()?, environment).await?;
-                Some(Letters { storage, pipeline: pipeline.to_owned() })
+                let storage = match storage {
+                    Some(storage) => storage,
+                    None => storage::open(&path.parse()?, environment).await?,
+                };
+                Some(Letters { storage, pipeline: job.pipeline.clone() })
             }
             _ => None,
         };
-        Ok(Self { limit: settings.limit, letters, lines: Vec::new(), count: 0 })
+        Ok(Self { limit: *limit, letters, lines: Vec::new(), count: 0 })
     }
 
     /// Takes a bad record, if the job allows.
@@ -86,33 +113,41 @@ impl BadRecords {
     /// Makes the dead letters of a checkpoint durable, to be published with its commit.
     pub(super) async fn prepare(
         &mut self,
-        checkpoint: u64,
-        instant: &str,
+        instant: InstantTime,
     ) -> Result<Option<PendingLetters>, IngestError> {
         let Some(letters) = self.letters.clone().filter(|_| !self.lines.is_empty()) else { return Ok(None) };
-        let pending: TablePath =
-            format!("_pending/{}/{checkpoint}_{instant}.jsonl", letters.pipeline).parse()?;
-        let published: TablePath = format!("{instant}.jsonl").parse()?;
+        let published: TablePath = format!("{instant}{EXTENSION}").parse()?;
+        let pending = letters.folder()?.join(published.as_str())?;
         letters.storage.put(&pending, std::mem::take(&mut self.lines).into()).await?;
         Ok(Some(PendingLetters { letters, pending, published }))
     }
 
-    /// Finishes what a run left behind that was killed: `committed` is its last checkpoint.
-    pub(super) async fn recover(&self, committed: u64) -> Result<(), IngestError> {
+    /// Finishes what earlier runs left behind that were killed. None of them commits any more.
+    ///
+    /// That the checkpoint of such letters is committed proves nothing: another run that took over
+    /// may have read the same records again, and committed them under another instant.
+    pub(super) async fn recover(
+        &self,
+        committer: &SinkCommitter,
+        environment: &Environment,
+    ) -> Result<(), IngestError> {
         let Some(letters) = &self.letters else { return Ok(()) };
-        let folder: TablePath = format!("_pending/{}", letters.pipeline).parse()?;
-        for entry in letters.storage.list(&folder).await?.files {
-            let name = entry.path.file_name().to_owned();
-            let Some((checkpoint, published)) = name.split_once('_') else { continue };
-            let Ok(checkpoint) = checkpoint.parse::<u64>() else { continue };
+        for entry in letters.storage.list(&letters.folder()?).await?.files {
+            let name = entry.path.file_name();
+            let instant = name.strip_suffix(EXTENSION).and_then(|instant| instant.parse().ok());
+            let Some(instant) = instant else { continue };
             let left = PendingLetters {
                 letters: letters.clone(),
+                published: name.parse()?,
                 pending: entry.path.clone(),
-                published: published.parse()?,
             };
-            if checkpoint <= committed { left.publish().await? } else { left.discard().await? }
+            if committer.is_committed(instant).await? {
+                left.publish().await?;
+            } else {
+                left.discard().await?;
+            }
         }
-        Ok(())
+        letters.sweep(environment).await
     }
 }
 

@@ -41,6 +41,8 @@ pub struct RunOptions {
     /// How the table's files are reached, where that is not what the job's address says: a storage
     /// of the embedder's own, or one with faults.
     pub storage: Option<Arc<dyn Storage>>,
+    /// How the files of dead letters are reached, likewise.
+    pub dead_letters: Option<Arc<dyn Storage>>,
 }
 
 impl RunOptions {
@@ -91,8 +93,8 @@ pub async fn run(
     }
     let target = Target::open(&job, storage, environment).await?;
     let mapping = Arc::new(Mapping::new(&job, &target.schema())?);
-    let bad = BadRecords::open(&job.bad_records, &job.pipeline, environment).await?;
-    bad.recover(target.committed()).await?;
+    let bad = BadRecords::open(&job, options.dead_letters.take(), environment).await?;
+    bad.recover(&target.committer(), environment).await?;
     if let Some(restore) = target.restore() {
         events(&Event::Restored { instant: restore.to_string(), checkpoint: target.committed() });
     }
@@ -356,8 +358,7 @@ impl Run {
             return Ok(Flow::Again);
         }
         let Some(prepared) = prepared.map(Arc::new) else { return Ok(Flow::On) };
-        let instant = prepared.task.instant.to_string();
-        let letters = self.bad.prepare(prepared.progress.checkpoint, &instant).await?;
+        let letters = self.bad.prepare(prepared.task.instant).await?;
         let (committer, environment, events) =
             (self.target.committer(), self.environment.clone(), self.events.clone());
         let sent = prepared.clone();
@@ -423,7 +424,15 @@ impl Run {
                 (self.events)(&Event::Rewound { reason });
                 Ok(Flow::Again)
             }
-            Outcome::Fenced { by } => Err(IngestError::Fenced { by }),
+            Outcome::Fenced { by } => {
+                // Should this fail, the next run does it.
+                if let Some(letters) = committing.letters
+                    && let Err(problem) = letters.discard().await
+                {
+                    tracing::warn!(%problem, "the dead letters of a checkpoint that was given up stay pending");
+                }
+                Err(IngestError::Fenced { by })
+            }
             Outcome::Retryable { reason } => Err(IngestError::Retryable { tries: 1, reason }),
         }
     }

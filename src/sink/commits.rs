@@ -127,6 +127,14 @@ impl SinkCommitter {
         Ok(self.shared.epoch.fenced_by(self.shared.committer.table()).await?)
     }
 
+    /// Whether the write of `instant` has completed, be it archived by now or not.
+    ///
+    /// # Errors
+    /// Those of the storage; a timeline or an archive that cannot be read.
+    pub async fn is_committed(&self, instant: InstantTime) -> Result<bool, SinkError> {
+        Ok(self.shared.committer.is_committed(instant).await?)
+    }
+
     /// Takes in that `instant` is done, and removes what only a running write needs. What cannot be
     /// removed is swept by a later run.
     async fn settle(&self, instant: InstantTime, known: &Known, completed: bool) {

@@ -1,3 +1,5 @@
+use tokio::runtime::Handle;
+
 use super::*;
 
 fn letters(place: &Place) -> Vec<(String, Vec<serde_json::Value>)> {
@@ -62,11 +64,53 @@ async fn a_run_that_was_killed_before_publishing_is_finished_by_the_next() {
     // As a run leaves it that is killed after its commit, and one that is killed before.
     let pending = place.path("dead/_pending/p");
     std::fs::create_dir_all(&pending).unwrap();
-    std::fs::rename(place.path("dead").join(&published), pending.join(format!("1_{published}"))).unwrap();
-    std::fs::write(pending.join("2_20300101000000000.jsonl"), "{}\n").unwrap();
+    std::fs::rename(place.path("dead").join(&published), pending.join(&published)).unwrap();
+    std::fs::write(pending.join("20300101000000000.jsonl"), "{}\n").unwrap();
     place.run(job(), RunOptions::default()).await.unwrap();
     assert_eq!(letters(&place), [(published, lines)]);
     assert_eq!(std::fs::read_dir(&pending).map(|files| files.count()).unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn half_written_dead_letters_go_when_nobody_can_be_writing_them() {
+    let place = Place::new().await;
+    place.deliver("a.csv", "id,v\nx,a\n");
+    let job = || place.files_job(&policy(&place, ""));
+    place.run(job(), RunOptions::default()).await.unwrap();
+    let temporary = |folder: &str, number: u32| {
+        let path = place.path(folder).join(format!(".lakebed-tmp-{number:032}"));
+        (std::fs::File::create(&path).unwrap(), path)
+    };
+    let old = [temporary("dead", 1), temporary("dead/_pending/p", 2)];
+    for (file, _) in &old {
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    }
+    let (_, new) = temporary("dead", 3);
+    place.run(job(), RunOptions::default()).await.unwrap();
+    assert_eq!((old.map(|(_, path)| path.exists()), new.exists()), ([false, false], true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_out_is_published_once_though_another_run_takes_over() {
+    let place = Place::new().await;
+    place.deliver("a.csv", "id,v\n0,a\nx,b\n");
+    let job = place.files_job(&policy(&place, ""));
+    let (_keep, stop) = watch::channel(false);
+    // The other run looks for what is left behind before the first one ends its checkpoint.
+    let other = (job.clone(), place.environment.clone());
+    let take_over = Arc::new(move |event: &Event| {
+        if let Event::Written { .. } = event {
+            let (_keep, stop) = watch::channel(false);
+            let (job, environment) = &other;
+            let ended = run(job.clone(), RunOptions::default(), environment, stop, Arc::new(|_: &Event| ()));
+            tokio::task::block_in_place(|| Handle::current().block_on(ended)).unwrap();
+        }
+    });
+    let fenced = run(job.clone(), RunOptions::default(), &place.environment, stop, take_over).await;
+    assert!(matches!(fenced, Err(IngestError::Fenced { by: 2 })), "{fenced:?}");
+    assert_eq!(std::fs::read_dir(place.path("dead/_pending/p")).unwrap().count(), 0);
+    place.run(job, RunOptions::default()).await.unwrap();
+    assert_eq!(letters(&place).len(), 1);
 }
 
 #[tokio::test]

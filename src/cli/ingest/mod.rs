@@ -91,7 +91,7 @@ pub(super) async fn run(context: &Context, args: IngestArgs) -> Result<Exit, Err
         once: args.once,
         reset_progress: args.reset_progress,
         stdin: Some(Box::new(io::stdin())),
-        storage: None,
+        ..RunOptions::default()
     };
     let (stop, display) = (stop_signal()?, Display::new(context.output));
     let metrics = Arc::new(Metrics::new(&job.pipeline, &context.environment));
