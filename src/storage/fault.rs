@@ -111,6 +111,12 @@ impl FaultStorage {
         storage
     }
 
+    /// Another storage of the same process: its operations are counted and logged with those of this
+    /// one, and what stops one stops both.
+    pub fn beside(&self, inner: Arc<dyn Storage>) -> Self {
+        Self { inner, state: self.state.clone() }
+    }
+
     /// Adds a fault. Its number may be of an operation yet to come only.
     pub fn add_fault(&self, fault: Fault) {
         lock(&self.state.faults).push(fault);

@@ -4,11 +4,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::TryStreamExt as _;
 use lakebed::environment::Environment;
 use lakebed::read::{Scan, ScanOptions};
 use lakebed::storage::{Storage, TablePath};
 use lakebed::table::Table;
+use lakebed_hudi::history::HistoryColumns;
+use lakebed_hudi::timeline_file::Action;
+use lakebed_hudi::timeline_metadata::{CleanMetadata, CommitMetadata};
 
 use super::model::Model;
 
@@ -34,10 +38,11 @@ pub async fn strays(table: &Table) -> Vec<String> {
     let timeline = table.timeline.load().await.unwrap();
     let mut strays: Vec<String> =
         timeline.pending().map(|i| format!("pending: {} {}", i.time, i.action.as_str())).collect();
-    let mut written = BTreeSet::new();
-    for instant in timeline.completed_writes() {
-        let metadata = table.timeline.commit_metadata(instant).await.unwrap();
-        written.extend(metadata.write_stats().filter_map(|(_, stat)| stat.path.clone()));
+    let (mut written, cleaned) = written_and_cleaned(table).await;
+    for path in cleaned {
+        if !written.remove(&path) {
+            strays.push(format!("cleaned, but never written: {path}"));
+        }
     }
     for file in table.storage.list_all(&TablePath::root()).await.unwrap() {
         let path = file.path.as_str();
@@ -53,6 +58,60 @@ pub async fn strays(table: &Table) -> Vec<String> {
     }
     strays.extend(written.into_iter().map(|path| format!("missing: {path}")));
     strays
+}
+
+/// The files that completed commits have written and that cleans have deleted, archived ones included.
+async fn written_and_cleaned(table: &Table) -> (BTreeSet<String>, BTreeSet<String>) {
+    let mut history: Vec<(Action, Bytes)> = Vec::new();
+    let first = "00000000000000000".parse().unwrap();
+    for entry in table.timeline.archived(first, HistoryColumns::All).await.unwrap() {
+        history.push((entry.action, entry.metadata.unwrap()));
+    }
+    for instant in table.timeline.load().await.unwrap().completed() {
+        history.push((instant.action, table.timeline.read(&instant.file()).await.unwrap()));
+    }
+    let (mut written, mut cleaned) = (BTreeSet::new(), BTreeSet::new());
+    for (action, bytes) in history {
+        if action.writes_data() {
+            let metadata = CommitMetadata::from_bytes(&bytes).unwrap();
+            written.extend(metadata.write_stats().filter_map(|(_, stat)| stat.path.clone()));
+        } else if action == Action::Clean {
+            for (partition, of_partition) in CleanMetadata::from_avro(&bytes).unwrap().partition_metadata {
+                let names = of_partition.success_delete_files.into_iter();
+                cleaned.extend(names.map(|name| format!("{partition}/{name}")));
+            }
+        }
+    }
+    (written, cleaned)
+}
+
+/// What is wrong with dead letters: each of `bad` is the value of one line, in a file that is named by
+/// a commit of `table`, and nothing else is there.
+pub async fn letter_problems(
+    table: &Table,
+    letters: &Arc<dyn Storage>,
+    bad: impl IntoIterator<Item = String>,
+) -> Vec<String> {
+    let timeline = table.timeline.load().await.unwrap();
+    let published: BTreeSet<String> =
+        timeline.completed_writes().map(|instant| format!("{}.jsonl", instant.time)).collect();
+    let (mut found, mut problems) = (Vec::new(), Vec::new());
+    for file in letters.list_all(&TablePath::root()).await.unwrap() {
+        if !published.contains(file.path.as_str()) {
+            problems.push(format!("left behind: dead letters {}", file.path));
+            continue;
+        }
+        let lines = letters.get(&file.path, u64::MAX).await.unwrap().bytes;
+        let lines = serde_json::Deserializer::from_slice(&lines).into_iter::<serde_json::Value>();
+        found.extend(lines.map(|line| line.unwrap()["value"].as_str().unwrap().to_owned()));
+    }
+    let mut bad: Vec<String> = bad.into_iter().collect();
+    bad.sort();
+    found.sort();
+    if found != bad {
+        problems.push(format!("expected the dead letters {bad:?}, found {found:?}"));
+    }
+    problems
 }
 
 /// The temporary files below a folder of this machine, which listings leave out.

@@ -24,6 +24,7 @@ pub fn model_of(steps: &[Step]) -> Model {
     for step in steps {
         match step.operation {
             WriteOperation::InsertOverwrite => model.overwrite(&step.changes),
+            WriteOperation::InsertOverwriteTable => model.overwrite_table(&step.changes),
             _ => model.upsert(&step.changes),
         }
     }
@@ -60,7 +61,7 @@ const TRIES: usize = 3;
 impl Engine {
     /// Goes on from where the table says that the pipeline came, to the last step.
     pub async fn run(&self) -> Result<(), SinkError> {
-        let mut sink = self.open(WriteOperation::Upsert, self.stored()).await?;
+        let mut sink = self.open(self.steps[0].operation, self.stored()).await?;
         for prepared in sink.take_restored() {
             match self.commit(sink.committer(), &prepared).await? {
                 Outcome::Committed { .. } | Outcome::AlreadyCommitted { .. } => {}

@@ -12,19 +12,22 @@ use arrow::array::AsArray as _;
 use arrow::datatypes::Int64Type;
 use futures::TryStreamExt as _;
 use lakebed::environment::Environment;
+use lakebed::ingest::job::Job;
+use lakebed::ingest::{Event, RunOptions, run};
 use lakebed::read::{Scan, ScanOptions};
-use lakebed::sink::{Sink, SinkOptions};
 use lakebed::storage::{self, Storage, TablePath};
 use lakebed::table::Table;
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::watch;
 
 use super::audit;
 use super::clock::QuickClock;
-use super::ingest::append_table;
 use super::model::{Change, Model, Random};
-use crate::test_table::bucket_table;
+use crate::test_table::{append_table, bucket_table};
 
-const ROWS_PER_FILE: usize = 12;
+const RECORDS_PER_FILE: usize = 12;
+/// Which of them is bad.
+const BAD_RECORD: usize = 7;
 
 /// What the records of a job do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +40,7 @@ enum Does {
 struct Place {
     folder: tempfile::TempDir,
     storage: Arc<dyn Storage>,
+    letters: Arc<dyn Storage>,
     environment: Environment,
     does: Does,
     random: Random,
@@ -53,6 +57,8 @@ impl Place {
         let environment = Environment::real();
         let uri = uri.unwrap_or_else(|| folder.path().join("t").display().to_string());
         let storage = storage::open(&uri.parse().unwrap(), &environment).await.unwrap();
+        let dead = format!("{uri}-dead");
+        let letters = storage::open(&dead.parse().unwrap(), &environment).await.unwrap();
         let new = if does == Does::Insert { append_table() } else { bucket_table() };
         Table::create(storage.clone(), &environment, &new).await.unwrap();
         let more = match does {
@@ -62,11 +68,12 @@ impl Place {
         let (files, uri) = (folder.path().join("in").display().to_string(), storage.uri());
         let source = format!("source: {{files: [\"{files}/*.csv\"], follow: true, poll: 20ms}}\n");
         let job = format!(
-            "pipeline: p\ntable: {{uri: \"{uri}\"}}\n{source}commit: {{rows: 6}}\nmemory: 128 MiB\n{more}"
+            "pipeline: p\ntable: {{uri: \"{uri}\"}}\n{source}commit: {{rows: 6}}\nmemory: 128 MiB\n\
+             bad_records: {{policy: dead_letter, path: \"{dead}\"}}\n{more}"
         );
         std::fs::write(folder.path().join("job.yaml"), job).unwrap();
         let (random, model) = (Random(seed), Model::default());
-        Self { folder, storage, environment, does, random, files: 0, rows: 0, model }
+        Self { folder, storage, letters, environment, does, random, files: 0, rows: 0, model }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -77,7 +84,12 @@ impl Place {
     fn deliver(&mut self) {
         let with_op = self.does == Does::Upsert;
         let mut text = if with_op { "id,p,ts,v,op\n" } else { "id,p,ts,v\n" }.to_owned();
-        for row in 0..ROWS_PER_FILE {
+        for row in 0..RECORDS_PER_FILE {
+            if row == BAD_RECORD {
+                writeln!(text, "k0,x,{},v{}", bad_value(self.files), if with_op { ",U" } else { "" })
+                    .unwrap();
+                continue;
+            }
             self.rows += 1;
             let id = format!("k{}", self.random.below(40));
             // The first rows are of both partitions, and none of them deletes.
@@ -165,13 +177,15 @@ impl Place {
     /// Asserts that the table has all rows once and, when all leases have ended, nothing else.
     async fn check(&self) {
         let later = QuickClock::an_hour_after(&self.environment, 1);
-        let operation = if self.does == Does::Insert { "insert" } else { "upsert" };
-        let operation = serde_json::from_value(operation.into()).unwrap();
-        let options = SinkOptions { operation, ..SinkOptions::default() };
-        drop(Sink::open(self.storage.clone(), &later, "p", Vec::new(), options).await.unwrap());
+        let job = Job::from_yaml(&std::fs::read_to_string(self.path("job.yaml")).unwrap()).unwrap();
+        let (_keep, stop) = watch::channel(false);
+        let options = RunOptions { once: true, ..RunOptions::default() };
+        let last = run(job, options, &later, stop, Arc::new(|_: &Event| ())).await.unwrap();
+        assert_eq!(last.records, 0, "records were read once more");
         let table = Table::open(self.storage.clone(), &later, None).await.unwrap();
         let mut problems = audit::strays(&table).await;
         problems.extend(audit::temporary_files(self.folder.path()));
+        problems.extend(audit::letter_problems(&table, &self.letters, (0..self.files).map(bad_value)).await);
         match self.does {
             Does::Upsert => problems.extend(self.model.differences(&audit::rows(&table).await.unwrap())),
             Does::Insert => problems.extend(self.taken_otherwise(&table).await),
@@ -221,6 +235,10 @@ impl Place {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
+}
+
+fn bad_value(file: usize) -> String {
+    format!("bad{file}")
 }
 
 fn in_a_bucket() -> Option<String> {

@@ -2,22 +2,19 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures::StreamExt as _;
 use lakebed::environment::Environment;
 use lakebed::sink::Sink;
-use lakebed::storage::fault::FaultKind::{self, DieAfter, DieBefore, FailAfter, FailBefore};
-use lakebed::storage::fault::{Fault, FaultStorage, LoggedOperation};
-use lakebed::storage::object::ObjectStorage;
-use lakebed::storage::{self, Storage, TablePath};
+use lakebed::storage::fault::{Fault, FaultKind, FaultStorage, LoggedOperation};
+use lakebed::storage::{self, Storage};
 use lakebed::table::{Table, WriteOperation};
+use lakebed_hudi::table_config::{NewTable, TableType};
 
 use super::audit;
 use super::clock::{QuickClock, until_death};
 use super::engine::{Engine, Step, Store, model_of, options};
+use super::faults::{DIES, FAILS, Files, all_survive, disk_of, faults_at, files_of, put_all};
 use super::model::{Change, batch};
-use super::writes;
-use crate::test_table::{bucket_table, progress};
+use crate::test_table::{append_table, bucket_table, progress};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Disk {
@@ -25,50 +22,83 @@ enum Disk {
     Local,
 }
 
-fn steps() -> Vec<Step> {
-    let upsert = |changes: &[Change]| Step { operation: WriteOperation::Upsert, changes: changes.to_vec() };
-    let put = Change::put;
-    vec![
-        upsert(&[
-            put("a", "x", 1, "a1"),
-            put("b", "x", 1, "b1"),
-            put("c", "x", 5, "c5"),
-            put("d", "y", 1, "d1"),
-        ]),
-        upsert(&[put("a", "x", 2, "a2"), Change::delete("b", "x", 3), put("e", "y", 1, "e1")]),
-        upsert(&[put("c", "x", 4, "late"), put("f", "x", 1, "f1"), Change::delete("d", "y", 2)]),
-        Step {
-            operation: WriteOperation::InsertOverwrite,
-            changes: vec![put("a", "x", 1, "new a1"), put("g", "x", 1, "g1")],
-        },
-        upsert(&[put("a", "x", 3, "a3"), put("h", "x", 1, "h1"), put("e", "y", 2, "e2")]),
-    ]
+/// Where prepared checkpoints are kept beside the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Nowhere,
+    InAStore,
 }
 
-/// The files of a table in which a process of this pipeline and one of another were stopped.
-type Template = Vec<(TablePath, Bytes)>;
+/// A table, and what a job does to it.
+#[derive(Debug, Clone)]
+struct Work {
+    table: NewTable,
+    steps: Arc<Vec<Step>>,
+}
 
-async fn template() -> Template {
-    let environment = QuickClock::environment(1);
-    let disk: Arc<dyn Storage> =
-        Arc::new(ObjectStorage::in_memory(&"s3://memory/t".parse().unwrap(), &environment));
-    Table::create(disk.clone(), &environment, &bucket_table()).await.unwrap();
-    for pipeline in ["p", "another"] {
-        let options = options(WriteOperation::Upsert);
-        let mut sink = Sink::open(disk.clone(), &environment, pipeline, vec![], options).await.unwrap();
-        let (rows, _) = batch(&[Change::put("a", "x", 9, "lost"), Change::put("z", "z", 9, "lost")]);
-        sink.write(&rows, None).await.unwrap();
-        sink.prepare(progress(1)).await.unwrap().unwrap();
+impl Work {
+    /// Rows that are upserted, deleted and overwritten by bucket.
+    fn upserts(table_type: TableType) -> Self {
+        let upsert = |changes: &[Change]| step(WriteOperation::Upsert, changes);
+        let put = Change::put;
+        let steps = vec![
+            upsert(&[
+                put("a", "x", 1, "a1"),
+                put("b", "x", 1, "b1"),
+                put("c", "x", 5, "c5"),
+                put("d", "y", 1, "d1"),
+            ]),
+            upsert(&[put("a", "x", 2, "a2"), Change::delete("b", "x", 3), put("e", "y", 1, "e1")]),
+            upsert(&[put("c", "x", 4, "late"), put("f", "x", 1, "f1"), Change::delete("d", "y", 2)]),
+            step(WriteOperation::InsertOverwrite, &[put("a", "x", 1, "new a1"), put("g", "x", 1, "g1")]),
+            upsert(&[put("a", "x", 3, "a3"), put("h", "x", 1, "h1"), put("e", "y", 2, "e2")]),
+        ];
+        Self { table: NewTable { table_type, ..bucket_table() }, steps: Arc::new(steps) }
     }
-    let mut files = Vec::new();
-    for file in disk.list_all(&TablePath::root()).await.unwrap() {
-        files.push((file.path.clone(), disk.get(&file.path, u64::MAX).await.unwrap().bytes));
+
+    /// Rows that are added to a table without keys: one that is written twice is there twice.
+    fn inserts() -> Self {
+        let insert = |changes: &[Change]| step(WriteOperation::Insert, changes);
+        let put = Change::put;
+        let steps = vec![
+            insert(&[put("a", "x", 1, "a1"), put("b", "y", 1, "b1")]),
+            insert(&[put("c", "x", 1, "c1"), put("d", "x", 1, "d1")]),
+            insert(&[put("e", "y", 1, "e1")]),
+            step(WriteOperation::InsertOverwrite, &[put("f", "x", 1, "f1"), put("g", "x", 1, "g1")]),
+            insert(&[put("h", "x", 1, "h1"), put("i", "y", 1, "i1")]),
+            step(WriteOperation::InsertOverwriteTable, &[put("j", "y", 1, "j1")]),
+        ];
+        Self { table: append_table(), steps: Arc::new(steps) }
     }
-    files
+
+    /// The files of a table in which a process of this pipeline and one of another were stopped.
+    async fn template(&self) -> Files {
+        let environment = QuickClock::environment(1);
+        let disk = disk_of(&Files::new(), &environment).await;
+        Table::create(disk.clone(), &environment, &self.table).await.unwrap();
+        for pipeline in ["p", "another"] {
+            let options = options(self.steps[0].operation);
+            let mut sink = Sink::open(disk.clone(), &environment, pipeline, vec![], options).await.unwrap();
+            let (rows, _) = batch(&[Change::put("a", "x", 9, "lost"), Change::put("z", "z", 9, "lost")]);
+            sink.write(&rows, None).await.unwrap();
+            sink.prepare(progress(1)).await.unwrap().unwrap();
+        }
+        files_of(disk.as_ref()).await
+    }
+
+    /// What is wrong with a table on which this should be done.
+    async fn problems(&self, disk: &Arc<dyn Storage>, environment: &Environment) -> Vec<String> {
+        audit::problems(disk, environment, &model_of(&self.steps)).await
+    }
+}
+
+fn step(operation: WriteOperation, changes: &[Change]) -> Step {
+    Step { operation, changes: changes.to_vec() }
 }
 
 /// One table, its clock, and what the engine keeps.
 struct Place {
+    work: Work,
     disk: Arc<dyn Storage>,
     environment: Environment,
     store: Option<Store>,
@@ -76,25 +106,25 @@ struct Place {
 }
 
 impl Place {
-    async fn new(disk: Disk, stores: bool, template: &Template) -> Self {
+    async fn new(work: &Work, disk: Disk, kept: Kept, template: &Files) -> Self {
         let environment = QuickClock::an_hour_after(&QuickClock::environment(0), 7);
         let folder = (disk == Disk::Local).then(|| tempfile::tempdir().unwrap());
-        let disk: Arc<dyn Storage> = match &folder {
+        let disk = match &folder {
             Some(folder) => {
                 let uri = folder.path().join("t").display().to_string().parse().unwrap();
-                storage::open(&uri, &environment).await.unwrap()
+                let disk = storage::open(&uri, &environment).await.unwrap();
+                put_all(disk.as_ref(), template).await;
+                disk
             }
-            None => Arc::new(ObjectStorage::in_memory(&"s3://memory/t".parse().unwrap(), &environment)),
+            None => disk_of(template, &environment).await,
         };
-        for (path, bytes) in template {
-            disk.put(path, bytes.clone()).await.unwrap();
-        }
-        Self { disk, environment, store: stores.then(Store::default), folder }
+        let store = (kept == Kept::InAStore).then(Store::default);
+        Self { work: work.clone(), disk, environment, store, folder }
     }
 
     fn engine(&self, storage: Arc<dyn Storage>, take_over_at: Option<u64>) -> Engine {
         let (environment, store) = (self.environment.clone(), self.store.clone());
-        Engine { storage, environment, steps: Arc::new(steps()), store, take_over_at }
+        Engine { storage, environment, steps: self.work.steps.clone(), store, take_over_at }
     }
 
     /// Runs the job with a fault, then without; returns what is wrong then.
@@ -104,7 +134,7 @@ impl Place {
         let environment = QuickClock::next(&self.environment, &faulty, 8);
         let next = Engine { environment: environment.clone(), ..self.engine(self.disk.clone(), None) };
         let mut problems = match next.run().await {
-            Ok(()) => audit::problems(&self.disk, &environment, &model_of(&steps())).await,
+            Ok(()) => self.work.problems(&self.disk, &environment).await,
             Err(error) => vec![format!("the second run failed: {error}")],
         };
         problems.extend(self.folder.iter().flat_map(|folder| audit::temporary_files(folder.path())));
@@ -114,54 +144,61 @@ impl Place {
 }
 
 /// The operations of the job without any fault.
-async fn operations(disk: Disk, template: &Template) -> Vec<LoggedOperation> {
-    let place = Place::new(disk, false, template).await;
+async fn operations(work: &Work, disk: Disk, template: &Files) -> Vec<LoggedOperation> {
+    let place = Place::new(work, disk, Kept::Nowhere, template).await;
     let counting = Arc::new(FaultStorage::new(place.disk.clone()));
     place.engine(counting.clone(), Some(3)).run().await.unwrap();
-    let problems = audit::problems(&place.disk, &place.environment, &model_of(&steps())).await;
-    assert_eq!(problems, [""; 0], "without a fault");
+    assert_eq!(work.problems(&place.disk, &place.environment).await, [""; 0], "without a fault");
     counting.operations()
 }
 
-/// Runs the job with faults of `kinds` at every `stride`-th operation.
-///
-/// Where an operation only reads there is one case of its own, that it fails: a process that stops
-/// there leaves what it leaves when it stops after the write before it.
-async fn matrix(disk: Disk, stores: bool, kinds: &[FaultKind], stride: usize) {
-    let template = Arc::new(template().await);
-    let operations = operations(disk, &template).await;
-    let mut faults = Vec::new();
-    for (at, operation) in operations.iter().enumerate().step_by(stride) {
-        let fits = |kind: &&FaultKind| writes(operation.operation) || **kind == FailBefore;
-        faults.extend(kinds.iter().filter(fits).map(|kind| Fault { at, kind: *kind }));
-    }
-    let runs = futures::stream::iter(faults).map(|fault| {
-        let template = template.clone();
-        tokio::spawn(async move { Place::new(disk, stores, &template).await.survive(fault).await })
-    });
-    let runs: Vec<_> = runs.buffer_unordered(4).map(Result::unwrap).collect().await;
-    let failed: Vec<&str> = runs.iter().flatten().map(String::as_str).collect();
-    let (count, all) = (runs.len(), operations.len());
-    assert!(
-        failed.is_empty(),
-        "{} of {count} runs of {all} operations went wrong:\n{}",
-        failed.len(),
-        failed.join("\n")
-    );
+/// Runs the job with faults of `kinds` at every operation.
+async fn matrix(work: Work, disk: Disk, kept: Kept, kinds: &[FaultKind]) {
+    let template = Arc::new(work.template().await);
+    let faults = faults_at(&operations(&work, disk, &template).await, kinds);
+    all_survive(faults, |fault| {
+        let (work, template) = (work.clone(), template.clone());
+        async move { Place::new(&work, disk, kept, &template).await.survive(fault).await }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_survives_a_fault_at_any_operation() {
-    matrix(Disk::Memory, false, &[FailBefore, FailAfter, DieBefore, DieAfter], 1).await;
-}
-
-/// What a process leaves that stops before a write it has left after the write before it.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_prepared_is_adopted_after_a_stop_at_any_operation() {
-    matrix(Disk::Memory, true, &[DieAfter], 1).await;
+async fn upserts_of_merge_on_read_go_on_after_any_operation_failed() {
+    matrix(Work::upserts(TableType::MergeOnRead), Disk::Memory, Kept::Nowhere, &FAILS).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_on_local_disk_survives_faults() {
-    matrix(Disk::Local, true, &[FailBefore, FailAfter, DieBefore, DieAfter], 11).await;
+async fn upserts_of_copy_on_write_go_on_after_any_operation_failed() {
+    matrix(Work::upserts(TableType::CopyOnWrite), Disk::Memory, Kept::Nowhere, &FAILS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inserts_go_on_after_any_operation_failed() {
+    matrix(Work::inserts(), Disk::Memory, Kept::Nowhere, &FAILS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prepared_upserts_of_merge_on_read_are_adopted_after_a_stop_at_any_operation() {
+    matrix(Work::upserts(TableType::MergeOnRead), Disk::Memory, Kept::InAStore, &DIES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prepared_upserts_of_copy_on_write_are_adopted_after_a_stop_at_any_operation() {
+    matrix(Work::upserts(TableType::CopyOnWrite), Disk::Memory, Kept::InAStore, &DIES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prepared_inserts_are_adopted_after_a_stop_at_any_operation() {
+    matrix(Work::inserts(), Disk::Memory, Kept::InAStore, &DIES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upserts_of_merge_on_read_on_local_disk_are_written_anew_after_a_stop_at_any_operation() {
+    matrix(Work::upserts(TableType::MergeOnRead), Disk::Local, Kept::Nowhere, &DIES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inserts_on_local_disk_are_written_anew_after_a_stop_at_any_operation() {
+    matrix(Work::inserts(), Disk::Local, Kept::Nowhere, &DIES).await;
 }

@@ -3,6 +3,7 @@
 mod audit;
 mod clock;
 mod engine;
+pub mod faults;
 mod ingest;
 mod kill;
 mod leftovers;
@@ -10,11 +11,3 @@ mod matrix;
 mod model;
 mod properties;
 mod random;
-
-use lakebed::storage::Operation;
-
-/// Whether an operation changes what the storage holds.
-pub fn writes(operation: Operation) -> bool {
-    use Operation::{Get, GetRanges, List, ListAll, Open, Stamp, Stat};
-    !matches!(operation, Open | Get | GetRanges | Stat | Stamp | List | ListAll)
-}

@@ -75,6 +75,12 @@ impl Model {
         self.upsert(changes);
     }
 
+    /// Replaces all rows.
+    pub fn overwrite_table(&mut self, changes: &[Change]) {
+        self.0.clear();
+        self.upsert(changes);
+    }
+
     /// The rows of a table as it was read; a key that is there twice is a failure.
     pub fn of_rows(batches: &[RecordBatch]) -> Result<Self, String> {
         let mut found = Self::default();

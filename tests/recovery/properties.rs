@@ -3,18 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use lakebed::environment::Environment;
 use lakebed::sink::{MetadataTablePolicy, Sink, SinkOptions, StatedIndex};
-use lakebed::storage::fault::FaultKind::{DieAfter, DieBefore, FailAfter, FailBefore};
+use lakebed::storage::fault::FaultKind::DieAfter;
 use lakebed::storage::fault::{Fault, FaultStorage, LoggedOperation};
-use lakebed::storage::object::ObjectStorage;
 use lakebed::storage::{self, Storage, TablePath};
 use lakebed::table::{Table, WriteOperation};
 use lakebed_hudi::table_config::BucketIndex;
 
 use super::clock::{QuickClock, until_death};
-use super::writes;
+use super::faults::{ALL_KINDS, Files, disk_of, faults_at, files_of, writes};
 use crate::fixtures::unpack;
 use crate::test_table::texts_of;
 
@@ -26,24 +24,9 @@ fn backup() -> TablePath {
     ".hoodie/hoodie.properties.backup".parse().unwrap()
 }
 
-type Files = Vec<(TablePath, Bytes)>;
-
-async fn files_of(folder: &Path) -> Files {
+async fn files_in(folder: &Path) -> Files {
     let disk = storage::open(&folder.display().to_string().parse().unwrap(), &Environment::real()).await;
-    let disk = disk.unwrap();
-    let mut files = Vec::new();
-    for file in disk.list_all(&TablePath::root()).await.unwrap() {
-        files.push((file.path.clone(), disk.get(&file.path, u64::MAX).await.unwrap().bytes));
-    }
-    files
-}
-
-async fn disk_of(files: &Files, environment: &Environment) -> Arc<dyn Storage> {
-    let disk = ObjectStorage::in_memory(&"s3://memory/t".parse().unwrap(), environment);
-    for (path, bytes) in files {
-        disk.put(path, bytes.clone()).await.unwrap();
-    }
-    Arc::new(disk)
+    files_of(disk.unwrap().as_ref()).await
 }
 
 /// What the properties decide of a table.
@@ -65,7 +48,7 @@ async fn see(disk: &Arc<dyn Storage>) -> Result<Seen, String> {
 /// what was there before or what is there after, and the next sink ends what the first began.
 async fn survives(fixture: &str, options: SinkOptions) {
     let folder = unpack(fixture);
-    let files = files_of(folder.path()).await;
+    let files = files_in(folder.path()).await;
     let environment = QuickClock::environment(1);
     let open = async |disk: Arc<dyn Storage>, environment: &Environment| {
         Sink::open(disk, environment, "p", Vec::new(), options.clone()).await.map(drop)
@@ -82,24 +65,21 @@ async fn survives(fixture: &str, options: SinkOptions) {
         counting.operations().iter().filter(|o| writes(o.operation) && of_properties(&o.path)).count();
     assert_eq!(steps, 3, "backup, properties, no backup");
 
-    for (at, operation) in counting.operations().iter().enumerate() {
-        for kind in [FailBefore, FailAfter, DieBefore, DieAfter] {
-            if !writes(operation.operation) && kind != FailBefore {
-                continue;
-            }
-            let what = format!("{kind:?} at {at}: {} {}", operation.operation, operation.path);
-            let environment = QuickClock::environment(1);
-            let disk = disk_of(&files, &environment).await;
-            let faulty = Arc::new(FaultStorage::with_fault(disk.clone(), Fault { at, kind }));
-            let ended = until_death(&faulty, open(faulty.clone(), &environment)).await;
-            let found = see(&disk).await.unwrap_or_else(|error| panic!("{what}: {error}"));
-            assert!(found == before || found == after, "{what}, {ended:?}: {found:?}");
-            let environment = QuickClock::next(&environment, &faulty, 2);
-            open(disk.clone(), &environment).await.unwrap_or_else(|error| panic!("{what}: {error}"));
-            assert_eq!(see(&disk).await.as_ref(), Ok(&after), "{what}");
-            let metadata = disk.list(&".hoodie/metadata".parse().unwrap()).await.unwrap();
-            assert!(metadata.files.is_empty() && metadata.folders.is_empty(), "{what}");
-        }
+    let operations = counting.operations();
+    for fault in faults_at(&operations, &ALL_KINDS) {
+        let LoggedOperation { operation, path, .. } = &operations[fault.at];
+        let what = format!("{fault:?}, {operation} {path}");
+        let environment = QuickClock::environment(1);
+        let disk = disk_of(&files, &environment).await;
+        let faulty = Arc::new(FaultStorage::with_fault(disk.clone(), fault));
+        let ended = until_death(&faulty, open(faulty.clone(), &environment)).await;
+        let found = see(&disk).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert!(found == before || found == after, "{what}, {ended:?}: {found:?}");
+        let environment = QuickClock::next(&environment, &faulty, 2);
+        open(disk.clone(), &environment).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(see(&disk).await.as_ref(), Ok(&after), "{what}");
+        let metadata = disk.list(&".hoodie/metadata".parse().unwrap()).await.unwrap();
+        assert!(metadata.files.is_empty() && metadata.folders.is_empty(), "{what}");
     }
 }
 
@@ -120,7 +100,7 @@ async fn a_stated_index_is_recorded_though_stopped_anywhere() {
 async fn properties_that_are_missing_or_cut_are_those_of_their_backup() {
     let folder = unpack("bucket_mor");
     let environment = QuickClock::environment(1);
-    let disk = disk_of(&files_of(folder.path()).await, &environment).await;
+    let disk = disk_of(&files_in(folder.path()).await, &environment).await;
     let whole = disk.get(&current(), u64::MAX).await.unwrap().bytes;
     let before = see(&disk).await.unwrap();
     disk.put(&backup(), whole.clone()).await.unwrap();
@@ -146,7 +126,7 @@ async fn properties_that_are_missing_or_cut_are_those_of_their_backup() {
 #[tokio::test]
 async fn a_backup_that_is_cut_takes_no_part() {
     let folder = unpack("bucket_mor");
-    let disk = disk_of(&files_of(folder.path()).await, &QuickClock::environment(1)).await;
+    let disk = disk_of(&files_in(folder.path()).await, &QuickClock::environment(1)).await;
     let whole = disk.get(&current(), u64::MAX).await.unwrap().bytes;
     let before = see(&disk).await.unwrap();
     for end in 0..whole.len() {
@@ -159,7 +139,7 @@ async fn a_backup_that_is_cut_takes_no_part() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_begins_with_the_backup_where_the_properties_are_cut() {
     let folder = unpack("bucket_mor");
-    let mut files = files_of(folder.path()).await;
+    let mut files = files_in(folder.path()).await;
     let at = files.iter().position(|(path, _)| *path == current()).unwrap();
     let whole = files[at].1.clone();
     files[at].1 = whole.slice(..whole.len() / 2);

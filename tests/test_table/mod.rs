@@ -47,6 +47,17 @@ pub fn bucket_table() -> NewTable {
     }
 }
 
+/// A table without keys: a row that is written twice is there twice.
+pub fn append_table() -> NewTable {
+    NewTable {
+        table_type: TableType::CopyOnWrite,
+        record_key_fields: Vec::new(),
+        ordering_fields: Vec::new(),
+        bucket_index: None,
+        ..bucket_table()
+    }
+}
+
 /// [`rows`] as texts, sorted.
 pub fn texts(batches: &[RecordBatch]) -> Vec<String> {
     let mut rows = Vec::new();

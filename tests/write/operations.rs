@@ -11,19 +11,8 @@ use lakebed::storage::fault::{Fault, FaultKind, FaultStorage};
 use lakebed::storage::object::ObjectStorage;
 use lakebed::table::{Table, WriteOperation};
 use lakebed_hudi::schema::TableSchema;
-use lakebed_hudi::table_config::{NewTable, TableType};
 
 use crate::test_table::*;
-
-fn append_table() -> NewTable {
-    NewTable {
-        record_key_fields: Vec::new(),
-        ordering_fields: Vec::new(),
-        bucket_index: None,
-        table_type: TableType::CopyOnWrite,
-        ..bucket_table()
-    }
-}
 
 fn options(operation: WriteOperation) -> SinkOptions {
     SinkOptions { operation, ..SinkOptions::default() }

@@ -14,7 +14,7 @@ use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::table_config::{NewTable, TableType};
 
 use crate::fixtures;
-use crate::recovery::writes;
+use crate::recovery::faults::writes;
 use crate::test_table::*;
 
 const TABLE_TYPES: [TableType; 2] = [TableType::MergeOnRead, TableType::CopyOnWrite];
