@@ -60,8 +60,8 @@ pub async fn strays(table: &Table) -> Vec<String> {
     strays
 }
 
-/// The files that completed commits have written and that cleans have deleted, archived ones included.
-async fn written_and_cleaned(table: &Table) -> (BTreeSet<String>, BTreeSet<String>) {
+/// What completed instants did, and what they say of it, archived ones included.
+pub async fn history(table: &Table) -> Vec<(Action, Bytes)> {
     let mut history: Vec<(Action, Bytes)> = Vec::new();
     let first = "00000000000000000".parse().unwrap();
     for entry in table.timeline.archived(first, HistoryColumns::All).await.unwrap() {
@@ -70,8 +70,13 @@ async fn written_and_cleaned(table: &Table) -> (BTreeSet<String>, BTreeSet<Strin
     for instant in table.timeline.load().await.unwrap().completed() {
         history.push((instant.action, table.timeline.read(&instant.file()).await.unwrap()));
     }
+    history
+}
+
+/// The files that completed commits have written and that cleans have deleted.
+async fn written_and_cleaned(table: &Table) -> (BTreeSet<String>, BTreeSet<String>) {
     let (mut written, mut cleaned) = (BTreeSet::new(), BTreeSet::new());
-    for (action, bytes) in history {
+    for (action, bytes) in history(table).await {
         if action.writes_data() {
             let metadata = CommitMetadata::from_bytes(&bytes).unwrap();
             written.extend(metadata.write_stats().filter_map(|(_, stat)| stat.path.clone()));

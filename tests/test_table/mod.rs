@@ -1,5 +1,7 @@
 //! A table in a folder of its own, and a pipeline that writes to it.
 
+pub mod services;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -123,6 +125,11 @@ impl TestTable {
     /// Its rows, see [`texts`].
     pub async fn texts(&self) -> Vec<String> {
         texts_of(&self.snapshot().await).await
+    }
+
+    /// Has others archive all completed instants but the newest `kept`.
+    pub async fn archive(&self, kept: usize) {
+        services::archive(&self.snapshot().await.table, kept).await;
     }
 
     /// The metadata of all completed writes, oldest first.

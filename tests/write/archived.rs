@@ -2,56 +2,9 @@
 
 use lakebed::commit::{Outcome, Progress};
 use lakebed::sink::{Sink, SinkOptions};
-use lakebed::storage::TablePath;
-use lakebed::timeline::Instant;
-use lakebed_hudi::history::{
-    HistoryEntry, HistoryFile, HistoryFileName, HistoryManifest, VERSION_FILE, manifest_name, write_entries,
-};
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
 
 use crate::test_table::*;
-
-fn in_history(name: &str) -> TablePath {
-    format!(".hoodie/timeline/history/{name}").parse().unwrap()
-}
-
-/// Archives all completed instants but the newest `kept`, as Hudi does it for the first time, and with
-/// `hoodie.archive.beyond.savepoint`.
-pub async fn archive(table: &TestTable, kept: usize) {
-    let snapshot = table.snapshot().await;
-    let timeline = &snapshot.table.timeline;
-    let has_savepoint = |i: &&Instant| snapshot.timeline.get(i.time, Action::Savepoint).is_some();
-    let completed: Vec<_> = snapshot.timeline.completed().filter(|i| !has_savepoint(i)).copied().collect();
-    let old = &completed[..completed.len() - kept];
-    let mut entries = Vec::new();
-    for instant in old {
-        entries.push(HistoryEntry {
-            instant: instant.time,
-            completion: instant.completion().unwrap(),
-            action: instant.action,
-            metadata: Some(timeline.read(&instant.file()).await.unwrap()),
-            plan: None,
-            version: HistoryEntry::VERSION,
-        });
-    }
-    let bytes = write_entries(&entries).unwrap();
-    let (min, max) = (old.first().unwrap().time, old.last().unwrap().time);
-    let file =
-        HistoryFile { file_name: HistoryFileName { min, max, level: 0 }, file_len: bytes.len() as u64 };
-    table.storage.put(&in_history(&file.file_name.to_string()), bytes.into()).await.unwrap();
-    let manifest = HistoryManifest { files: vec![file] };
-    table.storage.put(&in_history(&manifest_name(1)), manifest.to_json().into()).await.unwrap();
-    table.storage.put(&in_history(VERSION_FILE), "1".into()).await.unwrap();
-    for instant in old {
-        let (requested, inflight) = (
-            TimelineFile::requested(instant.time, instant.requested_as),
-            TimelineFile::inflight(instant.time, instant.requested_as),
-        );
-        for file in [requested, inflight, instant.file()] {
-            assert!(table.storage.delete(&timeline.path(&file)).await.unwrap());
-        }
-    }
-}
 
 async fn commit(sink: &mut Sink, id: &str, partition: &str, number: u64) {
     sink.write(&rows(&[(id, partition, number as i64, None)]), None).await.unwrap();
@@ -69,7 +22,7 @@ async fn archived_by_others(table: &TestTable) {
     for number in 1..=3 {
         foreign_commit(table, number).await;
     }
-    archive(table, 2).await;
+    table.archive(2).await;
     for metadata in table.commits().await {
         assert_eq!(Progress::of(&metadata), Ok(None), "no commit of the active timeline has progress");
     }
@@ -176,7 +129,7 @@ async fn commits_that_were_archived_meanwhile_are_met_too() {
         for number in 1..=3 {
             foreign_commit(&table, number).await;
         }
-        archive(&table, 2).await;
+        table.archive(2).await;
         let met = ours.committer().commit(&prepared).await.unwrap();
         assert!(matches!(&met, Outcome::Conflicted { reason } if reason.contains("00000001")), "{met:?}");
     }

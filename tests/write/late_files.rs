@@ -8,7 +8,6 @@ use lakebed::sink::{Prepared, Sink, SinkOptions};
 use lakebed::storage::TablePath;
 use lakebed_hudi::file_name::MarkerKind;
 
-use super::archived::archive;
 use crate::test_table::*;
 
 async fn commit(sink: &mut Sink, numbers: std::ops::RangeInclusive<u64>) {
@@ -38,7 +37,7 @@ async fn file_of(table: &TestTable, prepared: &Prepared) -> (TablePath, Bytes) {
 /// Archives past the fenced run's instant, and expects that nothing of it is there.
 async fn is_gone_for_good(table: &TestTable, late: &Prepared, rows: &[&str]) {
     assert_eq!(table.files_named(late.task.instant.as_str()), [""; 0]);
-    archive(table, 1).await;
+    table.archive(1).await;
     let snapshot = table.snapshot().await;
     assert!(snapshot.timeline.is_before_start(late.task.instant), "its files would be visible");
     assert_eq!(table.texts().await, rows);
@@ -102,7 +101,7 @@ async fn what_is_archived_behind_an_instant_that_stays_is_not_late() {
     let snapshot = table.snapshot().await;
     let first = snapshot.timeline.completed().next().unwrap().file();
     let bytes = snapshot.table.timeline.read(&first).await.unwrap();
-    archive(&table, 1).await;
+    table.archive(1).await;
     table.storage.put(&snapshot.table.timeline.path(&first), bytes).await.unwrap();
     let (path, _) = file_of(&table, &second).await;
     let marker = second.task.marker(&path, MarkerKind::Create).unwrap();
