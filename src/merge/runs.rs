@@ -1,6 +1,7 @@
 //! Runs of rows of several arrays, one after the other.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, GenericByteArray, MutableArrayData, PrimitiveArray,
@@ -9,7 +10,6 @@ use arrow::array::{
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{BinaryType, ByteArrayType, DataType, Utf8Type};
 use arrow::error::ArrowError;
-use std::sync::Arc;
 
 /// Neighbouring rows of one of several arrays.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -122,7 +122,7 @@ impl GroupRows {
                 let added = batches.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
                 counts = MergeCounts { added, ..MergeCounts::default() };
                 let mut generated = place.generated_of_new();
-                let batches = generated.take_same(format.schema(), batches)?;
+                let batches = generated.take_generated(format.schema(), batches)?;
                 encoder = BaseFileEncoder::new(format.base.clone(), generated);
                 for batch in batches {
                     send(pieces, encoder.write(&batch)?)?;

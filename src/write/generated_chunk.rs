@@ -333,6 +333,7 @@ mod tests {
             assert_eq!(number, rows);
         }
     }
+
     #[test]
     fn a_column_that_repeats_the_key_has_its_values_statistics_and_page_index() {
         let rows = ROW_GROUP_ROWS + 130;

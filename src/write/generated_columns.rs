@@ -46,10 +46,10 @@ impl GeneratedColumns {
         self.0.iter().any(|(_, generated)| *generated == Generated::Key)
     }
 
-    /// Takes the columns out of `rows`, which are all rows of a file of `schema`, that say the
-    /// same in each: the partition column does as a rule, and so do many of wide tables. So does it
-    /// those that repeat the record key, as that of a table's only key column does. Record keys stay.
-    pub(super) fn take_same(
+    /// Takes the columns out of `rows`, which are all rows of a file of `schema`, that need not be given
+    /// row by row: those that say the same in each, as the partition column does as a rule, and those
+    /// that repeat the record key, as a table's only key column does. Record keys stay.
+    pub(super) fn take_generated(
         &mut self,
         schema: &Schema,
         rows: Vec<RecordBatch>,
@@ -122,7 +122,7 @@ mod tests {
     fn taken(rows: Vec<RecordBatch>) -> (Vec<String>, Option<Generated>) {
         let schema = batch([None, None], 0).schema();
         let mut generated = GeneratedColumns::default();
-        let rows = generated.take_same(&schema, rows).unwrap();
+        let rows = generated.take_generated(&schema, rows).unwrap();
         let left = rows[0].schema_ref().fields().iter().map(|field| field.name().clone()).collect();
         (left, generated.get("a").cloned())
     }
@@ -142,23 +142,19 @@ mod tests {
         let long = "x".repeat(TEXT_BYTES_MAX + 1);
         assert_eq!(taken(vec![batch([Some(&long), Some(&long)], LEAST_ROWS)]), (all, None));
     }
+
     #[test]
     fn columns_that_repeat_the_key_in_every_row_are_taken() {
-        let (k, x) = (Some("k"), Some("x"));
-        let different = |texts: [Option<&str>; 2]| batch(texts, LEAST_ROWS).slice(0, LEAST_ROWS);
-        let keys: ArrayRef = Arc::new((0..LEAST_ROWS).map(|n| Some(n.to_string())).collect::<StringArray>());
-        let with_keys = |b: &ArrayRef| {
-            let columns = vec![keys.clone(), keys.clone(), b.clone()];
-            RecordBatch::try_new(different([k, x]).schema(), columns).unwrap()
+        let numbers = |from: usize| -> ArrayRef {
+            Arc::new((from..from + LEAST_ROWS).map(|n| Some(n.to_string())).collect::<StringArray>())
         };
-        let others = different([k, x]).column(2).clone();
-        assert_eq!(taken(vec![with_keys(&others); 2]).1, Some(Generated::Key));
-        let one_other: ArrayRef =
-            Arc::new((1..=LEAST_ROWS).map(|n| Some(n.to_string())).collect::<StringArray>());
-        let mut broken = with_keys(&others).columns().to_vec();
-        broken.swap_remove(1);
-        broken.insert(1, one_other);
-        let broken = RecordBatch::try_new(different([k, x]).schema(), broken).unwrap();
-        assert_eq!(taken(vec![with_keys(&others), broken]).1, None);
+        let keys_and = |a: ArrayRef| {
+            let b: ArrayRef = Arc::new(StringArray::from(vec!["x"; LEAST_ROWS]));
+            let schema = batch([None, None], 0).schema();
+            RecordBatch::try_new(schema, vec![numbers(0), a, b]).unwrap()
+        };
+        let (same, others) = (keys_and(numbers(0)), keys_and(numbers(1)));
+        assert_eq!(taken(vec![same.clone(), same.clone()]), (names(&[RECORD_KEY]), Some(Generated::Key)));
+        assert_eq!(taken(vec![same, others]), (names(&[RECORD_KEY, "a"]), None));
     }
 }

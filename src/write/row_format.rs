@@ -141,7 +141,7 @@ impl RowFormat {
         let (schema, encodings) = (self.schema(), self.base.encodings);
         let mut generated = place.generated_of_new();
         place.rows_numbered += rows.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
-        let rows = generated.take_same(schema, rows)?;
+        let rows = generated.take_generated(schema, rows)?;
         let properties = encodings.properties(schema, &generated, &rows)?.build();
         let parquet = parquet_schema(schema)?;
         let mut writer = ParquetWriter::new(schema, &parquet, (properties, encodings), generated)?;

@@ -10,7 +10,7 @@
 //! * else, where it came with its folder and others went, as surely as the set knows names.
 //!
 //! A file that is written anew under its name is not read again. That is noticed by its size and the
-//! time of its content while a run goes on, and by any change of it between two runs.
+//! time of its content, between two runs as surely as the set of these knows files.
 
 mod error;
 mod files;
