@@ -1,10 +1,16 @@
 //! Slices read beside one another, whose rows go out one after the other.
+//!
+//! Each slice passes three hands: a task of the runtime opens it, ahead of its turn; one of a few
+//! threads, which stay for the whole scan, merges it; and the queue hands its rows out.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 
 use arrow::array::{ArrayRef, RecordBatch};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
 
 use super::ReadError;
 use super::filter::BoundFilter;
@@ -22,17 +28,25 @@ pub(super) struct SliceQueue {
     options: Arc<ScanOptions>,
     shape: Arc<Shape>,
     todo: VecDeque<PlannedSlice>,
-    slots: Arc<Semaphore>,
-    /// Tells that the turn of the slice opened last has come.
-    last: Option<oneshot::Receiver<()>>,
     open: VecDeque<mpsc::UnboundedReceiver<Waiting>>,
+    mergers: Sender<Opening>,
     left: u64,
 }
 
-/// A batch that waits to be taken, with the memory that is set aside for it.
-struct Waiting {
-    batch: Result<RecordBatch, ReadError>,
-    _room: Option<OwnedSemaphorePermit>,
+/// A slice that is being opened, for the next thread that merges.
+struct Opening {
+    planned: PlannedSlice,
+    reader: JoinHandle<Result<SliceReader, ReadError>>,
+    rows: mpsc::UnboundedSender<Waiting>,
+}
+
+/// What waits to be taken of a slice.
+enum Waiting {
+    /// A batch, with the memory that is set aside for it.
+    Batch(RecordBatch, OwnedSemaphorePermit),
+    Failed(ReadError),
+    /// All rows are out. A thread that stopped before that cannot say so.
+    End,
 }
 
 impl SliceQueue {
@@ -42,99 +56,97 @@ impl SliceQueue {
         shape: Arc<Shape>,
         slices: Vec<PlannedSlice>,
     ) -> Self {
-        let slots = Arc::new(Semaphore::new(options.parallelism.max(1)));
+        let (mergers, openings) = channel();
+        let openings = Arc::new(Mutex::new(openings));
+        let options = Arc::new(options);
+        for _ in 0..options.parallelism.max(1).min(slices.len()) {
+            let merging = Merging {
+                openings: openings.clone(),
+                shape: shape.clone(),
+                options: options.clone(),
+                runtime: Handle::current(),
+            };
+            tokio::task::spawn_blocking(move || merging.run());
+        }
         let left = options.limit.unwrap_or(u64::MAX);
-        let (options, todo) = (Arc::new(options), slices.into());
-        Self { snapshot, options, shape, todo, slots, last: None, open: VecDeque::new(), left }
+        Self { snapshot, options, shape, todo: slices.into(), open: VecDeque::new(), mergers, left }
     }
 
     /// The next batch, if there is one.
     pub(super) async fn next(&mut self) -> Option<Result<RecordBatch, ReadError>> {
         while self.left > 0 {
-            while self.open.len() < OPEN_PER_SLOT * self.options.parallelism.max(1)
-                && let Some(slice) = self.todo.pop_front()
-            {
-                let (rows, receiver) = mpsc::unbounded_channel();
-                let turn = self.next_turn();
-                tokio::spawn(read_slice(
-                    self.snapshot.clone(),
-                    self.shape.clone(),
-                    self.options.clone(),
-                    slice,
-                    turn,
-                    rows,
-                ));
-                self.open.push_back(receiver);
+            self.open_more();
+            match self.open.front_mut()?.recv().await {
+                Some(Waiting::Batch(batch, _room)) => return Some(Ok(self.limited(batch))),
+                Some(Waiting::Failed(error)) => return Some(Err(error)),
+                Some(Waiting::End) => drop(self.open.pop_front()),
+                None => return Some(Err(ReadError::Stopped)),
             }
-            let Some(waiting) = self.open.front_mut()?.recv().await else {
-                self.open.pop_front();
-                continue;
-            };
-            return Some(waiting.batch.map(|batch| {
-                let rows =
-                    usize::try_from(self.left).map_or(batch.num_rows(), |left| batch.num_rows().min(left));
-                self.left -= rows as u64;
-                batch.slice(0, rows)
-            }));
         }
         None
     }
 
-    fn next_turn(&mut self) -> Turn {
-        let (come, last) = oneshot::channel();
-        Turn { before: self.last.replace(last), slots: self.slots.clone(), come }
-    }
-}
-
-/// When a slice may be merged: after the one before it, and when there is a slot. In any other order
-/// rows that wait for those of an earlier slice could keep it from its slot.
-struct Turn {
-    before: Option<oneshot::Receiver<()>>,
-    slots: Arc<Semaphore>,
-    come: oneshot::Sender<()>,
-}
-
-impl Turn {
-    /// Waits for it, and for a slot.
-    async fn take(self) -> Option<OwnedSemaphorePermit> {
-        if let Some(before) = self.before {
-            // One that failed before its turn is as good as one that had it.
-            let _ = before.await;
+    fn open_more(&mut self) {
+        while self.open.len() < OPEN_PER_SLOT * self.options.parallelism.max(1)
+            && let Some(planned) = self.todo.pop_front()
+        {
+            let (rows, receiver) = mpsc::unbounded_channel();
+            self.open.push_back(receiver);
+            let filters = pushed_down(&self.snapshot, &self.shape, &planned);
+            let (snapshot, slice) = (self.snapshot.clone(), planned.slice.clone());
+            let reader =
+                tokio::spawn(async move { SliceReader::open_filtered(&snapshot, &slice, filters).await });
+            // If no thread is there to take it, no rows come of it: that is found there.
+            let _ = self.mergers.send(Opening { planned, reader, rows });
         }
-        let slot = self.slots.acquire_owned().await.ok();
-        let _ = self.come.send(());
-        slot
+    }
+
+    fn limited(&mut self, batch: RecordBatch) -> RecordBatch {
+        let rows = usize::try_from(self.left).map_or(batch.num_rows(), |left| batch.num_rows().min(left));
+        self.left -= rows as u64;
+        batch.slice(0, rows)
     }
 }
 
-async fn read_slice(
-    snapshot: TableSnapshot,
+/// A thread that merges slices, in order. In any other order rows that wait for those of an earlier
+/// slice could keep it from being merged.
+struct Merging {
+    openings: Arc<Mutex<Receiver<Opening>>>,
     shape: Arc<Shape>,
     options: Arc<ScanOptions>,
-    planned: PlannedSlice,
-    turn: Turn,
-    rows: mpsc::UnboundedSender<Waiting>,
-) {
-    let filters = pushed_down(&snapshot, &shape, &planned);
-    let reader = SliceReader::open_filtered(&snapshot, &planned.slice, filters).await;
-    let failed = rows.clone();
-    let send_error = |error| {
-        // Nobody waits for it any more if this fails.
-        let _ = failed.send(Waiting { batch: Err(error), _room: None });
-    };
-    let reader = match reader {
-        Ok(reader) => reader.with_batch_rows(options.batch_rows),
-        Err(error) => return send_error(error),
-    };
-    let Some(_slot) = turn.take().await.filter(|_| !failed.is_closed()) else { return };
-    let runtime = tokio::runtime::Handle::current();
-    let outlet = Outlet::new(&options, rows, runtime);
-    let merging =
-        tokio::task::spawn_blocking(move || merge_slice(&reader, &shape, &options, &planned, &outlet));
-    match merging.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => send_error(error),
-        Err(_) => send_error(ReadError::Stopped),
+    runtime: Handle,
+}
+
+impl Merging {
+    fn run(&self) {
+        while let Some(Opening { planned, reader, rows }) = self.next() {
+            if rows.is_closed() {
+                continue;
+            }
+            let end = match self.merge(&planned, reader, &rows) {
+                Ok(()) => Waiting::End,
+                Err(error) => Waiting::Failed(error),
+            };
+            // Nobody waits for it any more if this fails.
+            let _ = rows.send(end);
+        }
+    }
+
+    /// Waits for the next slice; `None` if there is none.
+    fn next(&self) -> Option<Opening> {
+        self.openings.lock().ok()?.recv().ok()
+    }
+
+    fn merge(
+        &self,
+        planned: &PlannedSlice,
+        reader: JoinHandle<Result<SliceReader, ReadError>>,
+        rows: &mpsc::UnboundedSender<Waiting>,
+    ) -> Result<(), ReadError> {
+        let reader = self.runtime.block_on(reader).map_err(|_| ReadError::Stopped)??;
+        let reader = reader.with_batch_rows(self.options.batch_rows);
+        let outlet = Outlet::new(&self.options, rows.clone(), self.runtime.clone());
+        merge_slice(&reader, &self.shape, &self.options, planned, &outlet)
     }
 }
 
@@ -165,15 +177,11 @@ pub(super) struct Outlet {
     rows: mpsc::UnboundedSender<Waiting>,
     room: Arc<Semaphore>,
     room_kib: u32,
-    runtime: tokio::runtime::Handle,
+    runtime: Handle,
 }
 
 impl Outlet {
-    fn new(
-        options: &ScanOptions,
-        rows: mpsc::UnboundedSender<Waiting>,
-        runtime: tokio::runtime::Handle,
-    ) -> Self {
+    fn new(options: &ScanOptions, rows: mpsc::UnboundedSender<Waiting>, runtime: Handle) -> Self {
         let share_kib = options.memory_budget_bytes / options.parallelism.max(1) / (4 * OPEN_PER_SLOT) / 1024;
         let room_kib = u32::try_from(share_kib.clamp(1, Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
         Self { rows, room: Arc::new(Semaphore::new(room_kib as usize)), room_kib, runtime }
@@ -192,6 +200,6 @@ impl Outlet {
                 () = self.rows.closed() => Err(ReadError::Stopped),
             }
         })?;
-        self.rows.send(Waiting { batch: Ok(batch), _room: Some(room) }).map_err(|_| ReadError::Stopped)
+        self.rows.send(Waiting::Batch(batch, room)).map_err(|_| ReadError::Stopped)
     }
 }
