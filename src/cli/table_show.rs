@@ -284,8 +284,11 @@ impl Report for ShowReport {
             page.rows(&Column::HEADING, content.columns.iter().map(Column::row).collect())?;
         }
         for (heading, options) in [
-            ("To write it with Spark as well", &self.spark_options),
-            ("To write it with Flink as well (not tested)", &self.flink_options),
+            ("To write it with Spark as well (jobs then say table.shared: true)", &self.spark_options),
+            (
+                "To write it with Flink as well (not tested; jobs then say table.shared: true)",
+                &self.flink_options,
+            ),
         ] {
             if !options.is_empty() {
                 page.line("")?;

@@ -285,7 +285,7 @@ fn note(action: Action, content: &[u8]) -> Result<Option<String>, String> {
 
 impl Report for TimelineReport {
     fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
-        if self.instants.is_empty() {
+        if self.instants.is_empty() && self.more == 0 {
             page.line(&format!("{}: nothing has been written yet", self.table))?;
         } else {
             let columns = [

@@ -121,7 +121,8 @@ pub(crate) fn conform_array(
     }
 }
 
-/// Whether every value of `from` has an equal one in `to`.
+/// Whether Hudi lets a column of type `from` become one of type `to`: values stay equal, but for whole
+/// numbers too long for the digits of a floating point number.
 fn converts(from: &DataType, to: &DataType) -> bool {
     use DataType::*;
     match (from, to) {

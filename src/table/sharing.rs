@@ -78,5 +78,8 @@ fn identity(config: &TableConfig, engine: Engine) -> Vec<(&'static str, String)>
     }
     options.push((key::HIVE_STYLE, config.partition_path.hive_style.to_string()));
     options.push((key::URL_ENCODE, config.partition_path.url_encode.to_string()));
+    if config.partition_path.slash_separated_dates {
+        options.push((key::SLASH_DATES, "true".to_owned()));
+    }
     options
 }

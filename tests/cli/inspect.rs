@@ -216,6 +216,9 @@ async fn show_sums_a_table_up() {
     let lock = "org.apache.hudi.client.transaction.lock.FileSystemBasedLockProvider";
     assert_eq!(option("hoodie.write.lock.provider"), Some(json!(lock)));
 
+    let none = lakebed(&["timeline", &place.table(), "--limit", "0"]).out;
+    assert!(none.contains("2 older: --limit N or --all"), "{none}");
+
     let pending = place.path("events/.hoodie/timeline/20200101000000000.compaction.requested");
     fs::write(pending, "").unwrap();
     let page = lakebed(&["table", "show", &place.table()]).out;
@@ -228,6 +231,7 @@ fn an_empty_table_can_be_looked_at() {
     assert_eq!(place.create(&["--key", "id"]).code, 0);
     let table = place.table();
     assert_eq!(lakebed(&["timeline", &table]).out, "events: nothing has been written yet\n");
+    assert_eq!(lakebed(&["timeline", &table, "--limit", "0"]).out, "events: nothing has been written yet\n");
     assert_eq!(lakebed(&["files", &table]).out, "events: no files yet\n");
     assert!(lakebed(&["table", "show", &table]).out.contains("timeline    empty"));
 }
@@ -249,8 +253,17 @@ fn other_writers_are_told_what_fits_the_table() {
         "{page}"
     );
     assert!(!page.contains("operation=insert"), "{page}");
-    let (told, _) = shown(&["--key", "id"]);
+    let (told, page) = shown(&["--key", "id"]);
     assert_eq!(told["sharing_notes"], json!([]));
+    assert!(page.contains("jobs then say table.shared: true"), "{page}");
+}
+
+#[test]
+fn other_writers_are_told_that_dates_are_folders_of_folders() {
+    let folder = crate::fixtures::unpack("partition_slash_dates");
+    let page = lakebed(&["table", "show", &folder.path().display().to_string()]).out;
+    let told = "  hoodie.datasource.write.slash.separated.date.partitioning=true\n";
+    assert!(page.contains(told), "{page}");
 }
 
 #[test]

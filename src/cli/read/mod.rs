@@ -24,7 +24,7 @@ use rows::{RowSink, Stopped, format_of_name};
 const EXAMPLES: &str = "\
 Examples:
   lakebed read /lake/flights --columns date,carrier,arr_delay --filter 'arr_delay > 600' --limit 5
-  lakebed read /lake/flights --as-of '2026-03-07 16:25' --format csv > flights.csv
+  lakebed read /lake/flights --as-of '2026-03-07 16:25:00' --format csv > flights.csv
   lakebed read /lake/flights --format jsonl | jq .carrier
   lakebed read /lake/flights --out flights.parquet          the format is told by the name
 
