@@ -173,7 +173,14 @@ fn main() -> Result<(), Failure> {
     let base_rows = arguments.iter().find_map(|it| it.parse().ok()).unwrap_or(2_000_000);
     let wanted = arguments.into_iter().find(|it| !it.starts_with('-') && it.parse::<u64>().is_err());
     let upsert_rows = base_rows / 20;
-    let workload = Workload { seed: 7, shape, base_rows, upsert_rows, delete_rows: upsert_rows / 5 };
+    let workload = Workload {
+        seed: 7,
+        shape,
+        required_key: false,
+        base_rows,
+        upsert_rows,
+        delete_rows: upsert_rows / 5,
+    };
     let folder = tempfile::tempdir()?;
     let bench = Bench::new(folder.path(), &workload, wanted)?;
     let shape = format!("{shape:?}").to_lowercase();

@@ -26,6 +26,9 @@ pub struct Workload {
     pub seed: u64,
     /// Which columns.
     pub shape: Shape,
+    /// Whether the key column is required, as in tables whose columns `lakebed` infers; else it is
+    /// nullable, as in those of Spark.
+    pub required_key: bool,
     /// Rows of the base load.
     pub base_rows: u64,
     /// Rows of each upsert.
@@ -61,7 +64,7 @@ const START_MICROS: i64 = 1_767_225_600_000_000;
 impl Workload {
     /// The columns.
     pub fn schema(&self) -> SchemaRef {
-        Arc::new(Schema::new(fields(self.shape)))
+        Arc::new(Schema::new(fields(self.shape, self.required_key)))
     }
 
     /// The table.
@@ -219,10 +222,10 @@ fn word(random: &mut Random) -> &'static str {
     WORDS[random.below(WORDS.len() as u64) as usize]
 }
 
-fn fields(shape: Shape) -> Vec<Field> {
+fn fields(shape: Shape, required_key: bool) -> Vec<Field> {
     let time = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let mut fields = vec![
-        Field::new("id", DataType::Utf8, true),
+        Field::new("id", DataType::Utf8, !required_key),
         Field::new("region", DataType::Utf8, true),
         Field::new("ts", time(), true),
         Field::new("status", DataType::Utf8, true),

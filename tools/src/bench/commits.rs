@@ -148,7 +148,14 @@ impl Commits {
             async |folder: &Path| storage::open(&folder.display().to_string().parse()?, &environment).await;
         let storage = open(folder).await?;
         let base_rows = u64::from(groups) * 20;
-        let workload = Workload { seed: 7, shape: Shape::Wide, base_rows, upsert_rows: 0, delete_rows: 0 };
+        let workload = Workload {
+            seed: 7,
+            shape: Shape::Wide,
+            required_key: false,
+            base_rows,
+            upsert_rows: 0,
+            delete_rows: 0,
+        };
         let new = NewTable {
             partition_fields: Vec::new(),
             bucket_index: Some(BucketIndex { buckets: groups, hash_fields: vec!["id".into()] }),

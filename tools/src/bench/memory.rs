@@ -130,5 +130,5 @@ fn row_bytes() -> Result<u64, Failure> {
 }
 
 fn workload(base_rows: u64) -> Workload {
-    Workload { seed: 7, shape: Shape::Wide, base_rows, upsert_rows: 0, delete_rows: 0 }
+    Workload { seed: 7, shape: Shape::Wide, required_key: false, base_rows, upsert_rows: 0, delete_rows: 0 }
 }

@@ -34,6 +34,9 @@ pub struct WorkloadArgs {
     /// Which columns.
     #[arg(long, value_enum, default_value = "wide")]
     shape: Shape,
+    /// Make the key column required.
+    #[arg(long)]
+    required_key: bool,
     /// Rows of the base load.
     #[arg(long, default_value_t = 2_000_000)]
     base_rows: u64,
@@ -51,8 +54,8 @@ pub struct WorkloadArgs {
 impl WorkloadArgs {
     fn workload(self) -> Workload {
         let delete_rows = self.upsert_rows / 5;
-        let Self { seed, shape, base_rows, upsert_rows, .. } = self;
-        Workload { seed, shape, base_rows, upsert_rows, delete_rows }
+        let Self { seed, shape, required_key, base_rows, upsert_rows, .. } = self;
+        Workload { seed, shape, required_key, base_rows, upsert_rows, delete_rows }
     }
 }
 

@@ -13,8 +13,14 @@ use crate::spark::{Rows, Spark, SparkTable};
 use crate::workload::{BUCKETS, Shape, Workload};
 
 /// What it is warmed up with.
-const WARM_UP: Workload =
-    Workload { seed: 1, shape: Shape::Wide, base_rows: 20_000, upsert_rows: 1_000, delete_rows: 200 };
+const WARM_UP: Workload = Workload {
+    seed: 1,
+    shape: Shape::Wide,
+    required_key: false,
+    base_rows: 20_000,
+    upsert_rows: 1_000,
+    delete_rows: 200,
+};
 
 pub struct SparkSide {
     spark: Spark,
