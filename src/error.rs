@@ -146,6 +146,7 @@ impl Meaning for IngestError {
             | Self::Uri(_)
             | Self::Path(_)
             | Self::NoProgress { .. } => ErrorKind::FixInput,
+            Self::OtherTablesLetters { .. } => ErrorKind::Refused,
             Self::Table(error) => error.kind(),
             Self::BadRecord(_) | Self::TooManyBadRecords { .. } => ErrorKind::DataQuality,
             Self::Conflict { .. } | Self::Retryable { .. } => ErrorKind::Conflict,

@@ -4,6 +4,9 @@
 //! until its commit is visible. A run that was killed in between is finished by the next one: the
 //! name tells the instant, and the table tells whether that completed. So every bad record is
 //! published exactly once.
+//!
+//! Instants name the files, and each table has its own. So a folder belongs to one table, which its
+//! file `_table` names.
 
 use std::sync::Arc;
 
@@ -15,9 +18,15 @@ use super::job::{BadRecordPolicy, BadRecordSettings, Job};
 use crate::commit::PUT_MAX;
 use crate::environment::Environment;
 use crate::sink::SinkCommitter;
-use crate::storage::{self, Storage, StorageError, TablePath};
+use crate::storage::{self, Storage, StorageError, TablePath, TableUri};
 
 const EXTENSION: &str = ".jsonl";
+
+/// The file that names the table a folder belongs to. Readers of folders leave such names out.
+const TABLE_FILE: &str = "_table";
+
+/// No address of a table is longer.
+const TABLE_BYTES_MAX: u64 = 8 << 10;
 
 /// The largest file that is published.
 const FILE_BYTES_MAX: u64 = 1 << 30;
@@ -36,10 +45,34 @@ pub(super) struct BadRecords {
 #[derive(Debug, Clone)]
 pub(super) struct Letters {
     storage: Arc<dyn Storage>,
+    table: TableUri,
     pipeline: String,
 }
 
 impl Letters {
+    /// Refuses a folder that belongs to another table.
+    async fn check_table(&self) -> Result<(), IngestError> {
+        let file = TablePath::literal(TABLE_FILE);
+        let found = match self.storage.get(&file, TABLE_BYTES_MAX).await {
+            Err(StorageError::NotFound { .. }) => return Ok(()),
+            found => String::from_utf8_lossy(&found?.bytes).trim().to_owned(),
+        };
+        if found.parse().is_ok_and(|table: TableUri| table.is_same_place(&self.table)) {
+            return Ok(());
+        }
+        let (file, table) = (self.storage.uri().with_scheme(&file), self.table.to_string());
+        Err(IngestError::OtherTablesLetters { file, found, table })
+    }
+
+    /// Makes the folder belong to this table.
+    async fn claim(&self) -> Result<(), IngestError> {
+        let table = self.table.to_string().into();
+        match self.storage.put_if_absent(&TablePath::literal(TABLE_FILE), table).await {
+            Err(StorageError::AlreadyExists { .. }) => self.check_table().await,
+            claimed => Ok(claimed.map(|_| ())?),
+        }
+    }
+
     /// Where those of the pipeline wait.
     fn folder(&self) -> Result<TablePath, IngestError> {
         Ok(format!("_pending/{}", self.pipeline).parse()?)
@@ -65,8 +98,10 @@ pub(super) struct PendingLetters {
 }
 
 impl BadRecords {
+    /// Where those of a job that writes to `table` are collected. Changes nothing.
     pub(super) async fn open(
         job: &Job,
+        table: &TableUri,
         storage: Option<Arc<dyn Storage>>,
         environment: &Environment,
     ) -> Result<Self, IngestError> {
@@ -77,7 +112,9 @@ impl BadRecords {
                     Some(storage) => storage,
                     None => storage::open(&path.parse()?, environment).await?,
                 };
-                Some(Letters { storage, pipeline: job.pipeline.clone() })
+                let letters = Letters { storage, table: table.clone(), pipeline: job.pipeline.clone() };
+                letters.check_table().await?;
+                Some(letters)
             }
             _ => None,
         };
@@ -132,6 +169,7 @@ impl BadRecords {
         environment: &Environment,
     ) -> Result<(), IngestError> {
         let Some(letters) = &self.letters else { return Ok(()) };
+        letters.claim().await?;
         for entry in letters.storage.list(&letters.folder()?).await?.files {
             let name = entry.path.file_name();
             let instant = name.strip_suffix(EXTENSION).and_then(|instant| instant.parse().ok());

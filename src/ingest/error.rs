@@ -42,6 +42,19 @@ pub enum IngestError {
     /// A name that cannot be a dead letter's.
     #[error(transparent)]
     Path(#[from] TablePathError),
+    /// A folder of dead letters that belongs to another table.
+    #[error(
+        "{file} says that these are the dead letters of table {found:?}, and this job writes to {table}: give \
+         each table a folder of its own (bad_records.path); if the table was moved, remove that file"
+    )]
+    OtherTablesLetters {
+        /// What says so.
+        file: String,
+        /// The table that the folder belongs to.
+        found: String,
+        /// The table of the job.
+        table: String,
+    },
     /// A record that cannot be taken, where the job says to stop.
     #[error("{0}; correct it, or set bad_records.policy to dead_letter")]
     BadRecord(Box<BadRecord>),

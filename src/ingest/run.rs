@@ -87,13 +87,13 @@ pub async fn run(
     let started = environment.clock.monotonic();
     job.source.follow &= !options.once;
     let storage = options.open_storage(&job, environment).await?;
+    let bad = BadRecords::open(&job, storage.uri(), options.dead_letters.take(), environment).await?;
     if let Some(schema) = create_table_of(&job, &storage, environment).await? {
         let columns = schema.arrow().fields().len() as u64;
         events(&Event::Created { uri: storage.uri().to_string(), columns });
     }
     let target = Target::open(&job, storage, environment).await?;
     let mapping = Arc::new(Mapping::new(&job, &target.schema())?);
-    let bad = BadRecords::open(&job, options.dead_letters.take(), environment).await?;
     bad.recover(&target.committer(), environment).await?;
     if let Some(restore) = target.restore() {
         events(&Event::Restored { instant: restore.to_string(), checkpoint: target.committed() });

@@ -100,6 +100,11 @@ impl TableUri {
         is_place.then(|| Self { path: path.to_owned(), ..self.clone() })
     }
 
+    /// Whether both are the same folder, by whichever scheme a bucket is reached.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        (&self.bucket, &self.path) == (&other.bucket, &other.path)
+    }
+
     /// `path` with the scheme in front: `file:/lake/t/p=a/x`, `s3a://bucket/t/p=a/x`.
     ///
     /// This is how Hudi writes paths into clustering plans.
@@ -270,6 +275,14 @@ mod tests {
         assert_eq!(table.without_scheme(&path("p=a/x")), "/lake/t/p=a/x");
         assert_eq!(uri("s3://b").to_string(), "s3://b/");
         assert_eq!(uri("s3://b").with_scheme(&path("x")), "s3://b/x");
+    }
+
+    #[test]
+    fn a_place_is_the_same_by_every_scheme() {
+        assert!(uri("s3://b/t").is_same_place(&uri("s3a://b/t/")));
+        for other in ["s3://b/u", "s3://c/t", "/b/t", "/t"] {
+            assert!(!uri("s3://b/t").is_same_place(&uri(other)), "{other}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::*;
 fn letters(place: &Place) -> Vec<(String, Vec<serde_json::Value>)> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(place.path("dead")).unwrap().map(Result::unwrap) {
-        if entry.file_type().unwrap().is_file() {
+        if entry.path().extension().is_some_and(|extension| extension == "jsonl") {
             let text = std::fs::read_to_string(entry.path()).unwrap();
             let lines = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
             files.push((entry.file_name().into_string().unwrap(), lines));
@@ -54,6 +54,14 @@ async fn bad_records_are_published_once_with_the_commit_that_left_them_out() {
     assert_eq!(pending, 0);
 }
 
+/// Puts what a run has published back to where it waited, as a run leaves it that is killed after its
+/// commit.
+fn unpublish(place: &Place, name: &str) {
+    let pending = place.path("dead/_pending/p");
+    std::fs::create_dir_all(&pending).unwrap();
+    std::fs::rename(place.path("dead").join(name), pending.join(name)).unwrap();
+}
+
 #[tokio::test]
 async fn a_run_that_was_killed_before_publishing_is_finished_by_the_next() {
     let place = Place::new().await;
@@ -61,14 +69,33 @@ async fn a_run_that_was_killed_before_publishing_is_finished_by_the_next() {
     let job = || place.files_job(&policy(&place, ""));
     place.run(job(), RunOptions::default()).await.unwrap();
     let [(published, lines)] = <[_; 1]>::try_from(letters(&place)).unwrap();
-    // As a run leaves it that is killed after its commit, and one that is killed before.
+    unpublish(&place, &published);
+    // As a run leaves it that is killed before its commit.
     let pending = place.path("dead/_pending/p");
-    std::fs::create_dir_all(&pending).unwrap();
-    std::fs::rename(place.path("dead").join(&published), pending.join(&published)).unwrap();
     std::fs::write(pending.join("20300101000000000.jsonl"), "{}\n").unwrap();
     place.run(job(), RunOptions::default()).await.unwrap();
     assert_eq!(letters(&place), [(published, lines)]);
     assert_eq!(std::fs::read_dir(&pending).map(|files| files.count()).unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn a_folder_of_dead_letters_is_refused_to_another_table() {
+    let (one, other) = (Place::new().await, Place::new().await);
+    for place in [&one, &other] {
+        place.deliver("a.csv", "id,v\n0,a\nx,b\n");
+    }
+    let job = |place: &Place| place.files_job(&policy(&one, ""));
+    one.run(job(&one), RunOptions::default()).await.unwrap();
+    let before = letters(&one);
+    unpublish(&one, &before[0].0);
+    let refused = other.run(job(&other), RunOptions::default()).await.unwrap_err();
+    assert!(matches!(refused, IngestError::OtherTablesLetters { .. }), "{refused}");
+    let told = format!("these are the dead letters of table \"file:{}\"", one.path("t").display());
+    assert!(refused.to_string().contains(&told), "{refused}");
+    assert_eq!(lakebed::Error::from(refused).kind(), lakebed::ErrorKind::Refused);
+    assert!(!other.path("t/.hoodie/.aux").exists(), "no epoch was claimed");
+    one.run(job(&one), RunOptions::default()).await.unwrap();
+    assert_eq!(letters(&one), before);
 }
 
 #[tokio::test]

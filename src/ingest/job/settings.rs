@@ -265,7 +265,8 @@ pub struct BadRecordSettings {
     /// The policy.
     #[serde(default)]
     pub policy: BadRecordPolicy,
-    /// For dead_letter: the folder or bucket address of the files, one per commit, named by instant.
+    /// For dead_letter: the folder or bucket address of the files, one per commit, named by instant. Each
+    /// table needs one of its own.
     #[serde(default)]
     pub path: Option<String>,
     /// For dead_letter: more bad records than that in one run end it; no limit if not set.
