@@ -180,7 +180,8 @@ impl Committer {
     /// `intent` goes into the inflight file: who writes, so that a later run knows its own.
     ///
     /// # Errors
-    /// No lock in time; those of the storage. Nothing then needs to be undone.
+    /// No lock in time; those of the storage. Nothing then needs to be undone: an instant that is there
+    /// all the same is rolled back by a later run, or write, once its heartbeat has expired.
     pub async fn begin(
         &self,
         action: Action,

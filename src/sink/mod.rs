@@ -77,7 +77,8 @@ pub struct Sink {
     keys: KeyRules,
     buckets: Buckets,
     writing: Option<Writing>,
-    /// Whether rows may have been lost on the way: an error came between, or a call was given up.
+    /// Whether an instant or rows may have been lost on the way: an error came between, or a call was
+    /// given up.
     torn: bool,
     options: SinkOptions,
     memory: MemoryShares,
@@ -144,7 +145,8 @@ impl Sink {
     ///
     /// # Errors
     /// Rows that do not fit the table; those of the storage. [`SinkError::Rewind`] after a
-    /// checkpoint failed, and after an error, or a call that was given up, while rows were taken.
+    /// checkpoint failed, and after an error, or a call that was given up, while one began or rows were
+    /// taken.
     pub async fn write(
         &mut self,
         rows: &RecordBatch,
@@ -182,7 +184,7 @@ impl Sink {
         Ok(())
     }
 
-    /// Refuses to go on after rows may have been lost.
+    /// Refuses to go on after an instant or rows may have been lost.
     fn check_whole(&self) -> Result<(), SinkError> {
         if self.torn {
             let reason = "a call to write or prepare failed, or was given up, in its midst".to_owned();
@@ -220,6 +222,8 @@ impl Sink {
         let built_on = self.commits.pending_instants();
         let (begun, heartbeat, timeline) = committer.begin(self.action(), &self.intent()).await?;
         self.commits.add_pending(begun, heartbeat);
+        // Should what follows fail, the instant is pending and has no writer: it must be given up first.
+        self.torn = true;
         let ours = self.commits.own_instants();
         let timeline = committer.roll_back_dead(None, &ours, timeline).await?;
         committer.sweep_late(&marked, &timeline).await?;
@@ -243,6 +247,7 @@ impl Sink {
         let writer =
             TableWriter::new(committer.table(), task.clone(), &self.schema, self.memory.write.clone())?;
         self.writing = Some(Writing { task, writer });
+        self.torn = false;
         Ok(())
     }
 

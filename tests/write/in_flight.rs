@@ -60,6 +60,31 @@ async fn after_a_failed_checkpoint_the_next_one_is_given_up_and_the_sink_goes_on
 }
 
 #[tokio::test]
+async fn after_a_checkpoint_failed_to_begin_the_sink_is_rewound_and_goes_on() {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut sink = table.sink("p1", SinkOptions::default()).await;
+    let mut other = table.sink("p2", SinkOptions::default()).await;
+    write(&mut other, "a", 1).await;
+    assert!(is_committed(&checkpoint(&mut other, 1).await));
+    // What others committed is read when the instant is on the timeline already.
+    let snapshot = table.snapshot().await;
+    let newest = snapshot.timeline.completed_writes().next_back().unwrap().file();
+    let path = snapshot.table.timeline.path(&newest);
+    let whole = table.storage.get(&path, u64::MAX).await.unwrap().bytes;
+    table.storage.put(&path, "{".into()).await.unwrap();
+    let broken = sink.write(&rows(&[("b", "x", 1, None)]), None).await.unwrap_err();
+    assert!(matches!(broken, SinkError::Table(_)), "{broken}");
+    table.storage.put(&path, whole).await.unwrap();
+    let refused = sink.write(&rows(&[("b", "x", 1, None)]), None).await;
+    assert!(matches!(refused, Err(SinkError::Rewind { .. })), "{refused:?}");
+
+    sink.rewind().await.unwrap();
+    assert_eq!(table.snapshot().await.timeline.pending().count(), 0);
+    write(&mut sink, "b", 1).await;
+    assert!(is_committed(&checkpoint(&mut sink, 1).await));
+}
+
+#[tokio::test]
 async fn what_one_process_prepared_another_one_commits() {
     let table = TestTable::create(&bucket_table()).await;
     let mut sink = table.sink("p1", SinkOptions::default()).await;
