@@ -42,8 +42,16 @@ impl Committer {
     /// Commits that cannot be read or understood.
     pub async fn read_known(&self) -> Result<Known, CommitError> {
         let timeline = self.timeline().await?;
+        self.known_by(&timeline).await
+    }
+
+    /// What the commits on `timeline` and before it say, see [`Committer::read_known`].
+    ///
+    /// # Errors
+    /// Commits that cannot be read or understood.
+    pub async fn known_by(&self, timeline: &Timeline) -> Result<Known, CommitError> {
         let mut known = Known::default();
-        self.catch_up(&mut known, &timeline).await?;
+        self.catch_up(&mut known, timeline).await?;
         // Of commits that were begun before a restore none with progress completes after it.
         known.restore =
             timeline.last_restore().map(|restore| restore.time).filter(|time| Some(*time) > known.source);

@@ -24,7 +24,8 @@ pub(crate) fn begun_by(intent: &CommitMetadata) -> Option<&str> {
 impl Committer {
     /// Claims the next epoch of `pipeline` and cleans up behind earlier runs: their pending
     /// instants that are not in `adopted` are rolled back at once, those of others once their
-    /// heartbeat has expired. Returns what the commits say, which said `known` before.
+    /// heartbeat has expired. Returns the timeline as it then is; what the commits said before is
+    /// `known`.
     ///
     /// # Errors
     /// More pipelines than [`Progress::MAX_PIPELINES`](super::Progress::MAX_PIPELINES); no lock in
@@ -34,7 +35,7 @@ impl Committer {
         pipeline: &str,
         adopted: &BTreeSet<InstantTime>,
         known: &Known,
-    ) -> Result<(Epoch, Known), CommitError> {
+    ) -> Result<(Epoch, Arc<Timeline>), CommitError> {
         epoch::check_name(pipeline)?;
         known.progress.check_room(pipeline)?;
         let guard = self.locked().await?;
@@ -42,10 +43,10 @@ impl Committer {
         guard.release().await?;
         let epoch = claimed?;
         let timeline = self.timeline().await?;
-        self.roll_back_dead(Some(pipeline), adopted, timeline).await?;
+        let timeline = self.roll_back_dead(Some(pipeline), adopted, timeline).await?;
         self.sweep().await?;
         self.sweep_metadata(&epoch).await?;
-        Ok((epoch, self.read_known().await?))
+        Ok((epoch, timeline))
     }
 
     /// Deletes what was left half-written of the small files that every run writes.

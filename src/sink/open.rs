@@ -17,6 +17,7 @@ use crate::memory::default_budget_bytes;
 use crate::storage::Storage;
 use crate::storage::lock::TableLock;
 use crate::table::{Refusal, Table, TableError, check_readers, check_writable, schema_history};
+use crate::timeline::Timeline;
 use crate::write::{KeyRules, WriteOptions};
 
 impl Sink {
@@ -41,13 +42,13 @@ impl Sink {
         schema_history::check_files(&table).await?;
         let lock = TableLock::new(storage.clone(), environment, options.lock)?;
         let committer = Committer::new(table, lock, options.commit);
-        let known = committer.read_known().await?;
+        let before = committer.timeline().await?;
+        let mut known = committer.known_by(&before).await?;
         // Whoever is refused has changed nothing.
-        let schema = schema_to_write(&committer, &known, &options).await?;
-        MemoryShares::new(storage.as_ref(), &schema, &options)?;
+        let mut schema = schema_to_write(&committer, &known, &options).await?;
+        let memory = MemoryShares::new(storage.as_ref(), &schema, &options)?;
         if !options.operation.overwrites() {
-            let timeline = committer.timeline().await?;
-            bucket_groups::check(committer.table(), &timeline).await?;
+            bucket_groups::check(committer.table(), &before).await?;
         }
         let committer = stated_index::adopt(committer, &options.index).await?;
         let committer = match options.metadata_table {
@@ -55,15 +56,17 @@ impl Sink {
             MetadataTablePolicy::Refuse => committer,
         };
         let adopted = restored.iter().map(|prepared| prepared.task.instant).collect();
-        let (epoch, known) = committer.open_pipeline(pipeline, &adopted, &known).await?;
-        let schema = schema_to_write(&committer, &known, &options).await?;
-        let memory = MemoryShares::new(storage.as_ref(), &schema, &options)?;
+        let (epoch, timeline) = committer.open_pipeline(pipeline, &adopted, &known).await?;
+        if timeline != before {
+            known = committer.known_by(&timeline).await?;
+            schema = schema_to_write(&committer, &known, &options).await?;
+        }
         let restore = known.restore;
         let keys = KeyRules::of(&committer.table().config);
         let mut buckets = Buckets::upto(known.upto());
         restored.iter().for_each(|prepared| buckets.add(prepared.task.instant, &prepared.staged));
         let commits = SinkCommitter::new(committer, epoch, known, &options);
-        adopt(&commits, &restored).await?;
+        adopt(&commits, &restored, &timeline).await?;
         Ok(Self {
             commits,
             restore,
@@ -86,12 +89,10 @@ pub(crate) fn check_open(config: &TableConfig, options: &SinkOptions) -> Result<
 }
 
 /// Goes on with the signs of life of what another process has prepared.
-async fn adopt(commits: &SinkCommitter, restored: &[Prepared]) -> Result<(), SinkError> {
-    let committer = commits.committer();
-    let timeline = committer.timeline().await?;
+async fn adopt(commits: &SinkCommitter, restored: &[Prepared], timeline: &Timeline) -> Result<(), SinkError> {
     for Prepared { task, .. } in restored {
         if timeline.get(task.instant, task.action).is_some_and(|instant| !instant.is_completed()) {
-            commits.add_pending(begun(task), committer.heartbeat(task.instant).await?);
+            commits.add_pending(begun(task), commits.committer().heartbeat(task.instant).await?);
         }
     }
     Ok(())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lakebed::environment::Environment;
 use lakebed::sink::{Sink, SinkOptions};
+use lakebed::storage::Operation::{Get, List};
 use lakebed::storage::Storage;
 use lakebed::storage::fault::FaultStorage;
 use lakebed::storage::object::ObjectStorage;
@@ -58,4 +59,23 @@ async fn a_commit_costs_the_same_however_many_there_were() {
     assert_eq!(operations.get("List .hoodie/timeline"), Some(&2), "{operations:#?}");
     let total: usize = operations.values().sum();
     assert!(total <= 40, "{total} operations: {operations:#?}");
+}
+
+#[tokio::test]
+async fn opening_a_table_looks_at_its_timeline_before_and_after_its_epoch_is_claimed() {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut sink = table.sink("p1", SinkOptions::default()).await;
+    for number in 1..=3 {
+        write(&mut sink, "a", number as i64).await;
+        assert!(is_committed(&checkpoint(&mut sink, number).await));
+    }
+    let storage = FaultStorage::new(table.storage.clone());
+    let opened =
+        Sink::open(Arc::new(storage.clone()), &table.environment, "p1", Vec::new(), SinkOptions::default());
+    assert_eq!(opened.await.unwrap().progress(), sink.progress());
+    let operations = storage.operations();
+    let of_timeline = operations.iter().filter(|o| o.path.as_str().starts_with(".hoodie/timeline"));
+    let count = |wanted| of_timeline.clone().filter(|o| o.operation == wanted).count();
+    // The newest commit tells how far the pipeline has come, and that its groups were looked at.
+    assert_eq!((count(List), count(Get)), (2, 2), "{operations:#?}");
 }
