@@ -153,7 +153,7 @@ fn mistakes_are_named_with_their_place() {
         ),
         (
             table("create: {key: [id], type: cow}"),
-            "line 2, column 44: table.create.type: unknown value \"cow\"; expected one of copy_on_write, merge_on_read",
+            "line 2, column 44: table.create.type: unknown value \"cow\"; did you mean \"copy_on_write\"?",
         ),
         (
             table("create: {}").replace("files: [a]", "stdin: true") + "format: {type: csv}\n",
