@@ -5,7 +5,7 @@ use std::io;
 
 use bytes::Bytes;
 use clap::Args;
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures::stream::{self, Stream, StreamExt as _, TryStreamExt as _};
 use lakebed_hudi::history::HistoryColumns;
 use lakebed_hudi::instant::{InstantTime, TimelineZone};
 use lakebed_hudi::timeline_file::{Action, State, TimelineLayout};
@@ -55,6 +55,9 @@ struct TimelineReport {
     instants: Vec<InstantReport>,
     /// Instants of the active timeline that are not shown.
     more: usize,
+    /// The progress in the newest commit of these that has any, where one that is shown has.
+    #[serde(skip)]
+    before: Option<BTreeMap<String, PipelineProgress>>,
     /// Why archived instants are missing although they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     archive_note: Option<&'static str>,
@@ -114,7 +117,7 @@ pub(super) async fn run(context: &Context, args: TimelineArgs) -> Result<Exit, E
     let timeline = table.timeline.load().await?;
     let shown: Vec<Instant> = timeline.instants().rev().take(limit).copied().collect();
     let more = timeline.instants().count() - shown.len();
-    let mut found = read_contents(&table, shown).await?;
+    let mut found: Vec<Found> = read_contents(&table, shown).try_collect().await?;
     let mut archive_note = None;
     if args.all {
         match table.config.version.layout() {
@@ -129,15 +132,33 @@ pub(super) async fn run(context: &Context, args: TimelineArgs) -> Result<Exit, E
             }
         }
     }
-    let instants = found.iter().map(|found| describe(&table, found)).collect::<Result<_, _>>()?;
-    let report = TimelineReport { table: table.config.name.clone(), instants, more, archive_note };
+    let instants = found.iter().map(|found| describe(&table, found)).collect::<Result<Vec<_>, _>>()?;
+    let older = timeline.instants().rev().skip(limit).filter(|i| i.is_completed() && i.action.writes_data());
+    let before = match instants.iter().any(|instant| instant.progress.is_some()) {
+        true => newest_progress(&table, older.copied().collect()).await,
+        false => None,
+    };
+    let report = TimelineReport { table: table.config.name.clone(), instants, more, before, archive_note };
     context.output.report(&report)?;
     Ok(Exit::Done)
 }
 
-async fn read_contents(table: &Table, instants: Vec<Instant>) -> Result<Vec<Found>, Error> {
+/// The progress in the first of `writes` that has any. What cannot be read of them tells nothing: they
+/// are not asked for.
+async fn newest_progress(table: &Table, writes: Vec<Instant>) -> Option<BTreeMap<String, PipelineProgress>> {
+    let mut contents = Box::pin(read_contents(table, writes));
+    while let Ok(Some(found)) = contents.try_next().await {
+        let told = describe(table, &found).ok()?;
+        if told.progress.is_some() {
+            return told.progress;
+        }
+    }
+    None
+}
+
+fn read_contents(table: &Table, instants: Vec<Instant>) -> impl Stream<Item = Result<Found, Error>> {
     stream::iter(instants)
-        .map(|instant| async move {
+        .map(move |instant| async move {
             let is_write = instant.state == State::Inflight && instant.action.writes_data();
             if !instant.is_completed() && !is_write {
                 return Ok(Found { instant, archived: false, content: None });
@@ -151,8 +172,6 @@ async fn read_contents(table: &Table, instants: Vec<Instant>) -> Result<Vec<Foun
             Ok::<_, Error>(Found { instant, archived: false, content })
         })
         .buffered(READS)
-        .try_collect()
-        .await
 }
 
 /// The archived instants, newest first.
@@ -303,7 +322,9 @@ impl Report for TimelineReport {
                 "NOTE",
             ];
             let older = |i: usize| self.instants.get(i + 1..).unwrap_or_default();
-            let rows = self.instants.iter().enumerate().map(|(i, instant)| instant.row(older(i)));
+            let before =
+                |i| older(i).iter().find_map(|instant| instant.progress.as_ref()).or(self.before.as_ref());
+            let rows = self.instants.iter().enumerate().map(|(i, instant)| instant.row(before(i)));
             page.rows(&columns, rows.collect())?;
         }
         if self.more > 0 {
@@ -314,8 +335,8 @@ impl Report for TimelineReport {
 }
 
 impl InstantReport {
-    /// The cells of this instant; `older` are those before it.
-    fn row(&self, older: &[Self]) -> Vec<String> {
+    /// The cells of this instant; `before` is the progress in the commit before it.
+    fn row(&self, before: Option<&BTreeMap<String, PipelineProgress>>) -> Vec<String> {
         let moment = |text: &String| text.parse().map_or_else(|_| text.clone(), human::moment);
         let number = |pick: fn(&Written) -> u64| {
             self.written.as_ref().map_or_else(String::new, |written| human::count(pick(written)))
@@ -334,16 +355,15 @@ impl InstantReport {
             number(|written| written.files),
             number(|written| written.rows_in_files),
             bytes.unwrap_or_default(),
-            self.note.clone().unwrap_or_else(|| self.moved(older)),
+            self.note.clone().unwrap_or_else(|| self.moved(before)),
         ]
     }
 
     /// The pipelines that this commit moved, with their checkpoints and the event time that they have
     /// come to, and those whose progress it dropped: each commit carries the progress of all, so those
     /// that stand elsewhere than in the commit before.
-    fn moved(&self, older: &[Self]) -> String {
+    fn moved(&self, before: Option<&BTreeMap<String, PipelineProgress>>) -> String {
         let Some(progress) = &self.progress else { return String::new() };
-        let before = older.iter().find_map(|instant| instant.progress.as_ref());
         let moved = progress
             .iter()
             .filter(|(name, progress)| before.and_then(|before| before.get(*name)) != Some(*progress));
