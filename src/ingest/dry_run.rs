@@ -26,7 +26,7 @@ use crate::environment::Environment;
 use crate::sink::{MemoryShares, SinkError, by_bucket, check_open, check_undeclared, index_of};
 use crate::storage::Storage;
 use crate::table::properties::PropertiesFileError;
-use crate::table::{Table, TableError, WriteOperation, check_readers, conform};
+use crate::table::{FileGroup, Table, TableError, WriteOperation, check_readers, conform};
 use crate::write::{KeyRules, KeyedBatch};
 
 /// What a run would do. Nothing was written.
@@ -159,14 +159,14 @@ impl Place {
         check_undeclared(&table, &job.table.stated_index()).await?;
         let progress = progress_of(job, table, storage.clone(), environment).await?;
         let progress = progress.pipelines.get(&job.pipeline).cloned().unwrap_or_default();
-        let has_buckets = config.bucket_index.is_some();
+        let index = config.bucket_index.as_ref();
         let mut existing = BTreeSet::new();
-        let looks_for_buckets = has_buckets && !WriteOperation::from(job.operation).overwrites();
+        let looks_for = index.filter(|_| !WriteOperation::from(job.operation).overwrites());
         for (partition, groups) in snapshot.all_file_groups().await? {
-            let buckets = groups.iter().map(|group| group.id.file_id.bucket().filter(|_| has_buckets));
-            existing.extend(buckets.map(|bucket| (partition.clone(), bucket)));
-            if looks_for_buckets {
-                by_bucket(&partition, groups)?;
+            let bucket = |group: &FileGroup| group.id.file_id.bucket_of(index?.buckets);
+            existing.extend(groups.iter().map(|group| (partition.clone(), bucket(group))));
+            if let Some(index) = looks_for {
+                by_bucket(&partition, groups, index.buckets)?;
             }
         }
         Ok(Self {

@@ -108,6 +108,7 @@ impl Scan {
             options.filters.iter().map(|filter| filter.bind(&shown)).collect::<Result<_, _>>()?;
         let rules = Arc::new(MergeRules::of(&snapshot.table.config)?);
         let output = output_schema(&shown, &options)?;
+        let index = snapshot.table.config.bucket_index.as_ref();
         let bucket = bucket_of(&snapshot.table.config, &stored, &filters);
         let mut slices = Vec::new();
         for (partition, files) in snapshot.partitions().await? {
@@ -116,9 +117,10 @@ impl Scan {
                 continue;
             }
             for group in snapshot.file_groups(&partition, &files).await? {
-                let other_bucket = bucket
-                    .as_ref()
-                    .is_some_and(|buckets| group.id.file_id.bucket().is_some_and(|b| !buckets.contains(&b)));
+                // Of groups that are no buckets nobody knows which keys they have.
+                let is_in = index.and_then(|index| group.id.file_id.bucket_of(index.buckets));
+                let other_bucket =
+                    bucket.as_ref().is_some_and(|buckets| is_in.is_some_and(|b| !buckets.contains(&b)));
                 let slice = if options.base_files_only { last_base(&group) } else { group.latest().cloned() };
                 let Some(slice) = slice.filter(|_| !other_bucket) else { continue };
                 slices.push(PlannedSlice { group: group.id, slice, shown: values.clone() });

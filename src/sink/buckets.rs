@@ -63,6 +63,7 @@ impl Buckets {
         }
         let news =
             timeline.completed_writes().filter(|i| i.completion() > self.upto && !ours.contains(&i.time));
+        let index = committer.table().config.bucket_index.as_ref();
         let mut schemas = Vec::new();
         for instant in news {
             let metadata = match committer.table().timeline.commit_metadata(instant).await {
@@ -76,7 +77,7 @@ impl Buckets {
             if let Some(schema) = metadata.schema().filter(|_| may_change) {
                 schemas.push(TableSchema::from_avro(schema).map_err(TableError::from)?);
             }
-            self.suspects.extend(suspects(&metadata));
+            self.suspects.extend(index.iter().flat_map(|index| suspects(&metadata, index.buckets)));
             let written = metadata.write_stats().map(|(partition, _)| partition);
             let replaced = metadata.partition_to_replace_file_ids.iter().flatten().map(|(p, _)| p.as_str());
             for partition in written.chain(replaced) {
@@ -95,7 +96,8 @@ impl Buckets {
 
     /// Refuses groups that are no buckets in what others have committed.
     pub(super) async fn check(&mut self, table: &Table) -> Result<(), SinkError> {
-        check_partitions(table, &self.suspects).await?;
+        let Some(index) = &table.config.bucket_index else { return Ok(()) };
+        check_partitions(table, index, &self.suspects).await?;
         self.suspects.clear();
         Ok(())
     }
@@ -189,15 +191,16 @@ async fn targets(
     snapshot: &TableSnapshot,
     partition: &str,
 ) -> Result<BTreeMap<u32, BucketTarget>, SinkError> {
+    let mut buckets: BTreeMap<u32, BucketTarget> = BTreeMap::new();
+    let Some(index) = &table.config.bucket_index else { return Ok(buckets) };
     let files = snapshot.partition_files(partition).await?;
     let groups = snapshot.file_groups(partition, &files).await?;
-    let mut buckets: BTreeMap<u32, BucketTarget> = BTreeMap::new();
     for bucket in snapshot.replaced_groups(partition).filter_map(FileId::bucket) {
         // What was replaced never comes back: a bucket whose group ended gets another one.
         let file_id = new_group(table.environment.ids.as_ref(), bucket);
         buckets.insert(bucket, BucketTarget { file_id, has_files: false, base_file: None });
     }
-    for (bucket, group) in by_bucket(partition, groups)? {
+    for (bucket, group) in by_bucket(partition, groups, index.buckets)? {
         let base_file = group.latest().and_then(|slice| slice.base.clone());
         buckets.insert(bucket, BucketTarget { file_id: group.id.file_id, has_files: true, base_file });
     }

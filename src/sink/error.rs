@@ -19,14 +19,16 @@ pub enum SinkError {
     Refused(#[from] Refusal),
     /// A bucket table with a group that is no bucket: its bucket writers fail.
     #[error(
-        "partition {partition:?} has file group {file_id}, which is no bucket: a writer without the \
-         table's bucket index has written it; delete it with that writer, or rewrite the partition"
+        "partition {partition:?} has file group {file_id}, which is none of the table's {buckets} buckets: \
+         a writer without its index has written it; delete it with that writer, or rewrite the partition"
     )]
     NoBucket {
         /// The partition path.
         partition: String,
         /// The group.
         file_id: String,
+        /// How many buckets the table has.
+        buckets: u32,
     },
     /// Two groups of one bucket.
     #[error("partition {partition:?} has two file groups of bucket {bucket}, {} and {}: rewrite the partition", file_ids[0], file_ids[1])]

@@ -137,7 +137,7 @@ async fn verify(snapshot: &TableSnapshot, index: &BucketIndex) -> Result<(), Sin
             async move {
                 let Some(bucket) = group.id.file_id.bucket() else {
                     let (partition, file_id) = (group.id.partition, group.id.file_id.to_string());
-                    return Err(SinkError::NoBucket { partition, file_id });
+                    return Err(SinkError::NoBucket { partition, file_id, buckets: index.buckets });
                 };
                 let Some(slice) = group.latest() else { return Ok(()) };
                 let reader = SliceReader::open(snapshot, slice).await?;

@@ -72,7 +72,7 @@ const UNWRITABLE: [Case; 11] = [
     (
         "v9_mor",
         &[("hoodie.index.type", "BUCKET"), ("hoodie.bucket.index.num.buckets", "3")],
-        "which is no bucket: a writer without the table's bucket index has written it",
+        "which is none of the table's 3 buckets: a writer without its index has written it",
     ),
     ("bucket_mor", &[], "state the index that its writers use (table.index in a job)"),
 ];

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use lakebed::Error;
 use lakebed::ErrorKind;
-use lakebed::environment::Environment;
+use lakebed::environment::{Environment, Ids, SeededIds};
+use lakebed::read::ScanOptions;
 use lakebed::sink::{Sink, SinkError, SinkOptions, StatedIndex};
 use lakebed::storage::{self, Storage};
 use lakebed::table::{Table, WriteOperation};
 use lakebed_hudi::table_config::BucketIndex;
+use uuid::Uuid;
 
 use crate::fixtures::unpack;
 use crate::test_table::*;
@@ -117,6 +119,39 @@ async fn commit_without_index(table: &TestTable) {
     assert!(is_committed(&checkpoint(&mut sink, 1).await));
     table.forget_progress().await;
     table.storage.put(&properties, with_index).await.unwrap();
+}
+
+/// Ids that look like those of buckets, as one random id of 43 does.
+#[derive(Debug)]
+struct IdsOfDigits(SeededIds);
+
+impl Ids for IdsOfDigits {
+    fn uuid(&self) -> Uuid {
+        let mut bytes = self.0.uuid().into_bytes();
+        bytes[..4].copy_from_slice(&[0x12, 0x34, 0x56, 0x78]);
+        Uuid::from_bytes(bytes)
+    }
+}
+
+#[tokio::test]
+async fn a_group_of_which_the_random_id_begins_with_digits_is_no_bucket() {
+    let mut table = TestTable::create(&bucket_table()).await;
+    let mut running = table.sink("p1", SinkOptions::default()).await;
+    table.environment.ids = Arc::new(IdsOfDigits(SeededIds::new(1)));
+    commit_without_index(&table).await;
+    assert_eq!(table.files_named("12345678-").iter().filter(|name| name.ends_with("parquet")).count(), 1);
+    let opened =
+        Sink::open(table.storage.clone(), &table.environment, "p1", Vec::new(), SinkOptions::default());
+    assert!(matches!(opened.await, Err(SinkError::NoBucket { buckets: 2, .. })));
+    // Before any row of its partition comes, and when one comes whose key is stored there.
+    for partition in ["x", "y"] {
+        let refused = running.write(&rows(&[("f", partition, 2, None)]), None).await.unwrap_err();
+        assert!(matches!(refused, SinkError::NoBucket { .. }), "{refused}");
+        running.rewind().await.unwrap();
+    }
+    // The key says nothing of where its row is.
+    let filtered = ScanOptions { filters: vec!["id = f".parse().unwrap()], ..ScanOptions::default() };
+    assert_eq!(texts(&read(&table.snapshot().await, filtered).await), ["f y 1 -"]);
 }
 
 #[tokio::test]

@@ -69,6 +69,14 @@ impl FileId {
         digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
     }
 
+    /// As [`FileId::bucket`], in a table of `buckets` of them.
+    ///
+    /// Hudi takes any number for a bucket's; but of the random ids that other indexes give out one in 43
+    /// begins with eight digits.
+    pub fn bucket_of(&self, buckets: u32) -> Option<u32> {
+        self.bucket().filter(|bucket| *bucket < buckets)
+    }
+
     /// The id as it stands in file names.
     pub fn as_str(&self) -> &str {
         &self.0
