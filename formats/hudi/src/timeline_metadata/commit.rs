@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use super::avro::{self, RecordKind, record_kind};
 use super::container::MAGIC;
+use super::room::Room;
 use super::{MetadataError, OperationType, WriteStat, evidence};
 use crate::file_name::FileId;
 
@@ -94,6 +95,7 @@ impl CommitMetadata {
             return Err(error("expected an object".to_owned()));
         }
         drop_nulls(&mut json);
+        make_room_for_stats(&json, bytes.len()).map_err(|problem| error(problem.to_owned()))?;
         Self::deserialize(json).map_err(|e| error(evidence(&e)))
     }
 
@@ -107,6 +109,14 @@ impl CommitMetadata {
     pub fn schema(&self) -> Option<&str> {
         self.extra_metadata.get(Self::SCHEMA_KEY).map(String::as_str).filter(|schema| !schema.is_empty())
     }
+}
+
+/// Accounts for the statistics before there are any. Of all that JSON names in a few bytes they alone take
+/// much memory.
+fn make_room_for_stats(json: &Json, bytes: usize) -> Result<(), &'static str> {
+    let partitions = json.get("partitionToWriteStats").and_then(Json::as_object);
+    let stats = partitions.into_iter().flat_map(|partitions| partitions.values().filter_map(Json::as_array));
+    Room::of(bytes).make_for::<WriteStat>(stats.map(Vec::len).sum())
 }
 
 /// Null fields are absent fields, in JSON as in Avro.

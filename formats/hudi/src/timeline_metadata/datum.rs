@@ -18,6 +18,7 @@ use serde::de::{self, Deserialize, DeserializeSeed, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::cursor::Cursor;
+use super::room::Room;
 
 /// How deep values may nest; Hudi's own nest eight deep.
 const DEPTH_MAX: u8 = 32;
@@ -25,11 +26,6 @@ const DEPTH_MAX: u8 = 32;
 /// Values may take no bytes (a record of nulls), so their number needs a bound of its own.
 const VALUES_PER_BYTE: usize = 4;
 const VALUES_FREE: usize = 1024;
-
-/// Items of lists and maps may take far more memory than bytes, so what they may take is bounded too: the
-/// largest of Hudi's, a write's statistics, take under 20 bytes for each of their own.
-const MEMORY_PER_BYTE: usize = 64;
-const MEMORY_FREE_BYTES: usize = 64 << 10;
 
 /// What is wrong with a record.
 #[derive(Debug)]
@@ -62,8 +58,7 @@ pub(super) fn deserialize<'de, T: Deserialize<'de>>(
     names: &NamesRef<'_>,
 ) -> Result<T, (usize, DatumError)> {
     let values_left = bytes.len().saturating_mul(VALUES_PER_BYTE).saturating_add(VALUES_FREE);
-    let memory_left_bytes = bytes.len().saturating_mul(MEMORY_PER_BYTE).saturating_add(MEMORY_FREE_BYTES);
-    let mut source = Source { cursor: Cursor::new(bytes), names, values_left, memory_left_bytes };
+    let mut source = Source { cursor: Cursor::new(bytes), names, values_left, room: Room::of(bytes.len()) };
     let value = source.value(schema, 0).and_then(T::deserialize);
     match value {
         Ok(value) if source.cursor.remaining() == 0 => Ok(value),
@@ -76,7 +71,7 @@ struct Source<'de, 's> {
     cursor: Cursor<'de>,
     names: &'s NamesRef<'s>,
     values_left: usize,
-    memory_left_bytes: usize,
+    room: Room,
 }
 
 impl<'de, 's> Source<'de, 's> {
@@ -109,13 +104,6 @@ impl<'de, 's> Source<'de, 's> {
     fn branch(&mut self, union: &'s UnionSchema) -> Result<&'s Schema, DatumError> {
         let branch = usize::try_from(self.cursor.long()?).ok();
         Ok(branch.and_then(|branch| union.variants().get(branch)).ok_or("a union has no such branch")?)
-    }
-
-    /// Accounts for an item before there is one.
-    fn make_room_for<T>(&mut self) -> Result<(), DatumError> {
-        let left = self.memory_left_bytes.checked_sub(size_of::<T>());
-        self.memory_left_bytes = left.ok_or("there are fewer bytes than so many items have")?;
-        Ok(())
     }
 
     fn int(&mut self) -> Result<i32, DatumError> {
@@ -270,7 +258,7 @@ impl<'de> de::SeqAccess<'de> for Items<'_, 'de, '_> {
     ) -> Result<Option<T::Value>, DatumError> {
         while self.advance()? {
             if self.has_value()? {
-                self.source.make_room_for::<T::Value>()?;
+                self.source.room.make_for::<T::Value>(1)?;
                 return seed.deserialize(self.source.value(self.value, self.depth + 1)?).map(Some);
             }
         }
@@ -285,7 +273,7 @@ impl<'de> de::MapAccess<'de> for Items<'_, 'de, '_> {
         while self.advance()? {
             let key = self.source.cursor.text()?;
             if self.has_value()? {
-                self.source.make_room_for::<K::Value>()?;
+                self.source.room.make_for::<K::Value>(1)?;
                 return seed.deserialize(BorrowedStrDeserializer::new(key)).map(Some);
             }
         }
@@ -293,7 +281,7 @@ impl<'de> de::MapAccess<'de> for Items<'_, 'de, '_> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, DatumError> {
-        self.source.make_room_for::<V::Value>()?;
+        self.source.room.make_for::<V::Value>(1)?;
         seed.deserialize(self.source.value(self.value, self.depth + 1)?)
     }
 }

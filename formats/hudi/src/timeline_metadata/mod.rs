@@ -32,6 +32,7 @@ mod operation_type;
 mod replace;
 mod restore;
 mod rollback;
+mod room;
 mod savepoint;
 #[cfg(test)]
 mod tests;

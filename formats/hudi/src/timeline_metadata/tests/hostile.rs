@@ -110,6 +110,14 @@ fn items_of_few_bytes_or_none_cannot_multiply() {
 }
 
 #[test]
+fn items_of_json_cannot_multiply() {
+    let stats = vec!["{}"; 1 << 18].join(",");
+    let json = format!(r#"{{"partitionToWriteStats":{{"p":[{stats}]}}}}"#);
+    let error = bounded(json.as_bytes(), || CommitMetadata::from_bytes(json.as_bytes())).unwrap_err();
+    assert!(error.to_string().contains("fewer bytes than so many items have"), "{error}");
+}
+
+#[test]
 fn schemas_that_contain_themselves_end() {
     let schema = commit_schema(r#"{"name":"me","type":["null","HoodieCommitMetadata"]}"#);
     let error = commit_from_avro(&container_of(&schema, &[2; 100_000])).unwrap_err();
