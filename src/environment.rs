@@ -1,4 +1,5 @@
-//! Time and identity, injected: with a [`ManualClock`] and [`SeededIds`] a failure replays.
+//! Time, identity and a place on disk, injected: with a [`ManualClock`] and [`SeededIds`] a failure
+//! replays.
 //!
 //! Nothing else in the crate asks the system for the time or for a random id (a lint sees to
 //! it). An embedder that wants to replay a run passes [`Environment::replay`] instead of
@@ -14,25 +15,31 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// What a run depends on besides its inputs: the time and new ids.
+use crate::memory::SpillArea;
+
+/// What a run depends on besides its inputs: the time, new ids, and where it puts what does not fit its
+/// memory.
 #[derive(Debug, Clone)]
 pub struct Environment {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// New ids.
     pub ids: Arc<dyn Ids>,
+    /// Where things wait that do not fit the memory.
+    pub spill: SpillArea,
 }
 
 impl Environment {
-    /// The system's clock and random ids.
+    /// The system's clock, random ids, and the system's temporary folder.
     pub fn real() -> Self {
-        Self { clock: Arc::new(SystemClock::new()), ids: Arc::new(RandomIds) }
+        Self { clock: Arc::new(SystemClock::new()), ids: Arc::new(RandomIds), spill: SpillArea::default() }
     }
 
     /// A clock that stands still at `unix_millis` until it is moved, and the ids of `seed`.
     pub fn replay(unix_millis: i64, seed: u64) -> (Self, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock::new(unix_millis));
-        (Self { clock: clock.clone(), ids: Arc::new(SeededIds::new(seed)) }, clock)
+        let (ids, spill) = (Arc::new(SeededIds::new(seed)), SpillArea::default());
+        (Self { clock: clock.clone(), ids, spill }, clock)
     }
 }
 

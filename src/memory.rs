@@ -1,6 +1,8 @@
-//! How much memory there is to use, and how much is used.
+//! How much memory there is to use, how much is used, and where things wait that do not fit.
 
-use std::path::Path;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, ArrayData, RecordBatch};
 use arrow::buffer::Buffer;
@@ -13,6 +15,32 @@ const DEFAULT_BYTES_MAX: u64 = 2 << 30;
 
 /// What a machine without any limit that we can read is taken to have.
 const UNKNOWN_BYTES: u64 = 2 << 30;
+
+/// Where rows, log records and parts of uploads wait that do not fit their memory.
+///
+/// The files have no name: the system takes their space back when they are closed, and also
+/// when the process is killed.
+#[derive(Debug, Clone, Default)]
+pub struct SpillArea {
+    folder: Option<PathBuf>,
+}
+
+impl SpillArea {
+    /// An area on the disk of `folder`, which must exist.
+    pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: Some(folder.into()) }
+    }
+
+    /// Its folder; the system's temporary one where none was given.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.clone().unwrap_or_else(std::env::temp_dir)
+    }
+
+    /// A new file.
+    pub(crate) fn file(&self) -> io::Result<File> {
+        tempfile::tempfile_in(self.folder())
+    }
+}
 
 /// The memory that a program takes when nobody says how much: a quarter of what the control group
 /// or the machine has, at most 2 GiB.

@@ -16,8 +16,8 @@
 //!
 //! Everything is columnar: an entry is a position in a batch of log rows, and a batch of base
 //! rows that no entry touches passes through uncopied. Where the log records do not fit the
-//! memory budget, keys are partitioned by hash into files ([`SpillArea`]) and folded partition by
-//! partition; what each partition does to the base is merged back in base order.
+//! memory budget, keys are partitioned by hash into files (in a [`SpillArea`](crate::memory::SpillArea))
+//! and folded partition by partition; what each partition does to the base is merged back in base order.
 //!
 //! Source: `HoodieFileGroupReader`, `KeyBasedFileGroupRecordBuffer`,
 //! `BufferedRecordMergerFactory`, `PartialUpdateHandler` of Hudi 1.2.0; table versions 6, 8, 9.
@@ -40,7 +40,6 @@ pub use columns::MergeColumns;
 pub use combine::{Combined, combine};
 pub use rules::{Fill, MergeRules};
 pub use slice::{Batches, MergeCounts, MergeResources, MergedRows, SliceSource};
-pub use spill::SpillArea;
 pub(crate) use spill::{Frame, SpillFile};
 
 use arrow::array::RecordBatch;

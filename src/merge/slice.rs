@@ -8,7 +8,8 @@ use arrow::datatypes::SchemaRef;
 use super::apply::Apply;
 use super::fold::Fold;
 use super::partitioned::PartitionedRows;
-use super::{LogRecords, MergeColumns, MergeError, MergeRules, SpillArea};
+use super::{LogRecords, MergeColumns, MergeError, MergeRules};
+use crate::memory::SpillArea;
 use crate::table::conform;
 
 /// Batches of rows, pulled one by one.

@@ -9,31 +9,7 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 
 use super::MergeError;
-
-/// Where merges and writes put records that do not fit their memory.
-///
-/// The files have no name: the system takes their space back when they are closed, and also
-/// when the process is killed.
-#[derive(Debug, Clone, Default)]
-pub struct SpillArea {
-    folder: Option<PathBuf>,
-}
-
-impl SpillArea {
-    /// An area on the disk of `folder`, which must exist.
-    pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: Some(folder.into()) }
-    }
-
-    /// A new file; that of the system's temporary folder where none was given.
-    pub(crate) fn file(&self) -> Result<SpillFile, MergeError> {
-        let folder = self.folder.clone().unwrap_or_else(std::env::temp_dir);
-        match tempfile::tempfile_in(&folder) {
-            Ok(file) => Ok(SpillFile { file, end: 0, folder }),
-            Err(source) => Err(MergeError::Spill { folder, source }),
-        }
-    }
-}
+use crate::memory::SpillArea;
 
 /// A file of batches.
 #[derive(Debug)]
@@ -51,6 +27,15 @@ pub(crate) struct Frame {
 }
 
 impl SpillFile {
+    /// A new file in `area`.
+    pub(crate) fn create(area: &SpillArea) -> Result<Self, MergeError> {
+        let folder = area.folder();
+        match area.file() {
+            Ok(file) => Ok(Self { file, end: 0, folder }),
+            Err(source) => Err(MergeError::Spill { folder, source }),
+        }
+    }
+
     /// Puts a batch aside.
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<Frame, MergeError> {
         let mut writer = StreamWriter::try_new(Vec::new(), batch.schema_ref())?;

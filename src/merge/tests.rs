@@ -9,6 +9,7 @@ use lakebed_hudi::ordering_value::OrderingValue;
 use proptest::prelude::*;
 
 use super::*;
+use crate::memory::SpillArea;
 
 /// A row: key, ordering value, two columns, delete flag. `None` in `present` for full rows.
 #[derive(Debug, Clone, PartialEq)]

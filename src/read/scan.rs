@@ -14,8 +14,8 @@ use super::filter::{BoundFilter, Filter, FilterError, unknown_column};
 use super::partition_columns::PartitionColumns;
 use super::slice_queue::SliceQueue;
 use super::which_bucket::bucket_of;
-use crate::memory::default_budget_bytes;
-use crate::merge::{MergeRules, SpillArea};
+use crate::memory::{SpillArea, default_budget_bytes};
+use crate::merge::MergeRules;
 use crate::table::{FileGroup, FileGroupId, FileSlice, TableSnapshot};
 
 /// What to read of a table, and with how much memory.
@@ -37,8 +37,6 @@ pub struct ScanOptions {
     /// What is decoded at the moment, a row group for each column, comes on top.
     /// [`default_budget_bytes`] unless set.
     pub memory_budget_bytes: usize,
-    /// Where merges that need more memory put their log records.
-    pub spill: SpillArea,
     /// Slices merged at the same time; one more than there are cores unless set, as one waits for
     /// the storage now and then.
     pub parallelism: usize,
@@ -54,7 +52,6 @@ impl Default for ScanOptions {
             base_files_only: false,
             batch_rows: 8192,
             memory_budget_bytes: usize::try_from(default_budget_bytes()).unwrap_or(usize::MAX),
-            spill: SpillArea::default(),
             parallelism: std::thread::available_parallelism().map_or(1, usize::from) + 1,
         }
     }
@@ -89,6 +86,8 @@ pub(super) struct Shape {
     pub(super) output: SchemaRef,
     pub(super) filters: Vec<BoundFilter>,
     pub(super) rules: Arc<MergeRules>,
+    /// Where merges that need more memory put their log records.
+    pub(super) spill: SpillArea,
 }
 
 impl Scan {
@@ -126,7 +125,8 @@ impl Scan {
                 slices.push(PlannedSlice { group: group.id, slice, shown: values.clone() });
             }
         }
-        let shape = Arc::new(Shape { stored, output, filters, rules });
+        let spill = snapshot.table.environment.spill.clone();
+        let shape = Arc::new(Shape { stored, output, filters, rules, spill });
         Ok(Self { snapshot: snapshot.clone(), options, slices, shape })
     }
 

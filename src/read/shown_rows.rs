@@ -34,7 +34,7 @@ pub(super) fn merge_slice(
     }
     let columns = Arc::new(MergeColumns::new(&shape.stored, Some(&names), &shape.rules)?);
     let share = options.memory_budget_bytes / options.parallelism.max(1);
-    let resources = MergeResources { budget_bytes: share / 4 * 3, spill: options.spill.clone() };
+    let resources = MergeResources { budget_bytes: share / 4 * 3, spill: shape.spill.clone() };
     for batch in MergedRows::new(reader, columns, shape.rules.clone(), &resources)? {
         let shown = shown_rows(&batch?, shape, &filters, &mut shown)?;
         if shown.num_rows() > 0 {

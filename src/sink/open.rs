@@ -200,7 +200,6 @@ impl MemoryShares {
         };
         let write = WriteOptions {
             base_file_target_bytes: options.base_file_target_bytes,
-            spill: options.spill.clone(),
             ..WriteOptions::of_memory(memory_bytes - upload_bytes - input_bytes, schema.arrow())
         };
         Ok(Self { input_bytes, write })

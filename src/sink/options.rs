@@ -9,7 +9,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::commit::CommitOptions;
-use crate::merge::SpillArea;
 use crate::storage::lock::LockOptions;
 use crate::table::WriteOperation;
 
@@ -29,8 +28,6 @@ pub struct SinkOptions {
     /// Whether the rows that the caller holds before they are written are to fit this memory, too:
     /// [`Sink::input_bytes`](super::Sink::input_bytes) says how much of it is theirs.
     pub counts_input: bool,
-    /// Where rows wait that base files are written of, if there are more than fit the memory.
-    pub spill: SpillArea,
     /// The size that base files of inserts grow to.
     pub base_file_target_bytes: u64,
     /// Whether a checkpoint without rows is committed all the same.
@@ -84,7 +81,6 @@ impl Default for SinkOptions {
             schema: None,
             memory_bytes: None,
             counts_input: false,
-            spill: SpillArea::default(),
             base_file_target_bytes: 120 << 20,
             commit_empty: false,
             drop_progress: false,

@@ -4,7 +4,6 @@ use arrow::datatypes::Schema;
 use lakebed_hudi::base_file::META_COLUMNS;
 
 use super::parquet_writer::COLUMN_BYTES;
-use crate::merge::SpillArea;
 
 /// How much memory and how many files a write may use.
 #[derive(Debug, Clone)]
@@ -13,8 +12,6 @@ pub struct WriteOptions {
     pub buffer_bytes: usize,
     /// Bytes that merging rows with those of one base file may take.
     pub merge_bytes: usize,
-    /// Where rows go that do not fit.
-    pub spill: SpillArea,
     /// Files that are finished at the same time.
     pub files_at_once: usize,
     /// Base files of inserts that are open at the same time; more partitions than that get
@@ -47,7 +44,6 @@ impl WriteOptions {
         Self {
             buffer_bytes: bytes(half_bytes / 4 * 3),
             merge_bytes: bytes(half_bytes / files_at_once / 2),
-            spill: SpillArea::default(),
             files_at_once: bytes(files_at_once),
             open_files_max: 256,
             base_file_target_bytes: 120 << 20,

@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use arrow::array::RecordBatch;
 
 use super::WriteError;
-use crate::merge::{Frame, SpillArea, SpillFile};
+use crate::memory::SpillArea;
+use crate::merge::{Frame, SpillFile};
 
 /// The rows that all base files of one write have put aside, in one file that no folder names.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl RunStore {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let file = match &mut *file {
             Some(file) => file,
-            none => none.insert(self.area.file()?),
+            none => none.insert(SpillFile::create(&self.area)?),
         };
         for batch in batches {
             run.0.push(file.write(batch)?);

@@ -69,13 +69,14 @@ impl TableWriter {
             None if task.operation.adds_only() => Groups::Append { writers: BTreeMap::new() },
             None => return Err(WriteError::NoBuckets { table: config.name.clone() }),
         };
+        let spill = &table.environment.spill;
         let context = WriteContext {
             storage: table.storage.clone(),
             ids: table.environment.ids.clone(),
             format: Arc::new(RowFormat::new(task.instant, config, schema)?),
             task: Arc::new(task),
-            runs: Arc::new(RunStore::new(options.spill.clone())),
-            merge: MergeResources { budget_bytes: options.merge_bytes, spill: options.spill.clone() },
+            runs: Arc::new(RunStore::new(spill.clone())),
+            merge: MergeResources { budget_bytes: options.merge_bytes, spill: spill.clone() },
         };
         let (partitions, undealt) = (BTreeSet::new(), Vec::new());
         Ok(Self { context, options, partitions, undealt, undealt_rows: 0, undealt_bytes: 0, groups })

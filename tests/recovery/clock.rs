@@ -43,7 +43,7 @@ impl QuickClock {
 
     fn from(start_unix_millis: i64, seed: u64) -> Environment {
         let clock = Arc::new(Self { start_unix_millis, passed_millis: AtomicU64::new(0) });
-        Environment { clock, ids: Arc::new(SeededIds::new(seed)) }
+        Environment { clock, ids: Arc::new(SeededIds::new(seed)), ..Environment::real() }
     }
 }
 

@@ -76,7 +76,7 @@ impl Partitioning {
             rules,
             budget_bytes: resources.budget_bytes,
             frame_bytes: resources.budget_bytes / (4 * FAN_OUT),
-            file: resources.spill.file()?,
+            file: SpillFile::create(&resources.spill)?,
             partial: false,
         })
     }

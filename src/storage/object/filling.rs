@@ -9,6 +9,8 @@ use bytes::Bytes;
 use object_store::PutPayload;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::memory::SpillArea;
+
 /// Size of a part, the least that S3 takes. All parts but the last have it exactly, as some
 /// stores demand.
 pub(super) const PART_BYTES: usize = 5 << 20;
@@ -24,22 +26,23 @@ const WAITING_BYTES_MAX: usize = 2 * PART_BYTES;
 pub(super) struct UploadMemory {
     in_flight: Arc<Semaphore>,
     waiting_bytes: AtomicUsize,
+    spill: SpillArea,
 }
 
 impl UploadMemory {
     /// Bytes of it in all.
     pub(super) const BYTES: usize = PARTS_IN_FLIGHT * PART_BYTES + WAITING_BYTES_MAX;
 
+    /// Memory of which all is free; what does not fit waits in `spill`.
+    pub(super) fn new(spill: SpillArea) -> Self {
+        let in_flight = Arc::new(Semaphore::new(PARTS_IN_FLIGHT));
+        Self { in_flight, waiting_bytes: AtomicUsize::new(0), spill }
+    }
+
     /// Waits until one more part, or small file, may be in flight.
     pub(super) async fn part(&self) -> Option<OwnedSemaphorePermit> {
         // Nobody closes the semaphore.
         self.in_flight.clone().acquire_owned().await.ok()
-    }
-}
-
-impl Default for UploadMemory {
-    fn default() -> Self {
-        Self { in_flight: Arc::new(Semaphore::new(PARTS_IN_FLIGHT)), waiting_bytes: AtomicUsize::new(0) }
     }
 }
 
@@ -76,9 +79,10 @@ impl Filling {
 
     async fn put_aside(&mut self) -> io::Result<()> {
         let (bytes, pieces, aside) = (self.bytes(), self.take_pieces(), self.aside.take());
+        let spill = self.memory.spill.clone();
         self.aside = Some(
             blocking(move || {
-                let mut file = aside.map_or_else(tempfile::tempfile, Ok)?;
+                let mut file = aside.map_or_else(|| spill.file(), Ok)?;
                 pieces.iter().try_for_each(|piece| file.write_all(piece))?;
                 Ok(file)
             })
@@ -157,7 +161,7 @@ mod tests {
     async fn what_many_files_wait_with_takes_little_memory_and_stays_whole() {
         const FILES: usize = 12;
         const PIECES: usize = 100;
-        let memory = Arc::new(UploadMemory::default());
+        let memory = Arc::new(UploadMemory::new(SpillArea::default()));
         let mut files: Vec<_> = (0..FILES).map(|_| (Filling::new(memory.clone()), Vec::new())).collect();
         for n in 0..PIECES {
             for (file, (filling, written)) in files.iter_mut().enumerate() {
@@ -179,5 +183,15 @@ mod tests {
             assert!(whole == written);
         }
         assert_eq!(memory.waiting_bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_waits_in_the_area_that_was_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let nowhere = SpillArea::in_folder(folder.path().join("nowhere"));
+        let memory = Arc::new(UploadMemory::new(nowhere));
+        memory.waiting_bytes.store(WAITING_BYTES_MAX, Ordering::Relaxed);
+        let error = Filling::new(memory).push(piece(0, 0)).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 }

@@ -66,7 +66,8 @@ impl ObjectStorage {
     }
 
     fn over(uri: &TableUri, environment: &Environment, store: Arc<dyn ObjectStore>) -> Self {
-        Self { uri: uri.clone(), store, ids: environment.ids.clone(), uploads: Arc::default() }
+        let uploads = Arc::new(UploadMemory::new(environment.spill.clone()));
+        Self { uri: uri.clone(), store, ids: environment.ids.clone(), uploads }
     }
 
     fn place(&self, operation: Operation, path: &TablePath) -> Result<Place> {

@@ -6,7 +6,7 @@ use std::process::Command;
 use clap::{Args, ValueEnum};
 use lakebed::commit::PipelineProgress;
 use lakebed::environment::Environment;
-use lakebed::merge::SpillArea;
+use lakebed::memory::SpillArea;
 use lakebed::sink::{Sink, SinkOptions};
 use lakebed::storage;
 use lakebed::table::Table;
@@ -90,7 +90,8 @@ fn run_case(args: &MemoryArgs, case: Case, folder: &Path) -> Result<u64, Failure
     let rows = ((args.budget_mib * args.times) << 20) / row_bytes()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let environment = Environment::real();
+        let spill = SpillArea::in_folder(folder.parent().unwrap_or(folder));
+        let environment = Environment { spill, ..Environment::real() };
         let storage = storage::open(&folder.display().to_string().parse()?, &environment).await?;
         let workload = workload(rows);
         let first = matches!(case, Case::FirstBase | Case::Load);
@@ -103,11 +104,7 @@ fn run_case(args: &MemoryArgs, case: Case, folder: &Path) -> Result<u64, Failure
             };
             Table::create(storage.clone(), &environment, &new).await?;
         }
-        let options = SinkOptions {
-            memory_bytes: Some(args.budget_mib << 20),
-            spill: SpillArea::in_folder(folder.parent().unwrap_or(folder)),
-            ..SinkOptions::default()
-        };
+        let options = SinkOptions { memory_bytes: Some(args.budget_mib << 20), ..SinkOptions::default() };
         let mut sink = Sink::open(storage, &environment, "bench", Vec::new(), options).await?;
         for batch in workload.base() {
             sink.write(&batch, None).await?;
