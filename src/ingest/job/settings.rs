@@ -266,7 +266,7 @@ pub struct BadRecordSettings {
     #[serde(default)]
     pub policy: BadRecordPolicy,
     /// For dead_letter: the folder or bucket address of the files, one per commit, named by instant. Each
-    /// table needs one of its own.
+    /// table needs one of its own. They stay when the table is restored to a state before their commits.
     #[serde(default)]
     pub path: Option<String>,
     /// For dead_letter: more bad records than that in one run end it; no limit if not set.
