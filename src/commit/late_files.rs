@@ -1,36 +1,25 @@
 //! Files that come after their instant was rolled back.
 //!
 //! A run that was taken over learns of it at its next commit and writes on until then; if it dies
-//! before, nobody deletes what it wrote. Such files are invisible only while the active timeline
-//! has a write before their instant. So every run looks for them whenever it begins a write:
+//! before, nobody deletes what it wrote, and what it had sent off may still arrive. Such files are
+//! invisible only while the active timeline has a write before their instant. So every run looks for
+//! them whenever it begins a write: an instant that has markers and is not on the timeline was rolled
+//! back, and one listing finds them all, whoever left them.
 //!
-//! * A file that was begun after the rollback has a marker, and its instant is not on the timeline:
-//!   one listing finds them all, whoever left them.
-//! * The marker of a file that was begun before went with the rollback, and the file may end later.
-//!   Who rolls back remembers these, and looks for them until the writer gives no sign of life.
+//! A marker is there before its file, and outlasts it: as long as the writer of an instant may live,
+//! neither a rollback nor who comes next removes its markers. So what is still to come is remembered in
+//! the table, by whichever process there is. A writer is dead when its heartbeat has ended, or has
+//! expired: the rule by which all writers of a table take each other for dead.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
+use lakebed_hudi::history::HistoryColumns;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::Action;
-use lakebed_hudi::timeline_metadata::RollbackMetadata;
+use lakebed_hudi::timeline_metadata::{MetadataError, RollbackMetadata};
 
 use super::{CommitError, Committer, heartbeat};
 use crate::storage::TablePath;
-use crate::table::{marker_folder, marker_root};
+use crate::table::marker_root;
 use crate::timeline::{Timeline, TimelineError};
-
-/// An instant that this process rolled back and whose writer may still live.
-#[derive(Debug, Clone)]
-pub(super) struct RolledBack {
-    instant: InstantTime,
-    /// The files that its markers named.
-    files: BTreeSet<TablePath>,
-    at_unix_millis: i64,
-    /// When they were last deleted, on the monotonic clock.
-    looked: Duration,
-}
 
 impl Committer {
     /// The instants that have markers. List them before the timeline: one that begins in between is
@@ -43,79 +32,89 @@ impl Committer {
         Ok(folders.iter().filter_map(|folder| folder.file_name().parse().ok()).collect())
     }
 
-    /// Deletes files and markers that came after their instants were rolled back: of those that were
-    /// `marked` before `timeline` was read, and of those that this process remembers.
+    /// Deletes files that came after their instants were rolled back, of those that were `marked`
+    /// before `timeline` was read, and the markers of dead writers.
     ///
     /// # Errors
     /// Those of the storage; call it again.
     pub async fn sweep_late(&self, marked: &[InstantTime], timeline: &Timeline) -> Result<(), CommitError> {
-        if marked.iter().any(|instant| timeline.write_at(*instant).is_none()) {
-            // A write may begin on what this process knew of the timeline, without a living writer.
-            let timeline = self.timeline().await?;
-            for instant in marked.iter().filter(|instant| timeline.write_at(**instant).is_none()) {
-                if self.was_rolled_back(&timeline, *instant).await? {
-                    self.delete_late(*instant, &self.files_of(*instant).await?).await?;
-                }
-                self.table.storage.delete_dir(&marker_folder(*instant)?).await?;
+        if marked.iter().all(|instant| timeline.write_at(*instant).is_some()) {
+            return Ok(());
+        }
+        // A write may begin on what this process knew of the timeline, without a living writer.
+        let timeline = self.timeline().await?;
+        for instant in marked.iter().filter(|instant| timeline.write_at(**instant).is_none()) {
+            if self.was_rolled_back(&timeline, *instant).await? {
+                self.sweep_rolled_back(*instant).await?;
+            } else {
+                self.remove_markers(*instant).await?;
             }
         }
-        self.look_again().await
+        Ok(())
+    }
+
+    async fn sweep_rolled_back(&self, instant: InstantTime) -> Result<(), CommitError> {
+        // Asked first: what comes from then on is of a living writer, or of none.
+        let is_dead = self.is_dead(instant).await?;
+        self.delete_late(instant, &self.files_of(instant).await?).await?;
+        if is_dead { self.remove_traces(instant).await } else { Ok(()) }
     }
 
     /// Whether a write that is not on `timeline` was rolled back, and not archived: of one before all
-    /// writes on it the rollback tells, of another one the archive, which a savepoint may hold behind.
+    /// writes on it a rollback tells, of another one the archive, which a savepoint may hold behind.
     pub(super) async fn was_rolled_back(
         &self,
         timeline: &Timeline,
         instant: InstantTime,
     ) -> Result<bool, CommitError> {
+        if self.table.timeline.archived_completions(instant).await?.contains_key(&instant) {
+            return Ok(false);
+        }
         if !timeline.is_before_start(instant) {
-            let archived = self.table.timeline.archived_completions(instant).await?;
-            return Ok(!archived.contains_key(&instant));
+            return Ok(true);
         }
         let later = timeline.completed().filter(|i| i.action == Action::Rollback && i.time > instant);
         for rollback in later {
             let file = rollback.file();
             let broken = |source| TimelineError::Metadata { path: self.table.timeline.path(&file), source };
-            let bytes = self.table.timeline.read(&file).await?;
-            let metadata = RollbackMetadata::from_avro(&bytes).map_err(broken)?;
-            if metadata.commits_rollback.contains(&instant) {
+            let bytes = match self.table.timeline.read(&file).await {
+                // It has gone to the archive since it was listed.
+                Err(error) if error.is_not_found() => continue,
+                bytes => bytes?,
+            };
+            if undid(&bytes, instant).map_err(broken)? {
+                return Ok(true);
+            }
+        }
+        self.is_undone_in_archive(instant).await
+    }
+
+    /// Whether an archived rollback tells that it undid `instant`: others may have archived past both
+    /// since a run last looked.
+    async fn is_undone_in_archive(&self, instant: InstantTime) -> Result<bool, CommitError> {
+        let broken = |source| TimelineError::Metadata { path: self.table.timeline.history.clone(), source };
+        for entry in self.table.timeline.archived(instant, HistoryColumns::All).await? {
+            if let Some(bytes) = entry.metadata.filter(|_| entry.action == Action::Rollback)
+                && undid(&bytes, instant).map_err(broken)?
+            {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Deletes files that ended after the rollback, of instants whose writers may have beaten since
-    /// they were last looked at.
-    async fn look_again(&self) -> Result<(), CommitError> {
-        let now = self.table.environment.clock.monotonic();
-        let is_due = |late: &&RolledBack| now.saturating_sub(late.looked) >= self.options.heartbeat_interval;
-        let due: Vec<RolledBack> = self.seen().rolled_back.iter().filter(is_due).cloned().collect();
-        for late in due {
-            let is_over = self.is_silent(&late).await?;
-            self.delete_late(late.instant, &late.files).await?;
-            let mut seen = self.seen();
-            seen.rolled_back.retain(|other| other.instant != late.instant);
-            if !is_over {
-                seen.rolled_back.push(RolledBack { looked: now, ..late });
-            }
-        }
-        Ok(())
+    /// Whether the writer of `instant` has ended its heartbeat, or has not beaten for so long that it
+    /// counts as dead.
+    pub(super) async fn is_dead(&self, instant: InstantTime) -> Result<bool, CommitError> {
+        let last_beat = heartbeat::last_beat(&self.table, instant).await?;
+        let expiry = self.options.heartbeat_expiry();
+        Ok(last_beat.is_none_or(|beat| heartbeat::is_older(&self.table, beat, expiry)))
     }
 
-    /// Has later writes look for files of an instant that was rolled back.
-    pub(super) fn remember_rolled_back(&self, instant: InstantTime, files: BTreeSet<TablePath>) {
-        let clock = &self.table.environment.clock;
-        let (at_unix_millis, looked) = (clock.unix_millis(), clock.monotonic());
-        self.seen().rolled_back.push(RolledBack { instant, files, at_unix_millis, looked });
-    }
-
-    /// Whether the writer of `late` has given no sign of life for so long that it is dead.
-    async fn is_silent(&self, late: &RolledBack) -> Result<bool, CommitError> {
-        let last_beat = heartbeat::last_beat(&self.table, late.instant).await?;
-        let last_sign = last_beat.map_or(late.at_unix_millis, |beat| beat.max(late.at_unix_millis));
-        Ok(heartbeat::is_older(&self.table, last_sign, self.options.heartbeat_expiry()))
+    /// Removes what is left of a write that was rolled back and whose writer is dead.
+    pub(super) async fn remove_traces(&self, instant: InstantTime) -> Result<(), CommitError> {
+        self.remove_markers(instant).await?;
+        heartbeat::remove(&self.table, instant).await
     }
 
     /// Deletes files of an instant that is not on the timeline.
@@ -131,4 +130,9 @@ impl Committer {
         }
         Ok(())
     }
+}
+
+/// Whether the rollback with these bytes undid `instant`.
+fn undid(rollback: &[u8], instant: InstantTime) -> Result<bool, MetadataError> {
+    Ok(RollbackMetadata::from_avro(rollback)?.commits_rollback.contains(&instant))
 }

@@ -51,7 +51,6 @@ pub(crate) use epoch::check_name as check_pipeline_name;
 pub use error::CommitError;
 pub use heartbeat::Heartbeat;
 pub use known::Known;
-use late_files::RolledBack;
 pub(crate) use pipeline::{PUT_MAX, begun_by};
 pub use progress::{PipelineProgress, Progress, SourceProgress};
 pub use publish::{Outcome, Publication};
@@ -113,15 +112,13 @@ pub struct Committer {
     seen: Arc<Mutex<Seen>>,
 }
 
-/// What a process knows of the timeline and of what it took off it.
+/// What a process knows of the timeline.
 #[derive(Debug, Default)]
 struct Seen {
     /// As it was when last listed.
     listed: Option<Arc<Timeline>>,
     /// As it was after this process last made a write visible, and the stamp of its folder then.
     published: Option<(Arc<Timeline>, FolderStamp)>,
-    /// Of these instants files may still come.
-    rolled_back: Vec<RolledBack>,
 }
 
 impl Committer {

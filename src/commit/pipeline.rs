@@ -130,11 +130,17 @@ impl Committer {
     }
 
     /// Gives a write up, with the files of it that are `staged`: rolls it back, and sweeps what came
-    /// after somebody else's rollback.
+    /// after somebody else's rollback. Whoever hands in its heartbeat knows that no file of it is on
+    /// its way any more.
     ///
     /// # Errors
     /// Those of the storage and the lock.
-    pub async fn abandon(&self, begun: Begun, staged: &StagedFiles) -> Result<(), CommitError> {
+    pub async fn abandon(
+        &self,
+        begun: Begun,
+        staged: &StagedFiles,
+        heartbeat: Option<Heartbeat>,
+    ) -> Result<(), CommitError> {
         let timeline = self.timeline().await?;
         match timeline.get(begun.instant, begun.action) {
             Some(instant) if !instant.is_completed() => self.rollback(instant).await?,
@@ -145,6 +151,9 @@ impl Committer {
                 self.delete_late(begun.instant, files).await?;
             }
             None => {}
+        }
+        if let Some(heartbeat) = heartbeat {
+            heartbeat.stop().await?;
         }
         self.sweep().await
     }

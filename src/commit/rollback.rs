@@ -20,7 +20,8 @@ const SERVER_MARKERS: &str = "MARKERS";
 const MAX_MARKERS_BYTES: u64 = 256 << 20;
 
 impl Committer {
-    /// Rolls the pending instant `target` back: its files go, then it leaves the timeline.
+    /// Rolls the pending instant `target` back: its files go, then it leaves the timeline. Its markers
+    /// stay as long as its writer may live, see [`Committer::sweep_late`].
     ///
     /// Every step may be repeated: a rollback that was cut off is found on the timeline and
     /// finished first. The caller is sure that the writer is dead or ours.
@@ -34,6 +35,7 @@ impl Committer {
         let released = guard.release().await;
         let Some((rollback, plan)) = scheduled? else { return Ok(()) };
         released?;
+        let is_dead = self.is_dead(target.time).await?;
         let inflight = TimelineFile::inflight(rollback, Action::Rollback);
         self.put_or_keep(&inflight, Bytes::new()).await?;
         let deleted = self.delete_files(&plan).await?;
@@ -44,9 +46,9 @@ impl Committer {
         let finished = self.finish_rollback(info, rollback, deleted, took.as_millis()).await;
         guard.release().await?;
         finished?;
-        self.table.storage.delete_dir(&marker_folder(target.time)?).await?;
-        heartbeat::remove(&self.table, target.time).await?;
-        self.remember_rolled_back(target.time, self.planned_files(&plan)?);
+        if is_dead {
+            self.remove_traces(target.time).await?;
+        }
         tracing::info!(instant = %target.time, action = %target.requested_as, "rolled back");
         Ok(())
     }
@@ -97,7 +99,6 @@ impl Committer {
             }
             self.put_or_keep(&TimelineFile::inflight(rollback.time, Action::Rollback), Bytes::new()).await?;
             let deleted = self.delete_files(&plan).await?;
-            self.remember_rolled_back(target.commit_time, self.planned_files(&plan)?);
             self.finish_rollback(target, rollback.time, deleted, 0).await?;
         }
         Ok(())
@@ -190,13 +191,6 @@ impl Committer {
             self.table.storage.sweep(&partition_folder(partition)?, before).await?;
         }
         Ok(())
-    }
-
-    /// The files that a rollback deletes.
-    fn planned_files(&self, plan: &RollbackPlan) -> Result<BTreeSet<TablePath>, CommitError> {
-        let files = plan.rollback_requests.iter().flat_map(|request| &request.files_to_be_deleted);
-        let relative = |file: &String| self.table.storage.uri().relative(file);
-        Ok(files.map(relative).collect::<Result<_, _>>().map_err(StorageError::from)?)
     }
 
     async fn delete_files(

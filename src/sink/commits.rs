@@ -102,21 +102,27 @@ impl SinkCommitter {
             // The same checkpoint is visible under another instant: these files are superfluous.
             Outcome::AlreadyCommitted { .. } => {
                 self.settle(begun.instant, &known, false).await;
-                committer.abandon(begun, &prepared.staged).await?;
+                committer.abandon(begun, &prepared.staged, None).await?;
             }
-            Outcome::Conflicted { reason } => {
-                self.run().failed = Some(reason.clone());
-                self.run().pending.remove(&begun.instant);
-                committer.abandon(begun, &prepared.staged).await?;
-            }
+            Outcome::Conflicted { reason } => self.fail(prepared, reason.clone()).await?,
             Outcome::Fenced { by } => {
-                self.run().failed = Some(format!("epoch {by} of the pipeline has taken over"));
-                self.run().pending.remove(&begun.instant);
-                committer.abandon(begun, &prepared.staged).await?;
+                self.fail(prepared, format!("epoch {by} of the pipeline has taken over")).await?;
             }
             Outcome::Retryable { .. } => {}
         }
         Ok(outcome)
+    }
+
+    /// Gives a checkpoint up that cannot be committed. All of its files are there: none is on its way.
+    async fn fail(&self, prepared: &Prepared, reason: String) -> Result<(), SinkError> {
+        let begun = begun(&prepared.task);
+        let pending = {
+            let mut run = self.run();
+            run.failed = Some(reason);
+            run.pending.remove(&begun.instant)
+        };
+        let heartbeat = pending.map(|(_, heartbeat)| heartbeat);
+        Ok(self.shared.committer.abandon(begun, &prepared.staged, heartbeat).await?)
     }
 
     /// The epoch of the run that has taken this pipeline over, if any has.
@@ -157,14 +163,14 @@ impl SinkCommitter {
     }
 
     /// Gives up everything that is not committed and reads the table anew. Returns what its commits
-    /// say.
-    pub(super) async fn rewind(&self) -> Result<Known, SinkError> {
+    /// say. After a call was torn files may still be on their way.
+    pub(super) async fn rewind(&self, torn: bool) -> Result<Known, SinkError> {
         let mut known = self.shared.known.lock().await;
         let pending = std::mem::take(&mut self.run().pending);
         // The newest first: it is built on those before it.
         for (begun, heartbeat) in pending.into_values().rev() {
-            drop(heartbeat);
-            self.shared.committer.abandon(begun, &StagedFiles::default()).await?;
+            let heartbeat = (!torn).then_some(heartbeat);
+            self.shared.committer.abandon(begun, &StagedFiles::default(), heartbeat).await?;
         }
         *known = self.shared.committer.read_known().await?;
         let mut run = self.run();

@@ -335,7 +335,7 @@ impl Sink {
     /// Those of the storage and the lock; call it again.
     pub async fn rewind(&mut self) -> Result<(), SinkError> {
         self.writing = None;
-        let known = self.commits.rewind().await?;
+        let known = self.commits.rewind(self.torn).await?;
         if known.schema.is_some() {
             self.schema = open::write_schema(known.schema.as_ref(), &self.options, self.table())?;
         }

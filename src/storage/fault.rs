@@ -2,7 +2,8 @@
 //!
 //! A [`FaultStorage`] wraps any storage, numbers its operations from 0, keeps a log of them,
 //! and at one of them fails or *dies*: a dead storage fails every later operation, as if the
-//! process had stopped there, and leaves temporary files behind as a stopped process does.
+//! process had stopped there, and leaves temporary files behind as a stopped process does. What a
+//! process had sent off when it stopped may still arrive: [`FaultKind::DieDuring`].
 //! Reopening the inner storage is the restart.
 //!
 //! A crash test first runs with [`FaultStorage::new`] to learn the number of operations, then
@@ -39,6 +40,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::Notify;
 
 use super::{
     Entry, FileWriter, FolderStamp, Listing, Object, Operation, Result, Storage, StorageError, TablePath,
@@ -66,6 +68,9 @@ pub enum FaultKind {
     DieBefore,
     /// It is done, but nobody is told, and nothing is done from here on.
     DieAfter,
+    /// Nothing more is done from here on but this, when [`FaultStorage::land`] is called: a request that
+    /// was on its way when the process stopped.
+    DieDuring,
 }
 
 /// One operation of the log.
@@ -90,6 +95,7 @@ pub struct FaultStorage {
 struct State {
     faults: Mutex<Vec<Fault>>,
     log: Mutex<Log>,
+    landing: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -133,6 +139,11 @@ impl FaultStorage {
         self.state.is_dead()
     }
 
+    /// Has the operation happen that was on its way when this died.
+    pub fn land(&self) {
+        self.state.landing.notify_one();
+    }
+
     /// Runs an operation between the two places where it may fail.
     async fn step<T>(
         &self,
@@ -143,6 +154,7 @@ impl FaultStorage {
     ) -> Result<T> {
         let location = self.inner.uri().with_scheme(path);
         let step = self.state.begin(operation, location, path, bytes)?;
+        step.arrive().await;
         step.end(work.await)
     }
 }
@@ -174,6 +186,10 @@ impl State {
                 log.dead = true;
                 Err(step.error("the process was stopped before operation"))
             }
+            Some(FaultKind::DieDuring) => {
+                log.dead = true;
+                Ok(step)
+            }
             _ => Ok(step),
         }
     }
@@ -189,6 +205,13 @@ struct Step {
 }
 
 impl Step {
+    /// Waits until it is to happen.
+    async fn arrive(&self) {
+        if self.kind == Some(FaultKind::DieDuring) {
+            self.state.landing.notified().await;
+        }
+    }
+
     fn end<T>(&self, done: Result<T>) -> Result<T> {
         match self.kind {
             Some(FaultKind::FailAfter) => {
@@ -327,6 +350,7 @@ impl FaultWriter {
 
     async fn write_inner(&mut self, bytes: Bytes) -> Result<()> {
         let step = self.begin(Operation::Write, bytes.len())?;
+        step.arrive().await;
         let inner = self.inner.as_mut().ok_or_else(|| step.error(FAILED_BEFORE))?;
         step.end(inner.write(bytes).await)
     }
@@ -350,12 +374,14 @@ impl FileWriter for FaultWriter {
 
     async fn finish(mut self: Box<Self>) -> Result<u64> {
         let step = self.begin(Operation::Finish, 0)?;
+        step.arrive().await;
         let inner = self.inner.take().ok_or_else(|| step.error(FAILED_BEFORE))?;
         step.end(inner.finish().await)
     }
 
     async fn abort(mut self: Box<Self>) -> Result<()> {
         let step = self.begin(Operation::Abort, 0)?;
+        step.arrive().await;
         match self.inner.take() {
             Some(inner) => step.end(inner.abort().await),
             None => Ok(()),

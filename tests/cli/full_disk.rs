@@ -32,7 +32,11 @@ fn on_a_small_disk() {
     // Inputs and the job are elsewhere.
     let on_disk = fs::read_to_string(&job).unwrap();
     let table = disk.join("t").display().to_string();
-    let on_disk = on_disk.replace(&format!("uri: {},", place.path("t").display()), &format!("uri: {table},"));
+    // A run that has ended is dead at once: its markers need not stay.
+    let on_disk = on_disk.replace(
+        &format!("uri: {},", place.path("t").display()),
+        &format!("uri: {table}, heartbeat: {{misses: 0}},"),
+    );
     fs::write(&job, on_disk).unwrap();
     let count = || -> Ran { lakebed(&["read", &table, "--format", "csv", "--columns", "id"]) };
     assert_eq!(lakebed(&["ingest", &job]).code, 0);

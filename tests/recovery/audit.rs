@@ -8,23 +8,41 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use lakebed::environment::Environment;
 use lakebed::read::{Scan, ScanOptions};
+use lakebed::sink::Sink;
 use lakebed::storage::{Storage, TablePath};
-use lakebed::table::Table;
+use lakebed::table::{Table, WriteOperation};
 use lakebed_hudi::history::HistoryColumns;
 use lakebed_hudi::timeline_file::Action;
 use lakebed_hudi::timeline_metadata::{CleanMetadata, CommitMetadata};
 
+use super::clock::QuickClock;
+use super::engine::options;
 use super::model::Model;
 
 /// The problems of a table that should have the rows of `model` and no trace of what was stopped.
 pub async fn problems(storage: &Arc<dyn Storage>, environment: &Environment, model: &Model) -> Vec<String> {
     let table = Table::open(storage.clone(), environment, None).await.unwrap();
     let mut problems = strays(&table).await;
+    if problems.iter().any(|problem| is_trace(problem)) {
+        // They stay as long as their writer may live.
+        problems.retain(|problem| !is_trace(problem));
+        let later = QuickClock::an_hour_after(environment, 99);
+        let options = options(WriteOperation::Insert);
+        Sink::open(storage.clone(), &later, "later", Vec::new(), options).await.unwrap();
+        problems.extend(strays(&table).await.into_iter().filter(|problem| is_trace(problem)));
+    }
     match rows(&table).await {
         Ok(found) => problems.extend(model.differences(&found)),
         Err(error) => problems.push(error),
     }
     problems
+}
+
+/// Whether a problem is a marker or a heartbeat.
+fn is_trace(problem: &str) -> bool {
+    [".temp", ".heartbeat"]
+        .iter()
+        .any(|folder| problem.starts_with(&format!("left behind: .hoodie/{folder}/")))
 }
 
 pub async fn rows(table: &Table) -> Result<Model, String> {

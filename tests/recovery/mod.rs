@@ -6,6 +6,7 @@ mod engine;
 pub mod faults;
 mod ingest;
 mod kill;
+mod landing;
 mod leftovers;
 mod matrix;
 mod model;

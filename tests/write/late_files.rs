@@ -34,9 +34,16 @@ async fn file_of(table: &TestTable, prepared: &Prepared) -> (TablePath, Bytes) {
     (file.path.clone(), table.storage.get(&file.path, u64::MAX).await.unwrap().bytes)
 }
 
+/// The data files of the fenced run.
+fn data_of(table: &TestTable, late: &Prepared) -> Vec<String> {
+    let instant = late.task.instant.as_str();
+    let is_data = |name: &String| name != instant && !name.contains(".marker.");
+    table.files_named(instant).into_iter().filter(is_data).collect()
+}
+
 /// Archives past the fenced run's instant, and expects that nothing of it is there.
 async fn is_gone_for_good(table: &TestTable, late: &Prepared, rows: &[&str]) {
-    assert_eq!(table.files_named(late.task.instant.as_str()), [""; 0]);
+    assert_eq!(data_of(table, late), [""; 0]);
     table.archive(1).await;
     let snapshot = table.snapshot().await;
     assert!(snapshot.timeline.is_before_start(late.task.instant), "its files would be visible");
@@ -51,7 +58,7 @@ async fn a_file_that_is_begun_after_the_rollback_goes_when_the_new_run_writes_on
         commit(&mut new, 1..=1).await;
         let late = old.prepare(progress(1)).await.unwrap().unwrap();
         drop(old);
-        assert!(!table.files_named(late.task.instant.as_str()).is_empty());
+        assert!(!data_of(&table, &late).is_empty());
         commit(&mut new, 2..=3).await;
         is_gone_for_good(&table, &late, &["b x 3 -"]).await;
     }
@@ -63,14 +70,28 @@ async fn a_file_that_ends_after_the_rollback_goes_when_the_new_run_writes_on() {
     let late = old.prepare(progress(1)).await.unwrap().unwrap();
     let (path, bytes) = file_of(&table, &late).await;
     drop(old);
-    // The next write looks again when a beat is due.
-    let commit_options =
-        CommitOptions { heartbeat_interval: Duration::from_millis(1), ..CommitOptions::default() };
-    let mut new = table.sink("p1", SinkOptions { commit: commit_options, ..SinkOptions::default() }).await;
-    assert_eq!(table.files_named(late.task.instant.as_str()), [""; 0]);
+    let mut new = table.sink("p1", SinkOptions::default()).await;
+    assert_eq!(data_of(&table, &late), [""; 0]);
     table.storage.put(&path, bytes).await.unwrap();
     commit(&mut new, 1..=2).await;
     is_gone_for_good(&table, &late, &["b x 2 -"]).await;
+}
+
+#[tokio::test]
+async fn markers_go_when_the_writer_is_silent() {
+    let (table, mut old) = taken_over(true).await;
+    let late = old.prepare(progress(1)).await.unwrap().unwrap();
+    drop(old);
+    let left = || table.files_named(late.task.instant.as_str());
+    let mut new = table.sink("p1", SinkOptions::default()).await;
+    commit(&mut new, 1..=1).await;
+    assert_eq!(left().len(), 2, "the heartbeat and the marker: {:?}", left());
+    // Now it counts as dead.
+    let commit_options = CommitOptions { heartbeat_misses: 0, ..CommitOptions::default() };
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    let options = SinkOptions { commit: commit_options, ..SinkOptions::default() };
+    commit(&mut table.sink("p2", options).await, 1..=1).await;
+    assert_eq!(left(), [""; 0]);
 }
 
 #[tokio::test]
@@ -83,6 +104,7 @@ async fn a_file_that_ends_after_the_rollback_goes_when_its_run_is_fenced() {
         commit(&mut new, 1..=2).await;
         table.storage.put(&path, bytes).await.unwrap();
         assert_eq!(old.committer().commit(&late).await.unwrap(), Outcome::Fenced { by: 2 });
+        assert_eq!(table.files_named(late.task.instant.as_str()), [""; 0], "nothing more is to come");
         is_gone_for_good(&table, &late, &["b x 2 -"]).await;
     }
 }
