@@ -76,10 +76,12 @@ async fn a_dropped_guard_gives_the_lock_back(storage: Arc<dyn Storage>) {
     }
 }
 
-async fn a_lock_that_another_took_is_not_given_back(storage: Arc<dyn Storage>) {
+async fn a_lock_that_another_took_is_noticed_and_not_given_back(storage: Arc<dyn Storage>) {
     let guard = acquire(&storage).await;
     let (at, theirs) = (path(lock_path(&storage)), lock_of_another());
     storage.put(&at, theirs.clone().into()).await.unwrap();
+    let error = guard.check().await.unwrap_err();
+    assert!(matches!(error, LockError::Lost { .. }), "{error:?}");
     let error = guard.release().await.unwrap_err();
     assert!(matches!(error, LockError::Lost { .. }), "{error:?}");
     assert_eq!(storage.get(&at, 999).await.unwrap().bytes, theirs);
@@ -126,7 +128,7 @@ on_every_lock! {
     tasks_exclude_each_other
     who_waits_in_vain_is_told_of_the_holder
     a_dropped_guard_gives_the_lock_back
-    a_lock_that_another_took_is_not_given_back
+    a_lock_that_another_took_is_noticed_and_not_given_back
 }
 
 const URI: &str = "LAKEBED_TEST_LOCKED_TABLE";

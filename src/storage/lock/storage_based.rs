@@ -3,7 +3,8 @@
 //! `{"expired":false,"validUntil":<epoch ms>,"owner":"<uuid>"}`, written and changed by
 //! conditional puts only and never deleted. Held by its owner until `validUntil`, which a
 //! background task keeps moving ahead; 500 ms later, for clocks that differ, anybody may take
-//! it. Released by `"expired":true`.
+//! it. Released by `"expired":true`. It is read once more before something is published: who deletes
+//! it by hand, or has a clock that is far ahead, does not wait for our lease to end.
 //!
 //! Source: `StorageBasedLockProvider`, `StorageLockData` of Hudi 1.2.0. Not tested against
 //! Hudi's own S3 client, which its Spark bundle does not carry.
@@ -221,13 +222,12 @@ impl Drop for HeldObject {
 #[async_trait]
 impl Held for HeldObject {
     async fn check(&self) -> Result<Lease, LockError> {
-        let (written, lost) = {
-            let state = guard(&self.state);
-            (state.written.clone(), state.lost.clone())
-        };
+        let lost = guard(&self.state).lost.clone();
         if let Some(reason) = lost {
             return Err(self.lost(reason));
         }
+        ours(&self.lock, self.owner).await?;
+        let written = guard(&self.state).written.clone();
         let now = self.lock.environment.clock.monotonic();
         let remaining = self.lock.ends(&written.data).min(written.ends).saturating_sub(now);
         if remaining.is_zero() {
@@ -296,6 +296,11 @@ async fn renew_once(lock: &StorageLock, owner: Uuid, previous: &Version) -> Resu
         return Ok(written);
     }
     // Changed: by somebody else, or by an earlier renewal of ours whose reply was lost.
+    ours(lock, owner).await
+}
+
+/// The lock object as it is now, if it is ours.
+async fn ours(lock: &StorageLock, owner: Uuid) -> Result<Written, LockError> {
     let lost = |reason| LockError::Lost { location: lock.location(), reason };
     match lock.look().await? {
         Some(found) if found.data.owner == owner.to_string() && !found.data.expired => Ok(found),
