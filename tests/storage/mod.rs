@@ -4,6 +4,7 @@ mod conformance;
 mod full_disk;
 mod local;
 mod lock;
+mod power_loss;
 
 use std::sync::Arc;
 
