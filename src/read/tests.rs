@@ -145,3 +145,17 @@ async fn damaged_files_are_errors_and_never_panics() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dictionary_of_more_values_than_its_bytes_can_hold_is_refused() {
+    let n: ArrayRef = Arc::new((0..100).map(|i| Some(i % 3)).collect::<Int64Array>());
+    let batch = RecordBatch::try_from_iter([("n", n)]).unwrap();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    let mut bytes = writer.into_inner().unwrap();
+    // Field 7 of the first page's header, a struct; its field 1 is the count of values.
+    let at = bytes.windows(3).position(|w| w == [0x4c, 0x15, 2 * 3]).unwrap();
+    bytes[at + 2] = 2 * 60;
+    let error = read(bytes.into(), None, vec![]).await.unwrap_err();
+    assert!(error.to_string().contains("more values than its bytes can hold"), "{error}");
+}

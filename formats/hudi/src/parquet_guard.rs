@@ -1,8 +1,8 @@
 //! What a Parquet file claims, checked before the Parquet library believes it.
 //!
-//! The library reserves memory for as many row groups as the footer declares and for as many
-//! bytes as a page header declares. Where the system refuses, the process ends, and no caller
-//! can catch that.
+//! The library reserves memory for as many row groups as the footer declares, and for as many
+//! bytes and dictionary values as a page header declares. Where the system refuses, the process
+//! ends, and no caller can catch that.
 
 /// The greatest page of a sane file; Hudi's writers cut pages at 1 MiB of ordinary rows.
 const PAGE_BYTES_MAX: usize = 64 << 20;
@@ -56,14 +56,25 @@ pub fn check_pages(chunk: &[u8]) -> Checked<usize> {
     let mut thrift = Thrift { rest: chunk };
     let mut unpacked_bytes = 0_usize;
     while !thrift.rest.is_empty() {
-        let (unpacked, packed) = thrift.page_header()?;
-        if unpacked > PAGE_BYTES_MAX.max(packed.saturating_mul(PAGE_RATIO_MAX)) {
+        let page = thrift.page_header()?;
+        if page.unpacked_bytes > PAGE_BYTES_MAX.max(page.packed_bytes.saturating_mul(PAGE_RATIO_MAX)) {
             return Err("a page claims to unpack to more than its bytes can hold");
         }
-        thrift.take(packed)?;
-        unpacked_bytes = unpacked_bytes.saturating_add(unpacked);
+        // No value of a dictionary takes less than a byte.
+        if page.dictionary_values > page.unpacked_bytes {
+            return Err("a dictionary claims more values than its bytes can hold");
+        }
+        thrift.take(page.packed_bytes)?;
+        unpacked_bytes = unpacked_bytes.saturating_add(page.unpacked_bytes);
     }
     Ok(unpacked_bytes)
+}
+
+/// What a page's header claims of the page.
+struct PageHeader {
+    unpacked_bytes: usize,
+    packed_bytes: usize,
+    dictionary_values: usize,
 }
 
 /// A position in Thrift's compact encoding.
@@ -72,6 +83,9 @@ struct Thrift<'a> {
 }
 
 const CUT: &str = "it ends within a header";
+const WRONG_TYPE: &str = "a page header holds a field of a wrong type";
+const I32: u8 = 5;
+const STRUCT: u8 = 12;
 
 impl<'a> Thrift<'a> {
     fn take(&mut self, len: usize) -> Checked<&'a [u8]> {
@@ -117,6 +131,9 @@ impl<'a> Thrift<'a> {
             0 => self.int()?,
             step => last + i64::from(step),
         };
+        if i16::try_from(number).is_err() {
+            return Err("a header numbers a field as Thrift cannot");
+        }
         Ok(Some((number, head & 0x0f)))
     }
 
@@ -125,19 +142,38 @@ impl<'a> Thrift<'a> {
         Ok((bits >> 1).cast_signed() ^ -(bits & 1).cast_signed())
     }
 
-    /// The sizes, unpacked and packed, of the page behind a header.
-    fn page_header(&mut self) -> Checked<(usize, usize)> {
-        const I32: u8 = 5;
-        let (mut last, mut unpacked, mut packed) = (0, None, None);
+    /// The library reads a field by its number, whatever its type, and the last of a number counts.
+    fn page_header(&mut self) -> Checked<PageHeader> {
+        let (mut last, mut unpacked, mut packed, mut dictionary_values) = (0, None, None, 0);
         while let Some((number, kind)) = self.field(last)? {
             match (number, kind) {
-                (2, I32) => unpacked = usize::try_from(self.int()?).ok(),
-                (3, I32) => packed = usize::try_from(self.int()?).ok(),
+                (2, I32) => unpacked = Some(self.count()?),
+                (3, I32) => packed = Some(self.count()?),
+                (7, STRUCT) => dictionary_values = self.dictionary_values()?,
+                (2 | 3 | 7, _) => return Err(WRONG_TYPE),
                 _ => self.skip(kind, 0)?,
             }
             last = number;
         }
-        unpacked.zip(packed).ok_or("a page header says no size")
+        let (unpacked_bytes, packed_bytes) = unpacked.zip(packed).ok_or("a page header says no size")?;
+        Ok(PageHeader { unpacked_bytes, packed_bytes, dictionary_values })
+    }
+
+    fn dictionary_values(&mut self) -> Checked<usize> {
+        let (mut last, mut values) = (0, 0);
+        while let Some((number, kind)) = self.field(last)? {
+            match (number, kind) {
+                (1, I32) => values = self.count()?,
+                (1, _) => return Err(WRONG_TYPE),
+                _ => self.skip(kind, 1)?,
+            }
+            last = number;
+        }
+        Ok(values)
+    }
+
+    fn count(&mut self) -> Checked<usize> {
+        usize::try_from(self.int()?).map_err(|_| "a header holds a size below zero")
     }
 
     fn skip_struct(&mut self, depth: u8) -> Checked<()> {

@@ -286,6 +286,24 @@ fn a_page_that_declares_gigabytes_is_refused_unread() {
 }
 
 #[test]
+fn a_dictionary_that_declares_values_by_the_billion_is_refused_unread() {
+    // Fields 1 to 3: dictionary page, unpacked 8, packed 1; field 7: its count and encoding.
+    let page = |dictionary: &[u8]| {
+        let header = [&[0x15, 0x04, 0x15, 0x10, 0x15, 0x02][..], dictionary, &[0x00]].concat();
+        crate::parquet_guard::check_pages(&[&header[..], &[0]].concat())
+    };
+    assert_eq!(page(&[0x4c, 0x15, 0x02, 0x15, 0x00, 0x00]), Ok(8));
+    let billions = [0xfe, 0xff, 0xff, 0xff, 0x0f];
+    let claimed = [&[0x4c, 0x15][..], &billions, &[0x15, 0x00, 0x00]].concat();
+    assert_eq!(page(&claimed), Err("a dictionary claims more values than its bytes can hold"));
+    // The library reads the count whatever its type: here a number of 64 bits.
+    let disguised = [&[0x4c, 0x16][..], &billions, &[0x15, 0x00, 0x00]].concat();
+    assert_eq!(page(&disguised), Err("a page header holds a field of a wrong type"));
+    let far = [0x5c, 0x00, 0x0c, 0x8e, 0x80, 0x08, 0x15, 0x02, 0x00];
+    assert_eq!(page(&far), Err("a header numbers a field as Thrift cannot"));
+}
+
+#[test]
 fn a_dictionary_cannot_multiply_one_value() {
     let big = vec![7; 200_000];
     let entries: Vec<_> = (0..400).map(|i| entry(i, 0, Some(big.clone()), None)).collect();
