@@ -15,6 +15,8 @@ const SCHEMA_BYTES_MAX: usize = 16 * 1024 * 1024;
 const EXPANDED_BYTES_MAX: usize = 4 * 1024 * 1024;
 const DEPTH_MAX: usize = 64;
 const FIXED_BYTES_MAX: u64 = 1024 * 1024;
+/// What a byte of an item in a list or map may take in memory: a null of a `fixed` type is a byte.
+const ITEM_RATIO_MAX: u64 = 1024;
 const DECIMAL_PRECISION_MAX: u64 = 38;
 
 /// Why a schema is not one that rows can be read by.
@@ -236,6 +238,7 @@ impl Expansion {
         if items.bytes_min == 0 {
             return Err(self.wrong("array items that take bytes", schema));
         }
+        self.check_item(&items, schema)?;
         let json = json!({"type": "array", "items": items.json});
         self.around(&items, json, 1)
     }
@@ -248,8 +251,18 @@ impl Expansion {
     ) -> Result<Part, AvroSchemaError> {
         let values = attributes.get("values").ok_or_else(|| self.wrong("values of a map", schema))?;
         let values = self.part(values, namespace)?;
+        self.check_item(&values, schema)?;
         let json = json!({"type": "map", "values": values.json});
         self.around(&values, json, 1)
+    }
+
+    /// Refuses items of which a few bytes could take any memory.
+    fn check_item(&self, item: &Part, schema: &Value) -> Result<(), AvroSchemaError> {
+        // A map's value has a key of a byte at least.
+        if item.fixed_bytes > ITEM_RATIO_MAX.saturating_mul(item.bytes_min.max(1)) {
+            return Err(self.wrong("items without nullable fixed types of more than 1 KiB", schema));
+        }
+        Ok(())
     }
 
     fn record(&mut self, schema: &Value, namespace: &str) -> Result<Part, AvroSchemaError> {

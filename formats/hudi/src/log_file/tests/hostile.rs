@@ -123,3 +123,22 @@ fn contents_that_were_cut_or_flipped_are_an_error_or_other_values() {
         }
     }
 }
+
+#[test]
+fn items_of_a_list_or_map_that_are_large_when_null_are_refused() {
+    let schema = |around: &str, size: u32| {
+        let item = format!(r#"["null",{{"type":"fixed","name":"f","size":{size}}}]"#);
+        let column = format!(r#"{{"name":"a","type":{}}}"#, around.replace('?', &item));
+        format!(r#"{{"type":"record","name":"r","fields":[{column}]}}"#)
+    };
+    let head = [3, 0].map(i32::to_be_bytes).concat();
+    let open = |schema: &str| {
+        AvroBlockReader::try_new(head.clone().into(), schema, AvroReadOptions::default()).map(drop)
+    };
+    for around in [r#"{"type":"array","items":?}"#, r#"{"type":"map","values":?}"#] {
+        assert_eq!(open(&schema(around, 16)), Ok(()), "{around}");
+        let error = open(&schema(around, 1 << 20)).unwrap_err();
+        assert!(error.to_string().contains("nullable fixed types of more than 1 KiB"), "{error}");
+    }
+    assert_eq!(open(&schema("?", 1 << 20)), Ok(()));
+}
