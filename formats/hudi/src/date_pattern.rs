@@ -4,15 +4,19 @@ use std::fmt::Write as _;
 
 use chrono::{Datelike as _, NaiveDate, NaiveDateTime, Timelike as _};
 
+/// Far more digits than a field has.
+const FIELD_LETTERS_MAX: usize = 100;
+
 /// A pattern with letters that have no meaning here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "date pattern {pattern:?} has {found:?}: only the numeric fields y M d H m s S, Z for an offset and quoted text are supported"
+    "date pattern {pattern:?} has {found:?}: only the numeric fields y M d H m s S of at most {FIELD_LETTERS_MAX} \
+     letters, Z for an offset and quoted text are supported"
 )]
 pub struct DatePatternError {
-    /// The whole pattern.
+    /// The pattern, cut to a bounded length.
     pub pattern: String,
-    /// The field that is not supported.
+    /// The field that is not supported, cut to a bounded length.
     pub found: String,
 }
 
@@ -34,7 +38,7 @@ impl DatePattern {
     /// Reads a pattern.
     ///
     /// # Errors
-    /// Fields of text (month names, weekdays, zone names) and unknown letters.
+    /// Fields of text (month names, weekdays, zone names), unknown letters, and fields of absurd length.
     pub fn parse(pattern: &str) -> Result<Self, DatePatternError> {
         let mut pieces: Vec<Piece> = Vec::new();
         let mut chars = pattern.chars().peekable();
@@ -52,9 +56,9 @@ impl DatePattern {
                 }
                 let numeric =
                     matches!(c, 'y' | 'Y' | 'd' | 'H' | 'm' | 's' | 'S' | 'Z') || (c == 'M' && count < 3);
-                if !numeric {
-                    let found = c.to_string().repeat(count);
-                    return Err(DatePatternError { pattern: pattern.to_owned(), found });
+                if !numeric || count > FIELD_LETTERS_MAX {
+                    let found = c.to_string().repeat(count.min(FIELD_LETTERS_MAX));
+                    return Err(DatePatternError { pattern: pattern.chars().take(200).collect(), found });
                 }
                 pieces.push(Piece::Field(if c == 'Y' { 'y' } else { c }, count));
             } else {
@@ -168,6 +172,8 @@ fn write_offset(out: &mut String, seconds: i32, letters: usize) -> std::fmt::Res
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn time(text: &str) -> NaiveDateTime {
@@ -201,5 +207,41 @@ mod tests {
         let error = DatePattern::parse("dd MMM yyyy").unwrap_err();
         assert_eq!(error.found, "MMM");
         assert!(DatePattern::parse("EEE").is_err());
+    }
+
+    #[test]
+    fn fields_longer_than_any_number_are_refused() {
+        let spelled = DatePattern::parse(&"y".repeat(100)).unwrap().format(time("2024-03-07T09:05:01"), 0);
+        assert_eq!((spelled.len(), spelled.trim_start_matches('0')), (100, "2024"));
+        let error = DatePattern::parse(&"y".repeat(65_536)).unwrap_err();
+        assert!(error.to_string().len() < 600, "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_time_reads_as_it_was_spelled(
+            seconds in -2_000_000_000..200_000_000_000_i64,
+            nanos in 0..1_000_000_000_u32,
+            offset_minutes in -18 * 60..=18 * 60_i32,
+        ) {
+            let time = chrono::DateTime::from_timestamp(seconds, nanos).unwrap().naive_utc();
+            let pattern = DatePattern::parse("yyyy-MM-dd'T'HH:mm:ss.SSSSSSSSSZZ").unwrap();
+            let text = pattern.format(time, offset_minutes * 60);
+            prop_assert_eq!(pattern.read(&text), Some((time, Some(offset_minutes * 60))));
+        }
+
+        #[test]
+        fn any_pattern_and_text_are_survived(
+            pattern in "[yYMdHmsSZ' :/\\-\u{e9}]{0,30}",
+            text in "[0-9+:/ \\-Z\u{e9}]{0,30}",
+            seconds in -9_000_000_000_000..9_000_000_000_000_i64,
+        ) {
+            if let Ok(pattern) = DatePattern::parse(&pattern) {
+                let _ = pattern.read(&text);
+                if let Some(time) = chrono::DateTime::from_timestamp(seconds, 0) {
+                    let _ = pattern.read(&pattern.format(time.naive_utc(), 5400));
+                }
+            }
+        }
     }
 }
