@@ -1,5 +1,7 @@
 //! The text of `hoodie.properties` and `.hoodie_partition_metadata`: Java properties.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt::Write as _;
 
 /// A line that is no Java property.
@@ -33,7 +35,8 @@ impl Properties {
     /// A `\u` escape without four hex digits. Every other text has a meaning in Java.
     pub fn parse(bytes: &[u8]) -> Result<Self, PropertiesError> {
         let text: String = bytes.iter().map(|b| char::from(*b)).collect();
-        let mut properties = Self::new();
+        let text = text.replace("\r\n", "\n");
+        let mut entries = Vec::new();
         let mut lines = text.split(['\n', '\r']).enumerate();
         while let Some((number, first)) = lines.next() {
             let first = first.trim_start_matches(is_blank);
@@ -49,9 +52,9 @@ impl Properties {
             let (key, value) = split_entry(&line);
             let unescape =
                 |text| unescape(text).map_err(|escape| PropertiesError { line: number + 1, escape });
-            properties.set(unescape(key)?, unescape(value)?);
+            entries.push((unescape(key)?, unescape(value)?));
         }
-        Ok(properties)
+        Ok(entries.into_iter().collect())
     }
 
     /// The bytes of a properties file that starts with `comment`, if it is not empty.
@@ -101,11 +104,23 @@ impl Properties {
 
 impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Properties {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
-        let mut properties = Self::new();
+        let mut kept: Vec<(String, String)> = Vec::new();
+        let mut places = HashMap::new();
         for (key, value) in entries {
-            properties.set(key, value);
+            let (key, value) = (key.into(), value.into());
+            match places.entry(key.clone()) {
+                Entry::Vacant(new) => {
+                    new.insert(kept.len());
+                    kept.push((key, value));
+                }
+                Entry::Occupied(place) => {
+                    if let Some((_, old)) = kept.get_mut(*place.get()) {
+                        *old = value;
+                    }
+                }
+            }
         }
-        properties
+        Self { entries: kept }
     }
 }
 
@@ -258,6 +273,24 @@ mod tests {
     fn a_broken_escape_names_its_line() {
         let error = Properties::parse(b"a=1\nb=\\u12").unwrap_err();
         assert_eq!(error, PropertiesError { line: 2, escape: "\\u12".into() });
+    }
+
+    #[test]
+    fn every_line_end_of_java_is_one() {
+        let ends = Properties::parse(b"a=one,\\\r\n  two\r\nb=1\rc=2\n").unwrap();
+        assert_eq!(ends.iter().collect::<Vec<_>>(), [("a", "one,two"), ("b", "1"), ("c", "2")]);
+        assert_eq!(Properties::parse(b"a=1\r\nb=\\u12").unwrap_err().line, 2);
+    }
+
+    #[test]
+    fn many_keys_take_no_longer_each() {
+        let text: String = (0..200_000).map(|i| format!("k{}={i}\n", i % 150_000)).collect();
+        let properties = Properties::parse(text.as_bytes()).unwrap();
+        let entries: Vec<_> = properties.iter().collect();
+        assert_eq!(
+            (entries.len(), entries[0], entries[149_999]),
+            (150_000, ("k0", "150000"), ("k149999", "149999"))
+        );
     }
 
     #[test]
