@@ -42,7 +42,8 @@ pub(super) struct RowGroup {
 impl ParquetFile {
     /// How many rows there are.
     pub(super) fn num_rows(&self) -> u64 {
-        self.metadata.metadata().row_groups().iter().map(|group| group.num_rows().unsigned_abs()).sum()
+        let rows = self.metadata.metadata().row_groups().iter().map(|group| group.num_rows().unsigned_abs());
+        rows.fold(0, u64::saturating_add)
     }
 
     /// All row groups.
