@@ -351,7 +351,7 @@ impl Meaning for CommitError {
             Self::Table(error) => error.kind(),
             Self::PipelineName { .. } => ErrorKind::FixInput,
             Self::Foreign { .. } => ErrorKind::Conflict,
-            Self::TooManyPipelines { .. } => ErrorKind::Refused,
+            Self::TooManyPipelines { .. } | Self::LastEpoch { .. } => ErrorKind::Refused,
             Self::Metadata(_) | Self::Path(_) | Self::Progress { .. } | Self::ProgressSize { .. } => {
                 ErrorKind::Failed
             }

@@ -49,7 +49,12 @@ impl Epoch {
     pub(super) async fn claim(table: &Table, pipeline: &str) -> Result<Self, CommitError> {
         let folder = folder(pipeline)?;
         let mut claims = claims(table, &folder).await?;
-        let number = claims.last().map_or(1, |(number, _)| number + 1);
+        let number = match claims.last() {
+            None => 1,
+            Some((newest, path)) => {
+                newest.checked_add(1).ok_or_else(|| CommitError::LastEpoch { path: path.clone() })?
+            }
+        };
         let now = InstantTime::from_unix_millis(table.environment.clock.unix_millis(), table.zone);
         let claim = Claim { pipeline, epoch: number, claimed_at: now, process: std::process::id() };
         let text = serde_json::to_string(&claim).unwrap_or_default();

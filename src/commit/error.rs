@@ -67,6 +67,15 @@ pub enum CommitError {
         /// The name.
         name: String,
     },
+    /// A run whose number leaves none for the next one.
+    #[error(
+        "{path} claims the greatest number there is, so that no run of this pipeline can follow it, and none of \
+         Lakebed's has it: delete the file"
+    )]
+    LastEpoch {
+        /// The claim.
+        path: TablePath,
+    },
     /// A completed file of this instant exists and is not what was to be published.
     #[error(
         "{path} exists with other content than was to be published: another process completed this instant"

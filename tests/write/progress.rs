@@ -2,6 +2,7 @@
 
 use lakebed::commit::{CommitError, Outcome, PipelineProgress, Progress, SourceProgress};
 use lakebed::sink::{Sink, SinkError, SinkOptions};
+
 use lakebed::table::WriteOperation;
 use lakebed::{Error, ErrorKind};
 use lakebed_hudi::table_config::TableType;
@@ -95,6 +96,20 @@ async fn one_pipeline_too_many_is_refused_until_another_one_is_dropped() {
     commit(&mut table.sink("p7", SinkOptions::default()).await, 2).await;
     assert!(is_committed(&drop_progress(&table, "p7").await));
     commit(&mut open().await.unwrap(), 1).await;
+}
+
+#[tokio::test]
+async fn a_run_that_no_other_could_follow_is_refused() {
+    let table = TestTable::create(&bucket_table()).await;
+    let path = ".hoodie/.aux/lakebed/p1/epoch-18446744073709551615.json".parse().unwrap();
+    table.storage.put(&path, "{}".into()).await.unwrap();
+    let (storage, options) = (table.storage.clone(), SinkOptions::default());
+    let error = Sink::open(storage, &table.environment, "p1", Vec::new(), options).await.unwrap_err();
+    assert!(
+        error.to_string().contains("epoch-18446744073709551615.json claims the greatest number"),
+        "{error}"
+    );
+    assert_eq!(Error::from(error).kind(), ErrorKind::Refused);
 }
 
 #[tokio::test]
