@@ -1,6 +1,6 @@
 //! The log records of a slice: blocks found, put in order, decoded one after the other.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -19,7 +19,7 @@ use super::bridge::{Bridge, Pending};
 use super::parquet_rows::{ParquetFile, ParquetRows};
 use crate::merge::{Deleted, LogRecords};
 use crate::storage::Storage;
-use crate::table::{ByteSource, LogFile, TableSnapshot, load_footer, scan_log};
+use crate::table::{ByteSource, LogFile, TableSnapshot, load_footer, scan_log, share};
 
 /// Files up to this size are fetched once, whole, as long as a slice has no more of them than fit
 /// [`HELD_BYTES_MAX`].
@@ -39,6 +39,7 @@ const DELETES: usize = 8192;
 #[derive(Debug, Clone)]
 pub(super) struct LogBlock {
     body: BlockBody,
+    /// Of Avro blocks alone.
     schema: Option<Arc<str>>,
     partial: bool,
     content: ByteSource,
@@ -100,14 +101,16 @@ fn planned(
         found.map(|(_, source)| source)
     };
     let mut blocks = Vec::with_capacity(plan.blocks.len());
+    let mut schemas = HashSet::new();
     for planned in &plan.blocks {
         let Some(source) = source_of(planned.file) else { continue };
         let body = planned.block.body();
         let body =
             body.map_err(|error| ReadError::UnsupportedBlock { path: source.path.clone(), source: error })?;
+        let schema = planned.block.header.schema.clone().filter(|_| body == BlockBody::Avro);
         blocks.push(LogBlock {
             body,
-            schema: planned.block.header.schema.as_deref().map(Arc::from),
+            schema: schema.map(|text| share(&mut schemas, text)),
             partial: planned.block.header.is_partial,
             content: source.part(planned.block.content.clone()),
         });

@@ -4,6 +4,7 @@
 //! panic of the Parquet library is caught and named.
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -302,20 +303,71 @@ fn arrow_metadata(metadata: Arc<ParquetMetaData>) -> Result<ArrowReaderMetadata,
 }
 
 /// Finds the blocks of a log file, in file order.
+///
+/// They share equal schemas, and come without their record positions, which nothing here reads: both
+/// would lie in memory for each block.
 pub(crate) async fn scan_log(
     source: &ByteSource,
     check: BlockCheck,
 ) -> Result<Vec<ScannedBlock>, DataFileError> {
     let failed = |error| DataFileError::Log { path: source.path.clone(), source: error };
     let mut scanner = LogScanner::new(source.bytes, check);
-    let mut blocks = Vec::new();
+    let (mut blocks, mut schemas) = (Vec::new(), HashSet::new());
     loop {
         match scanner.step().map_err(failed)? {
             Step::Read(range) => {
                 scanner.supply(one(source, range).await?).map_err(failed)?;
             }
-            Step::Found(block) => blocks.push(block),
+            Step::Found(mut found) => {
+                if let ScannedBlock::Block(block) = &mut found {
+                    block.header.schema = block.header.schema.take().map(|text| share(&mut schemas, text));
+                    block.header.record_positions = None;
+                }
+                blocks.push(found);
+            }
             Step::End => return Ok(blocks),
         }
+    }
+}
+
+/// The text among `texts` that equals `text`, which is added if there is none.
+pub(crate) fn share(texts: &mut HashSet<Arc<str>>, text: Arc<str>) -> Arc<str> {
+    if let Some(known) = texts.get(&text) {
+        return known.clone();
+    }
+    texts.insert(text.clone());
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use lakebed_hudi::log_file::{BlockHeader, BlockKind, encode_block};
+
+    use super::*;
+    use crate::environment::Environment;
+    use crate::storage::object::ObjectStorage;
+
+    #[tokio::test]
+    async fn blocks_of_one_schema_hold_it_once() {
+        let block = |schema: &str| {
+            let instant = "20260307162557000".parse().unwrap();
+            let header =
+                BlockHeader { record_positions: Some("AQAA".into()), ..BlockHeader::new(instant, schema) };
+            encode_block(BlockKind::Delete, &header, b"").unwrap()
+        };
+        let file = Bytes::from([block("\"int\""), block("\"long\""), block("\"int\"")].concat());
+        let (uri, path) = ("s3://memory/t".parse().unwrap(), TablePath::literal(".log"));
+        let storage = Arc::new(ObjectStorage::in_memory(&uri, &Environment::real()));
+        let source = ByteSource::file(storage.clone(), path.clone(), file.len() as u64);
+        storage.put(&path, file).await.unwrap();
+        let found = scan_log(&source, BlockCheck::None).await.unwrap();
+        let headers = found.iter().map(|found| match found {
+            ScannedBlock::Block(block) => &block.header,
+            ScannedBlock::Corrupt(corrupt) => panic!("{corrupt:?}"),
+        });
+        let schemas: Vec<_> = headers.clone().filter_map(|header| header.schema.clone()).collect();
+        assert_eq!(schemas.iter().map(AsRef::as_ref).collect::<Vec<_>>(), ["\"int\"", "\"long\"", "\"int\""]);
+        assert!(Arc::ptr_eq(&schemas[0], &schemas[2]));
+        assert!(headers.clone().all(|header| header.record_positions.is_none()));
     }
 }

@@ -30,7 +30,7 @@ pub(crate) use conform::conform_array;
 pub use conform::{ConformError, conform};
 pub use create::{NewTableError, check_new, differences};
 pub use data_file::DataFileError;
-pub(crate) use data_file::{ByteSource, load_footer, scan_log};
+pub(crate) use data_file::{ByteSource, load_footer, scan_log, share};
 pub use features::{Refusal, check_readable, check_writable};
 pub use file_group::{BaseFile, FileGroup, FileGroupId, FileSlice, LogFile, SliceRules, file_groups};
 pub(crate) use place::check_place;

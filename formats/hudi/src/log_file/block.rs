@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::instant::InstantTime;
 
@@ -126,7 +127,7 @@ pub struct BlockHeader {
     /// What a rollback block rolls back.
     pub target_instant: Option<InstantTime>,
     /// The Avro schema of the records, meta fields included, as JSON.
-    pub schema: Option<String>,
+    pub schema: Option<Arc<str>>,
     /// What a command block orders.
     pub command: Option<CommandKind>,
     /// The instants whose blocks a log-compacted block stands for; empty in all other blocks.
@@ -143,7 +144,7 @@ pub struct BlockHeader {
 
 impl BlockHeader {
     /// The header of a block of rows or deletes written by `instant`.
-    pub fn new(instant: InstantTime, schema: impl Into<String>) -> Self {
+    pub fn new(instant: InstantTime, schema: impl Into<Arc<str>>) -> Self {
         Self { instant: Some(instant), schema: Some(schema.into()), ..Self::default() }
     }
 
@@ -168,7 +169,7 @@ impl BlockHeader {
         match ordinal {
             0 => self.instant = Some(parse_instant(key, text)?),
             1 => self.target_instant = Some(parse_instant(key, text)?),
-            2 => self.schema = Some(text.to_owned()),
+            2 => self.schema = Some(text.into()),
             3 if text == ROLLBACK => self.command = Some(CommandKind::Rollback),
             3 => return Err(invalid(key, text, "0 (rollback)")),
             4 => {
@@ -191,7 +192,7 @@ impl BlockHeader {
         let values = [
             instant(self.instant),
             instant(self.target_instant),
-            self.schema.clone(),
+            self.schema.as_deref().map(str::to_owned),
             self.command.map(|CommandKind::Rollback| ROLLBACK.to_owned()),
             (!compacted.is_empty()).then(|| compacted.join(",")),
             self.record_positions.clone(),

@@ -26,7 +26,7 @@ fn any_header() -> impl Strategy<Value = BlockHeader> {
             BlockHeader {
                 instant: Some(instant),
                 target_instant,
-                schema: Some(schema),
+                schema: Some(schema.into()),
                 command: None,
                 compacted_instants,
                 record_positions,
