@@ -134,7 +134,7 @@ impl Filter {
             data_type: sql_type(data_type),
             expected: value_form(data_type),
         };
-        if data_type.is_nested() {
+        if data_type.is_nested() || would_be_rounded(value, data_type) {
             return Err(failed());
         }
         let text: ArrayRef = Arc::new(StringArray::from(vec![value]));
@@ -144,6 +144,17 @@ impl Filter {
     }
 }
 
+/// Whether the cast of `value` to a decimal would round it, and the filter ask for something else.
+fn would_be_rounded(value: &str, data_type: &DataType) -> bool {
+    let scale = match data_type {
+        DataType::Decimal32(_, scale) | DataType::Decimal64(_, scale) => *scale,
+        DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => *scale,
+        _ => return false,
+    };
+    let decimals = value.trim().split_once('.').map_or("", |(_, decimals)| decimals);
+    decimals.trim_end_matches('0').len() > usize::try_from(scale).unwrap_or_default()
+}
+
 /// What a value of that type is written like.
 fn value_form(data_type: &DataType) -> &'static str {
     match data_type {
@@ -151,6 +162,7 @@ fn value_form(data_type: &DataType) -> &'static str {
         DataType::Date32 | DataType::Date64 => "a date such as 2026-03-07",
         DataType::Timestamp(_, _) => "a date or a time such as '2026-03-07 16:25:57'",
         data_type if data_type.is_integer() => "a whole number in the range of that type",
+        data_type if data_type.is_decimal() => "a number with no more digits than that type has",
         data_type if data_type.is_nested() => "`is null` or `is not null`, as its parts are not compared",
         _ => "a number that fits",
     }
@@ -260,7 +272,7 @@ impl Comparison {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Float64Array, Int64Array};
+    use arrow::array::{Decimal128Array, Float64Array, Int64Array};
     use arrow::datatypes::Field;
 
     use super::*;
@@ -270,6 +282,7 @@ mod tests {
             Field::new("n", DataType::Int64, true),
             Field::new("x", DataType::Float64, true),
             Field::new("day", DataType::Date32, true),
+            Field::new("price", DataType::Decimal128(10, 2), true),
         ])
     }
 
@@ -289,9 +302,26 @@ mod tests {
         assert!(error.contains("which is bigint: expected a whole number"), "{error}");
         let filter: Filter = "nope = 1".parse().unwrap();
         let error = filter.bind(&schema()).unwrap_err().to_string();
-        assert_eq!(error, "the table has no column \"nope\"; it has n, x, day");
+        assert_eq!(error, "the table has no column \"nope\"; it has n, x, day, price");
         let filter: Filter = "dayy = 2026-03-07".parse().unwrap();
         assert!(filter.bind(&schema()).unwrap_err().to_string().ends_with("did you mean \"day\"?"));
+    }
+
+    #[test]
+    fn a_decimal_is_compared_as_it_was_written_or_not_at_all() {
+        let prices = Decimal128Array::from(vec![100, 101]).with_precision_and_scale(10, 2).unwrap();
+        let prices: ArrayRef = Arc::new(prices);
+        for (text, passes) in [("price = 1.010", [false, true]), ("price >= 1", [true, true])] {
+            let passed = bound(text).passes(&prices).unwrap();
+            assert_eq!(passed.values().iter().collect::<Vec<_>>(), passes, "{text}");
+        }
+        for text in ["price = 1.005", "price >= 1.004", "price in (1, 1.001)", "price < 123456789"] {
+            let error = text.parse::<Filter>().unwrap().bind(&schema()).unwrap_err().to_string();
+            assert!(
+                error.contains("which is decimal(10,2): expected a number with no more digits"),
+                "{error}"
+            );
+        }
     }
 
     #[test]
