@@ -132,16 +132,42 @@ async fn files_cannot_be_replaced_on_condition() {
 }
 
 #[cfg(target_os = "linux")]
-#[test]
-fn what_may_not_be_written_is_named_and_stays() {
-    // Root may write everywhere, unless its threads forgo that.
+/// A runtime without root's right to write everywhere.
+fn unprivileged() -> tokio::runtime::Runtime {
     let forgo = || {
         let mut held = rustix::thread::capabilities(None).unwrap();
         held.effective = rustix::thread::CapabilitySet::empty();
         rustix::thread::set_capabilities(None, held).unwrap();
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().on_thread_start(forgo).build().unwrap();
-    runtime.block_on(async {
+    tokio::runtime::Builder::new_multi_thread().on_thread_start(forgo).build().unwrap()
+}
+
+#[test]
+fn no_error_says_that_nothing_has_changed_when_something_has() {
+    unprivileged().block_on(async {
+        let (_place, storage, folder) = started().await;
+        storage.put(&path("p/z"), "z".into()).await.unwrap();
+        // Entries can be changed here, and a folder that cannot be opened cannot be synced.
+        fs::set_permissions(folder.join("p"), fs::Permissions::from_mode(0o333)).unwrap();
+        let put = storage.put(&path("p/x"), "y".into()).await.unwrap_err();
+        let deleted = storage.delete(&path("p/z")).await.unwrap_err();
+        let created = storage.create(&path("q/x"), Some(&path("p/marker"))).await.map(drop).unwrap_err();
+        let put_new = storage.put_if_absent(&path("p/new"), "y".into()).await.unwrap_err();
+        fs::set_permissions(folder.join("p"), fs::Permissions::from_mode(0o755)).unwrap();
+        for error in [put, deleted, created] {
+            assert!(matches!(error, StorageError::Io { .. }), "{error:?}");
+        }
+        assert!(matches!(put_new, StorageError::Ambiguous { .. }), "{put_new:?}");
+        let mut left: Vec<_> =
+            fs::read_dir(folder.join("p")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["marker", "new", "x"]);
+    });
+}
+
+#[test]
+fn what_may_not_be_written_is_named_and_stays() {
+    unprivileged().block_on(async {
         let (_place, storage, folder) = started().await;
         let writable =
             |mode| fs::set_permissions(folder.join("p"), fs::Permissions::from_mode(mode)).unwrap();

@@ -114,6 +114,16 @@ impl Place {
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| self.error(error))
     }
 
+    /// As [`Place::sync_folder`], after something in the folder was replaced or removed: no error says
+    /// that nothing has changed.
+    pub(super) fn sync_changed(&self, folder: &Path) -> Result<()> {
+        self.sync_folder(folder).map_err(|error| StorageError::Io {
+            operation: self.operation,
+            location: self.location(),
+            source: Box::new(error),
+        })
+    }
+
     /// As [`Place::sync_folder`], after something in the folder has become visible.
     pub(super) fn sync_visible(&self, folder: &Path) -> Result<()> {
         self.sync_folder(folder).map_err(|error| StorageError::Ambiguous {
@@ -140,6 +150,15 @@ impl Place {
         StorageError::Path { operation: self.operation, location: self.location(), source }
     }
 
+    /// What a file system that lacks something is told.
+    pub(super) fn unsupported(&self) -> StorageError {
+        StorageError::Unsupported {
+            operation: self.operation,
+            location: self.location(),
+            reason: "the file system cannot do that; it needs hard links and syncing of folders",
+        }
+    }
+
     /// `error` with its evidence, as the kind of error that a caller can act on.
     pub(super) fn error(&self, error: io::Error) -> StorageError {
         let (operation, location) = (self.operation, self.location());
@@ -152,11 +171,7 @@ impl Place {
             ErrorKind::ReadOnlyFilesystem => {
                 StorageError::ReadOnly { operation, location, source: Box::new(error) }
             }
-            ErrorKind::Unsupported => StorageError::Unsupported {
-                operation,
-                location,
-                reason: "the file system cannot do that; it needs hard links and syncing of folders",
-            },
+            ErrorKind::Unsupported => self.unsupported(),
             ErrorKind::PermissionDenied => {
                 StorageError::PermissionDenied { operation, location, source: Box::new(error) }
             }

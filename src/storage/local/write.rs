@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::super::Result;
+use super::super::{Result, StorageError};
 use super::TEMPORARY_PREFIX;
 use super::place::{Place, is_absent};
 use super::read::temporaries;
@@ -38,7 +38,7 @@ impl Temporary {
     ///
     /// The folder is left to be synced, once for both changes.
     pub(super) fn link(self, place: &Place, to: &Path) -> Result<()> {
-        fs::hard_link(&self.path, to).map_err(|error| place.error(error))
+        fs::hard_link(&self.path, to).map_err(|error| not_linked(place, error))
     }
 
     /// Gives the file the name `to`, in the place of whatever has it.
@@ -52,6 +52,14 @@ impl Drop for Temporary {
         // After a rename it is gone already; else `sweep` gets what this cannot.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// Why a file could not be linked. It was just created in this folder, so who may not link it, as
+/// opposed to who has no access, is on a file system without hard links.
+fn not_linked(place: &Place, error: io::Error) -> StorageError {
+    /// The same number on every Unix.
+    const EPERM: i32 = 1;
+    if error.raw_os_error() == Some(EPERM) { place.unsupported() } else { place.error(error) }
 }
 
 pub(super) fn put_if_absent(place: &Place, ids: &dyn Ids, bytes: &[u8]) -> Result<()> {
@@ -77,7 +85,7 @@ pub(super) fn put(place: &Place, ids: &dyn Ids, bytes: &[u8]) -> Result<()> {
     let temporary = write_temporary(place, &folder, ids, bytes)?;
     remove_checksum(place, &file)?;
     temporary.rename(place, &file)?;
-    place.sync_folder(&folder)
+    place.sync_changed(&folder)
 }
 
 /// Creates the empty file of a marker, or takes the one that is there, and makes it durable.
@@ -86,7 +94,7 @@ pub(super) fn put_marker(place: &Place) -> Result<()> {
     let folder = place.create_parents(&file)?;
     match create_new(&file) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(place.error(error)),
-        _ => place.sync_folder(&folder),
+        _ => place.sync_changed(&folder),
     }
 }
 
@@ -94,7 +102,7 @@ pub(super) fn delete(place: &Place) -> Result<bool> {
     let file = place.file()?;
     remove_checksum(place, &file)?;
     match fs::remove_file(&file) {
-        Ok(()) => place.sync_folder(file.parent().unwrap_or(&file)).map(|()| true),
+        Ok(()) => place.sync_changed(file.parent().unwrap_or(&file)).map(|()| true),
         Err(error) if is_absent(&error) => Ok(false),
         Err(error) => Err(place.error(error)),
     }
@@ -103,7 +111,7 @@ pub(super) fn delete(place: &Place) -> Result<bool> {
 pub(super) fn delete_dir(place: &Place) -> Result<()> {
     let folder = place.file()?;
     match fs::remove_dir_all(&folder) {
-        Ok(()) => place.sync_folder(folder.parent().unwrap_or(&folder)),
+        Ok(()) => place.sync_changed(folder.parent().unwrap_or(&folder)),
         Err(error) if is_absent(&error) => Ok(()),
         Err(error) => Err(place.error(error)),
     }
@@ -144,4 +152,20 @@ fn remove_checksum(place: &Place, file: &Path) -> Result<()> {
 
 fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::super::{Operation, TablePath};
+    use super::*;
+
+    #[test]
+    fn a_file_system_without_hard_links_is_told_so() {
+        let place = Place::new(Operation::PutIfAbsent, Arc::new("/t".into()), TablePath::literal("x"));
+        let said = |number| not_linked(&place, io::Error::from_raw_os_error(number)).to_string();
+        assert!(said(1).contains("it needs hard links"), "{}", said(1));
+        assert!(said(13).contains("permission denied"), "{}", said(13));
+    }
 }
