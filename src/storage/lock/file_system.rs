@@ -11,6 +11,7 @@
 //!
 //! Source: `FileSystemBasedLockProvider`, `LockInfo` of Hudi 1.2.0.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::super::error::excerpt;
-use super::super::{Object, Storage, StorageError, TablePath};
+use super::super::{Object, Scheme, Storage, StorageError, TablePath};
 use super::process::Process;
 use super::registry::{self, Registration};
 use super::{Attempt, Held, Holder, Lease, LockError, LockGuard, LockOptions, Provider};
@@ -114,15 +115,28 @@ impl FileSystemLock {
         }))
     }
 
-    /// Why the file of `location` may be deleted by us, if it may.
-    fn abandoned(&self, found: &Found, location: &str, expire: Option<Duration>) -> Option<&'static str> {
+    /// The name by which this process knows the file at `path`: the same for every link that leads
+    /// to the table.
+    async fn registered_name(&self, path: &TablePath) -> String {
+        let uri = self.storage.uri();
+        if uri.scheme() != Scheme::File {
+            return uri.with_scheme(path);
+        }
+        let file = PathBuf::from(uri.without_scheme(path));
+        let known = file.clone();
+        let resolved = tokio::task::spawn_blocking(move || resolved(&file)).await;
+        resolved.unwrap_or(known).display().to_string()
+    }
+
+    /// Why the file that is registered as `name` may be deleted by us, if it may.
+    fn abandoned(&self, found: &Found, name: &str, expire: Option<Duration>) -> Option<&'static str> {
         if expire.is_some_and(|expire| found.age > expire) {
             return Some("it has expired");
         }
         let (owner, writer) = (found.owner()?, Process::parse(found.thread_name.as_deref()?)?);
         let current = self.process.as_ref()?;
         if writer == *current {
-            return (!registry::is_held(location, owner)).then_some("this process has left it behind");
+            return (!registry::is_held(name, owner)).then_some("this process has left it behind");
         }
         writer.is_gone(current).then_some("the process that wrote it is gone")
     }
@@ -130,14 +144,14 @@ impl FileSystemLock {
     /// Deletes the abandoned lock `found`, unless somebody else is at it or it has changed.
     async fn take_over(&self, found: &Found, why: &str, owner: Uuid) -> Result<(), LockError> {
         let (lock, claim) = (TablePath::literal(LOCK), TablePath::literal(CLAIM));
-        let claim_location = self.storage.uri().with_scheme(&claim);
-        let Some(_registration) = Registration::new(&claim_location, owner) else { return Ok(()) };
+        let claim_name = self.registered_name(&claim).await;
+        let Some(_registration) = Registration::new(&claim_name, owner) else { return Ok(()) };
         match self.storage.put_if_absent(&claim, self.content(owner)?).await {
             Err(StorageError::AlreadyExists { .. }) => {
                 let other = self.look(&claim).await?;
-                if other.is_some_and(|other| {
-                    self.abandoned(&other, &claim_location, Some(CLAIM_EXPIRES)).is_some()
-                }) {
+                if other
+                    .is_some_and(|other| self.abandoned(&other, &claim_name, Some(CLAIM_EXPIRES)).is_some())
+                {
                     self.storage.delete(&claim).await?;
                 }
                 return Ok(());
@@ -188,10 +202,11 @@ impl Provider for FileSystemLock {
     }
 
     async fn try_acquire(&self, owner: Uuid) -> Result<Attempt, LockError> {
-        let (lock, location) = (TablePath::literal(LOCK), self.location());
+        let lock = TablePath::literal(LOCK);
+        let name = self.registered_name(&lock).await;
         let gone = Holder::unknown("somebody who has just released it", "try again");
         // Registered before it is written: to others here an unregistered one is abandoned.
-        let Some(registration) = Registration::new(&location, owner) else { return Ok(Attempt::Busy(gone)) };
+        let Some(registration) = Registration::new(&name, owner) else { return Ok(Attempt::Busy(gone)) };
         for _ in 0..ROUNDS {
             match self.storage.put_if_absent(&lock, self.content(owner)?).await {
                 Ok(_) => return Ok(self.held(owner, registration)),
@@ -202,7 +217,7 @@ impl Provider for FileSystemLock {
             if found.owner() == Some(owner) {
                 return Ok(self.held(owner, registration));
             }
-            let Some(why) = self.abandoned(&found, &location, self.expire) else {
+            let Some(why) = self.abandoned(&found, &name, self.expire) else {
                 return Ok(Attempt::Busy(self.holder(&found)));
             };
             self.take_over(&found, why, owner).await?;
@@ -273,6 +288,15 @@ impl Found {
             None => format!("a writer that left {:?}", excerpt(&String::from_utf8_lossy(&self.bytes))),
         }
     }
+}
+
+/// `file` with the links on the way to it followed, as far as there is something.
+fn resolved(file: &Path) -> PathBuf {
+    let place = file.ancestors().find_map(|at| Some((at.canonicalize().ok()?, file.strip_prefix(at).ok()?)));
+    place.map_or_else(
+        || file.to_owned(),
+        |(place, rest)| place.components().chain(rest.components()).collect(),
+    )
 }
 
 /// `yyyy-MM-dd HH:mm:ss.SSS` of the digits of an instant time.

@@ -17,9 +17,9 @@ pub(super) struct Registration {
 }
 
 impl Registration {
-    /// Registers `owner` for the lock at `location`; `None` if that owner is registered already.
-    pub(super) fn new(location: &str, owner: Uuid) -> Option<Self> {
-        let key = (location.to_owned(), owner);
+    /// Registers `owner` for the lock of that name; `None` if that owner is registered already.
+    pub(super) fn new(name: &str, owner: Uuid) -> Option<Self> {
+        let key = (name.to_owned(), owner);
         held().insert(key.clone()).then_some(Self { key })
     }
 }
@@ -30,9 +30,9 @@ impl Drop for Registration {
     }
 }
 
-/// Whether a task of this process holds the lock at `location` as `owner`.
-pub(super) fn is_held(location: &str, owner: Uuid) -> bool {
-    held().contains(&(location.to_owned(), owner))
+/// Whether a task of this process holds the lock of that name as `owner`.
+pub(super) fn is_held(name: &str, owner: Uuid) -> bool {
+    held().contains(&(name.to_owned(), owner))
 }
 
 fn held() -> MutexGuard<'static, BTreeSet<(String, Uuid)>> {

@@ -52,6 +52,19 @@ async fn the_lock_of_another_engine_is_respected_and_named() {
 }
 
 #[tokio::test]
+async fn a_lock_is_held_whatever_link_leads_to_its_table() {
+    let place = Place::local().await;
+    let folder = place.folder.as_ref().unwrap().path();
+    let guard = acquire(&place.storage).await;
+    std::os::unix::fs::symlink(folder.join("lake"), folder.join("link")).unwrap();
+    let linked = open(&folder.join("link/t").display().to_string()).await;
+    let busy = try_acquire(&linked).await;
+    assert!(matches!(busy, Err(LockError::Timeout { .. })), "{busy:?}");
+    guard.release().await.unwrap();
+    try_acquire(&linked).await.unwrap().release().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_lock_expires_by_its_age_where_all_agreed_on_it() {
     let place = Place::local().await;
     let now = Environment::real().clock.unix_millis();
