@@ -260,9 +260,11 @@ impl Meaning for TableError {
             Self::Properties(error) => error.kind(),
             Self::Timeline(error) => error.kind(),
             Self::Storage(error) => error.kind(),
-            Self::Refused(_) | Self::Exists { .. } | Self::NotEmpty { .. } | Self::Inside { .. } => {
-                ErrorKind::Refused
-            }
+            Self::Refused(_)
+            | Self::Past(_)
+            | Self::Exists { .. }
+            | Self::NotEmpty { .. }
+            | Self::Inside { .. } => ErrorKind::Refused,
             Self::New(error) => error.kind(),
             Self::File(error) => error.kind(),
             Self::Path(_) | Self::Schema(_) | Self::NoSchema { .. } => ErrorKind::Failed,

@@ -83,7 +83,7 @@ impl FileGroup {
 /// What decides which files count.
 #[derive(Debug, Clone, Copy)]
 pub struct SliceRules<'a> {
-    /// The timeline, cut off where a query reads the past.
+    /// The whole timeline.
     pub timeline: &'a Timeline,
     /// The layout of the timeline.
     pub layout: TimelineLayout,

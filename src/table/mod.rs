@@ -7,6 +7,7 @@ mod data_file;
 mod features;
 mod file_group;
 mod file_schema;
+mod past;
 mod place;
 pub mod properties;
 mod reader;
@@ -33,6 +34,7 @@ pub use data_file::DataFileError;
 pub(crate) use data_file::{ByteSource, load_footer, scan_log, share};
 pub use features::{Refusal, check_readable, check_writable};
 pub use file_group::{BaseFile, FileGroup, FileGroupId, FileSlice, LogFile, SliceRules, file_groups};
+pub use past::PastError;
 pub(crate) use place::check_place;
 pub use reader::{Reader, check_readers};
 pub use sharing::{Engine, writer_options};
@@ -50,6 +52,9 @@ pub enum TableError {
     /// It uses what Lakebed does not support.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// It cannot be read as of the time that was asked for.
+    #[error(transparent)]
+    Past(#[from] PastError),
     /// Its timeline cannot be read.
     #[error(transparent)]
     Timeline(#[from] TimelineError),
@@ -168,7 +173,7 @@ impl Table {
     /// The table as it is, or was as of the instant `as_of`.
     ///
     /// # Errors
-    /// A timeline that cannot be read.
+    /// A timeline that cannot be read, and [`PastError`].
     pub async fn snapshot(&self, as_of: Option<InstantTime>) -> Result<TableSnapshot, TableError> {
         TableSnapshot::load(self, as_of).await
     }

@@ -11,9 +11,10 @@ use lakebed_hudi::timeline_file::{Action, TimelineLayout};
 use lakebed_hudi::timeline_metadata::CommitMetadata;
 
 use super::file_group::{FileGroup, FileGroupId, SliceRules, file_groups};
+use super::past::check_past;
 use super::{Table, TableError, file_schema, schema_history};
 use crate::storage::{Entry, Listing, TablePath};
-use crate::timeline::Timeline;
+use crate::timeline::{Instant, Timeline};
 
 /// How many folders are listed at the same time.
 const LISTINGS: usize = 16;
@@ -28,7 +29,7 @@ const READS: usize = 16;
 pub struct TableSnapshot {
     /// The table.
     pub table: Table,
-    /// Its timeline up to [`TableSnapshot::as_of`].
+    /// Its whole timeline.
     pub timeline: Timeline,
     /// The greatest instant that shows; all completed ones if `None`.
     pub as_of: Option<InstantTime>,
@@ -38,11 +39,12 @@ pub struct TableSnapshot {
 impl TableSnapshot {
     pub(super) async fn load(table: &Table, as_of: Option<InstantTime>) -> Result<Self, TableError> {
         let timeline = table.timeline.load().await?;
-        let timeline = match as_of {
-            Some(time) => timeline.as_of(time),
-            None => timeline,
-        };
+        if let Some(time) = as_of {
+            check_past(table, &timeline, time).await?;
+        }
+        let shows = |instant: &&Instant| as_of.is_none_or(|time| instant.time <= time);
         let replaces = timeline.completed_writes().filter(|i| i.action == Action::ReplaceCommit);
+        let replaces = replaces.filter(shows);
         let metadata: Vec<CommitMetadata> = stream::iter(replaces.copied().collect::<Vec<_>>())
             .map(|instant| async move { table.timeline.commit_metadata(&instant).await })
             .buffered(READS)
@@ -160,7 +162,8 @@ impl TableSnapshot {
     }
 
     /// The schema that readers see: that of the newest commit that may change it, else that of
-    /// the newest data file, else the one the table was created with.
+    /// the newest data file, else the one the table was created with. Of a past of which the active
+    /// timeline has no commit it is that of the present.
     ///
     /// Source: `TableSchemaResolver.getTableAvroSchema`.
     ///
@@ -170,7 +173,10 @@ impl TableSnapshot {
     pub async fn schema(&self) -> Result<TableSchema, TableError> {
         schema_history::check_files(&self.table).await?;
         let mut commits = Vec::new();
-        for instant in self.timeline.completed_writes().rev() {
+        let first = self.timeline.completed_writes().next().map(|first| first.time);
+        let upto = self.as_of.filter(|time| first.is_some_and(|first| first <= *time));
+        let shown = self.timeline.completed_writes().filter(|i| upto.is_none_or(|upto| i.time <= upto));
+        for instant in shown.rev() {
             let metadata = self.table.timeline.commit_metadata(instant).await?;
             schema_history::check_commit(&self.table.config, instant.time, &metadata)?;
             let may_change = metadata.operation_type.as_ref().is_none_or(|o| o.may_change_schema());

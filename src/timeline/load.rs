@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lakebed_hudi::table_config::TableConfig;
 use lakebed_hudi::timeline_file::{Action, TimelineFile, TimelineLayout};
-use lakebed_hudi::timeline_metadata::{CommitMetadata, MetadataError};
+use lakebed_hudi::timeline_metadata::{CleanMetadata, CommitMetadata, MetadataError};
 
 use super::{Instant, Timeline, TimelineError};
 use crate::storage::{FolderStamp, Storage, TablePath, TablePathError};
@@ -113,5 +113,14 @@ impl TimelineStore {
             Err(MetadataError::Empty) => Ok(CommitMetadata::default()),
             read => read.map_err(|source| TimelineError::Metadata { path: self.path(&file), source }),
         }
+    }
+    /// What a completed clean says of itself.
+    ///
+    /// # Errors
+    /// A file that is gone or cannot be understood.
+    pub async fn clean_metadata(&self, instant: &Instant) -> Result<CleanMetadata, TimelineError> {
+        let file = instant.file();
+        let read = CleanMetadata::from_avro(&self.read(&file).await?);
+        read.map_err(|source| TimelineError::Metadata { path: self.path(&file), source })
     }
 }

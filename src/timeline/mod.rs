@@ -218,12 +218,6 @@ impl Timeline {
         let instants = self.instants.iter().filter(|((t, _), _)| *t < time);
         Self { instants: instants.map(|(key, instant)| (*key, *instant)).collect() }
     }
-
-    /// The part of the timeline that a query as of `time` sees.
-    pub fn as_of(&self, time: InstantTime) -> Self {
-        let instants = self.instants.iter().filter(|((t, _), _)| *t <= time);
-        Self { instants: instants.map(|(key, instant)| (*key, *instant)).collect() }
-    }
 }
 
 #[cfg(test)]
@@ -294,14 +288,5 @@ mod tests {
         ]);
         assert_eq!(t.start(), Some(time("05")));
         assert_eq!(timeline(&["20260101000000003.inflight"]).start(), Some(time("03")));
-    }
-
-    #[test]
-    fn a_query_as_of_a_time_sees_what_was_requested_by_then() {
-        let t = timeline(&[
-            "20260101000000001_20260101000000009.commit",
-            "20260101000000003_20260101000000004.commit",
-        ]);
-        assert_eq!(t.as_of(time("02")).instants().count(), 1);
     }
 }

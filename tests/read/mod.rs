@@ -1,5 +1,6 @@
 //! Reading tables.
 
+mod as_of;
 mod conformance;
 mod damaged_logs;
 mod keys;
