@@ -20,6 +20,8 @@ use crate::timeline::{Instant, Timeline};
 const LISTINGS: usize = 16;
 /// How many commits are read at the same time.
 const READS: usize = 16;
+/// The folder of Hudi's own files; other folders of that name hold no partitions either.
+const META_FOLDER: &str = ".hoodie";
 
 /// A table as it is, or was, at one point of its timeline.
 ///
@@ -63,11 +65,19 @@ impl TableSnapshot {
     /// The partition paths of the table with the files in them, sorted; `""` alone in a table
     /// without partitions.
     ///
-    /// A folder is a partition if it holds `.hoodie_partition_metadata`, for Spark and so for us.
+    /// A folder is a partition if it holds `.hoodie_partition_metadata`, which may have an ending, for
+    /// Spark and so for us; further ones are looked for in all others but `.hoodie`. The one partition
+    /// of a table without partition columns is its own folder, with or without such a file.
+    ///
+    /// Source: `FileSystemBackedTableMetadata.getPartitionPathWithPathPrefix`,
+    /// `HoodiePartitionMetadata.hasPartitionMetadata`.
     ///
     /// # Errors
     /// Those of the storage.
     pub async fn partitions(&self) -> Result<Vec<(String, Vec<Entry>)>, TableError> {
+        if self.table.config.partition_path.parts.is_empty() {
+            return Ok(vec![(String::new(), self.partition_files("").await?)]);
+        }
         let mut found = Vec::new();
         let mut folders = vec![TablePath::root()];
         while !folders.is_empty() {
@@ -81,11 +91,10 @@ impl TableSnapshot {
                 .await?;
             folders = Vec::new();
             for (folder, listing) in listings {
-                if listing.files.iter().any(|file| file.path.file_name() == PARTITION_METADATA) {
+                if listing.files.iter().any(|file| file.path.file_name().starts_with(PARTITION_METADATA)) {
                     found.push((folder.as_str().to_owned(), listing.files));
-                } else {
-                    let hidden = |path: &TablePath| path.file_name().starts_with('.');
-                    folders.extend(listing.folders.into_iter().filter(|path| !hidden(path)));
+                } else if folder.file_name() != META_FOLDER {
+                    folders.extend(listing.folders);
                 }
             }
         }

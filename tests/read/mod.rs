@@ -4,4 +4,5 @@ mod as_of;
 mod conformance;
 mod damaged_logs;
 mod keys;
+mod partitions;
 mod written;
