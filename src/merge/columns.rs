@@ -29,7 +29,9 @@ pub struct MergeColumns {
 enum DeleteColumn {
     /// `_hoodie_is_deleted`.
     Flag(usize),
-    /// `_hoodie_operation`.
+    /// `_hoodie_operation`: what was done to a row, in a word of Flink's.
+    ///
+    /// Source: `HoodieOperation.isDeleteRecord`.
     Operation(usize),
     /// The table's own column and the value that deletes.
     Marker(usize, String),
@@ -73,7 +75,6 @@ impl MergeColumns {
         let is_boolean = table.field_with_name(IS_DELETED).is_ok_and(|f| *f.data_type() == DataType::Boolean);
         let mut deletes = Vec::new();
         deletes.extend(is_boolean.then(|| need(IS_DELETED)).flatten().map(DeleteColumn::Flag));
-        deletes.extend(need(OPERATION).map(DeleteColumn::Operation));
         if let Some(marker) = &rules.delete_marker {
             let column = need(&marker.column);
             deletes.extend(column.map(|c| DeleteColumn::Marker(c, marker.value.clone())));
@@ -83,6 +84,16 @@ impl MergeColumns {
         let read: Vec<Field> = read.iter().map(|column| nullable(table.field(*column))).collect();
         let kept = Arc::new(Schema::new(read.get(..outputs).unwrap_or_default().to_vec()));
         Ok(Self { read: Arc::new(Schema::new(read)), kept, output, outputs, key, ordering, deletes })
+    }
+
+    /// The same columns, read from logs of which blocks have `_hoodie_operation`.
+    pub(super) fn with_operations(&self) -> Self {
+        let operation = Arc::new(Field::new(OPERATION, DataType::Utf8, true));
+        let fields: Vec<_> = self.read.fields().iter().cloned().chain([operation]).collect();
+        let mut with = self.clone();
+        with.deletes.push(DeleteColumn::Operation(fields.len() - 1));
+        with.read = Arc::new(Schema::new(fields));
+        with
     }
 
     /// The columns for combining rows before they are written: the record key, then those of

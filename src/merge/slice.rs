@@ -27,6 +27,14 @@ pub trait SliceSource: Send + Sync {
         columns: &SchemaRef,
     ) -> Result<Box<dyn Iterator<Item = Result<LogRecords, MergeError>> + Send + '_>, MergeError>;
 
+    /// Whether log records say by `_hoodie_operation` what was done to their rows. Of base rows nobody
+    /// asks it.
+    ///
+    /// Source: `DeleteContext`, `RecordContext.isDeleteHoodieOperation`.
+    fn has_operations(&self) -> bool {
+        false
+    }
+
     /// The rows of the base file in its order, with the columns of `columns` that it has; none
     /// for a slice of logs only.
     ///
@@ -98,6 +106,7 @@ impl<'a> MergedRows<'a> {
         rules: Arc<MergeRules>,
         resources: &MergeResources,
     ) -> Result<Self, MergeError> {
+        let columns = if source.has_operations() { Arc::new(columns.with_operations()) } else { columns };
         let mut fold = Fold::new(columns.clone(), rules.clone());
         for records in source.logs(columns.read_schema())? {
             fold.push(&records?)?;

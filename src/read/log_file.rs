@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use lakebed_hudi::base_file::OPERATION;
 use lakebed_hudi::file_name::LogFileName;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::log_file::{
@@ -42,6 +43,8 @@ pub(super) struct LogBlock {
     /// Of Avro blocks alone.
     schema: Option<Arc<str>>,
     partial: bool,
+    /// Whether its rows have `_hoodie_operation`.
+    pub(super) has_operations: bool,
     content: ByteSource,
 }
 
@@ -107,10 +110,11 @@ fn planned(
         let body = planned.block.body();
         let body =
             body.map_err(|error| ReadError::UnsupportedBlock { path: source.path.clone(), source: error })?;
-        let schema = planned.block.header.schema.clone().filter(|_| body == BlockBody::Avro);
+        let schema = planned.block.header.schema.clone();
         blocks.push(LogBlock {
             body,
-            schema: schema.map(|text| share(&mut schemas, text)),
+            has_operations: schema.as_ref().is_some_and(|schema| schema.contains(OPERATION)),
+            schema: schema.filter(|_| body == BlockBody::Avro).map(|text| share(&mut schemas, text)),
             partial: planned.block.header.is_partial,
             content: source.part(planned.block.content.clone()),
         });

@@ -121,6 +121,10 @@ impl SliceSource for SliceReader {
         Ok(Box::new(rows.map(|records| records.map_err(Into::into))))
     }
 
+    fn has_operations(&self) -> bool {
+        self.blocks.iter().any(|block| block.has_operations)
+    }
+
     fn base(&self, columns: &SchemaRef) -> Result<Batches<'_>, MergeError> {
         let Some(file) = &self.base else { return Ok(Box::new(std::iter::empty())) };
         let groups = super::prune::row_groups(file, &self.filters)?;

@@ -4,5 +4,6 @@ mod as_of;
 mod conformance;
 mod damaged_logs;
 mod keys;
+mod operations;
 mod partitions;
 mod written;

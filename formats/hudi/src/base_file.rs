@@ -26,7 +26,8 @@ pub const RECORD_KEY: &str = "_hoodie_record_key";
 pub const PARTITION_PATH: &str = "_hoodie_partition_path";
 /// The base file's name, or the file id in log blocks.
 pub const FILE_NAME: &str = "_hoodie_file_name";
-/// A sixth column in tables of Flink's changelog mode.
+/// A sixth column where `hoodie.allow.operation.metadata.field` was set, as in Flink's changelog mode:
+/// `I`, `-U`, `U` or `D`.
 pub const OPERATION: &str = "_hoodie_operation";
 /// A user's boolean column that deletes the row where it is true.
 pub const IS_DELETED: &str = "_hoodie_is_deleted";
