@@ -15,6 +15,7 @@ use parquet::file::properties::WriterProperties;
 
 use super::FileReport;
 use super::out_file::OutFile;
+use super::table_rows::TableRows;
 use super::text_rows::{JsonRows, JsonShape, write_csv, write_csv_header};
 use crate::cli::output::Format;
 use crate::error::{Error, ErrorKind};
@@ -58,11 +59,7 @@ pub(super) struct RowSink {
 }
 
 enum RowWriter {
-    /// For people: all rows are held to find the widths of the columns.
-    Table {
-        rows: Vec<RecordBatch>,
-        out: Box<dyn Write>,
-    },
+    Table(TableRows, Box<dyn Write>),
     Csv(Box<dyn Write>),
     Json(JsonRows, Box<dyn Write>),
     Parquet(Box<ArrowWriter<File>>),
@@ -92,8 +89,7 @@ impl RowSink {
             (Format::Json, file) => RowWriter::Json(JsonRows::new(JsonShape::Array), text_out(file)),
             // Parquet and Arrow without a file were refused before.
             (Format::Table | Format::Parquet | Format::Arrow, file) => {
-                let rows = vec![RecordBatch::new_empty(schema.clone())];
-                RowWriter::Table { rows, out: text_out(file) }
+                RowWriter::Table(TableRows::new(schema), text_out(file))
             }
         };
         Ok(Self { write, file, rows: 0 })
@@ -102,7 +98,7 @@ impl RowSink {
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), RowsError> {
         self.rows += batch.num_rows() as u64;
         match &mut self.write {
-            RowWriter::Table { rows, .. } => rows.push(batch.clone()),
+            RowWriter::Table(rows, out) => rows.write(batch, out)?,
             RowWriter::Csv(out) => write_csv(batch, out)?,
             RowWriter::Json(json, out) => json.write(batch, out)?,
             RowWriter::Parquet(writer) => writer.write(batch)?,
@@ -123,8 +119,8 @@ impl RowSink {
 impl RowWriter {
     fn finish(self) -> Result<(), RowsError> {
         match self {
-            Self::Table { rows, mut out } => {
-                writeln!(out, "{}", arrow::util::pretty::pretty_format_batches(&rows)?)?;
+            Self::Table(rows, mut out) => {
+                rows.finish(out.as_mut())?;
                 out.flush()?;
             }
             Self::Csv(mut out) => out.flush()?,
