@@ -27,8 +27,10 @@ pub(super) struct Buckets {
     upto: Option<InstantTime>,
     /// Where the timeline began then.
     start: Option<InstantTime>,
-    /// The table as it was when this was last brought up to date.
+    /// The table as it was when somebody last asked.
     snapshot: Option<TableSnapshot>,
+    /// Whether that was after this was last brought up to date.
+    is_recent: bool,
     /// Partitions to which others have committed groups that are no buckets.
     suspects: BTreeSet<String>,
     /// Groups that other writers have begun to write.
@@ -89,7 +91,7 @@ impl Buckets {
         self.forget_unfinished();
         self.upto = timeline.completed_writes().filter_map(Instant::completion).max();
         self.start = timeline.start();
-        self.snapshot = None;
+        self.is_recent = false;
         self.in_flight.retain(|instant, _| !timeline.is_committed(*instant));
         Ok(schemas)
     }
@@ -118,10 +120,7 @@ impl Buckets {
         if let Some(known) = self.partitions.get(partition) {
             return Ok(known.clone());
         }
-        let snapshot = match &self.snapshot {
-            Some(snapshot) => snapshot,
-            None => self.snapshot.insert(committer.table().snapshot(None).await?),
-        };
+        let snapshot = self.recent_snapshot(committer.table()).await?;
         let mut buckets = targets(committer.table(), snapshot, partition).await?;
         for group in self.unfinished.iter().filter(|group| group.partition == partition) {
             let Some(bucket) = group.file_id.bucket() else { continue };
@@ -136,6 +135,26 @@ impl Buckets {
         }
         self.partitions.insert(partition.to_owned(), buckets.clone());
         Ok(buckets)
+    }
+
+    /// The table as it is now.
+    pub(super) async fn snapshot_now(&mut self, table: &Table) -> Result<&TableSnapshot, SinkError> {
+        self.is_recent = false;
+        self.recent_snapshot(table).await
+    }
+
+    /// The table as it was when this was last brought up to date, or later.
+    async fn recent_snapshot(&mut self, table: &Table) -> Result<&TableSnapshot, SinkError> {
+        let snapshot = match self.snapshot.take() {
+            Some(snapshot) if self.is_recent => snapshot,
+            Some(mut snapshot) => {
+                snapshot.refresh().await?;
+                snapshot
+            }
+            None => table.snapshot(None).await?,
+        };
+        self.is_recent = true;
+        Ok(self.snapshot.insert(snapshot))
     }
 
     /// Takes in what this sink itself has staged under `instant`.

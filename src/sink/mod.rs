@@ -311,7 +311,8 @@ impl Sink {
         if !self.options.operation.overwrites() {
             return Ok(Vec::new());
         }
-        let snapshot = self.table().snapshot(None).await?;
+        let table = self.table().clone();
+        let snapshot = self.buckets.snapshot_now(&table).await?;
         let touched: BTreeSet<&str> = staged.files.iter().map(|file| file.group.partition.as_str()).collect();
         let whole_table = self.options.operation == WriteOperation::InsertOverwriteTable;
         let mut replaced = Vec::new();

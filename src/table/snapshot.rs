@@ -40,26 +40,50 @@ pub struct TableSnapshot {
 
 impl TableSnapshot {
     pub(super) async fn load(table: &Table, as_of: Option<InstantTime>) -> Result<Self, TableError> {
-        let timeline = table.timeline.load().await?;
-        if let Some(time) = as_of {
-            check_past(table, &timeline, time).await?;
+        let mut snapshot =
+            Self { table: table.clone(), timeline: Timeline::default(), as_of, replaced: BTreeSet::new() };
+        snapshot.refresh().await?;
+        Ok(snapshot)
+    }
+
+    /// Brings a snapshot of the present up to date: of the commits that replace groups those are read
+    /// that are new.
+    ///
+    /// # Errors
+    /// A timeline that cannot be read; the snapshot is as before then.
+    pub(crate) async fn refresh(&mut self) -> Result<(), TableError> {
+        let timeline = self.table.timeline.load().await?;
+        if let Some(time) = self.as_of {
+            check_past(&self.table, &timeline, time).await?;
         }
-        let shows = |instant: &&Instant| as_of.is_none_or(|time| instant.time <= time);
-        let replaces = timeline.completed_writes().filter(|i| i.action == Action::ReplaceCommit);
-        let replaces = replaces.filter(shows);
-        let metadata: Vec<CommitMetadata> = stream::iter(replaces.copied().collect::<Vec<_>>())
-            .map(|instant| async move { table.timeline.commit_metadata(&instant).await })
+        // Where one is gone, a restore may have taken it back.
+        let all_stay = self.replaces(&self.timeline).all(|i| timeline.get(i.time, i.action) == Some(i));
+        let is_new = |i: &&Instant| !all_stay || self.timeline.get(i.time, i.action) != Some(i);
+        let news: Vec<Instant> = self.replaces(&timeline).filter(is_new).copied().collect();
+        let store = &self.table.timeline;
+        let metadata: Vec<CommitMetadata> = stream::iter(news)
+            .map(|instant| async move { store.commit_metadata(&instant).await })
             .buffered(READS)
             .try_collect()
             .await?;
-        let mut replaced = BTreeSet::new();
+        if !all_stay {
+            self.replaced.clear();
+        }
         for metadata in metadata {
             for (partition, ids) in metadata.partition_to_replace_file_ids.into_iter().flatten() {
                 let group = |file_id| FileGroupId { partition: partition.clone(), file_id };
-                replaced.extend(ids.into_iter().map(group));
+                self.replaced.extend(ids.into_iter().map(group));
             }
         }
-        Ok(Self { table: table.clone(), timeline, as_of, replaced })
+        self.timeline = timeline;
+        Ok(())
+    }
+
+    /// The commits of `timeline` that replace groups, as far as they show.
+    fn replaces<'a>(&self, timeline: &'a Timeline) -> impl Iterator<Item = &'a Instant> + use<'a> {
+        let as_of = self.as_of;
+        let shows = move |instant: &&Instant| as_of.is_none_or(|time| instant.time <= time);
+        timeline.completed_writes().filter(|i| i.action == Action::ReplaceCommit).filter(shows)
     }
 
     /// The partition paths of the table with the files in them, sorted; `""` alone in a table

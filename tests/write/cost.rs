@@ -9,7 +9,7 @@ use lakebed::storage::Operation::{Get, List};
 use lakebed::storage::Storage;
 use lakebed::storage::fault::FaultStorage;
 use lakebed::storage::object::ObjectStorage;
-use lakebed::table::Table;
+use lakebed::table::{Table, WriteOperation};
 
 use crate::test_table::*;
 
@@ -32,17 +32,20 @@ async fn one_row(sink: &mut Sink, storage: &FaultStorage, number: u64) -> Cost {
     cost
 }
 
-#[tokio::test]
-async fn a_commit_costs_the_same_however_many_there_were() {
+/// A new table, and a sink for it.
+async fn new_table(options: SinkOptions) -> (FaultStorage, Sink) {
     let environment = Environment::real();
     let uri = "s3://memory/t".parse().unwrap();
     let inner: Arc<dyn Storage> = Arc::new(ObjectStorage::in_memory(&uri, &environment));
     Table::create(inner.clone(), &environment, &bucket_table()).await.unwrap();
     let storage = FaultStorage::new(inner);
-    let open = async || {
-        Sink::open(Arc::new(storage.clone()), &environment, "p", Vec::new(), SinkOptions::default()).await
-    };
-    let mut sink = open().await.unwrap();
+    let sink = Sink::open(Arc::new(storage.clone()), &environment, "p", Vec::new(), options).await;
+    (storage, sink.unwrap())
+}
+
+#[tokio::test]
+async fn a_commit_costs_the_same_however_many_there_were() {
+    let (storage, mut sink) = new_table(SinkOptions::default()).await;
     one_row(&mut sink, &storage, 1).await;
     let second = one_row(&mut sink, &storage, 2).await;
     let (operations, bytes) = one_row(&mut sink, &storage, 3).await;
@@ -78,4 +81,18 @@ async fn opening_a_table_looks_at_its_timeline_before_and_after_its_epoch_is_cla
     let count = |wanted| of_timeline.clone().filter(|o| o.operation == wanted).count();
     // The newest commit tells how far the pipeline has come, and that its groups were looked at.
     assert_eq!((count(List), count(Get)), (2, 2), "{operations:#?}");
+}
+
+#[tokio::test]
+async fn an_overwrite_costs_the_same_however_many_there_were() {
+    let options = SinkOptions { operation: WriteOperation::InsertOverwrite, ..SinkOptions::default() };
+    let (storage, mut sink) = new_table(options).await;
+    for number in 1..=4 {
+        one_row(&mut sink, &storage, number).await;
+    }
+    let (operations, _) = one_row(&mut sink, &storage, 5).await;
+    for number in 6..=29 {
+        one_row(&mut sink, &storage, number).await;
+    }
+    assert_eq!(one_row(&mut sink, &storage, 30).await.0, operations);
 }
