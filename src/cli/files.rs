@@ -5,7 +5,7 @@ use std::io;
 
 use clap::Args;
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
-use lakebed_hudi::timeline_metadata::CompactionPlan;
+use lakebed_hudi::timeline_metadata::{CompactionPlan, MetadataError};
 use serde::Serialize;
 
 use super::output::{Page, Report};
@@ -114,8 +114,11 @@ async fn planned_compactions(snapshot: &TableSnapshot) -> Result<BTreeMap<FileGr
     let timeline = &snapshot.table.timeline;
     for instant in snapshot.timeline.pending().filter(|i| i.requested_as == Action::Compaction) {
         let file = TimelineFile::requested(instant.time, instant.requested_as);
-        let plan = CompactionPlan::from_avro(&timeline.read(&file).await?)
-            .map_err(|source| TimelineError::Metadata { path: timeline.path(&file), source })?;
+        let plan = match CompactionPlan::from_avro(&timeline.read(&file).await?) {
+            // Whoever planned it died before the plan was written: the files are there to be seen.
+            Err(MetadataError::Empty) => CompactionPlan::default(),
+            plan => plan.map_err(|source| TimelineError::Metadata { path: timeline.path(&file), source })?,
+        };
         let groups = plan.operations.into_iter();
         let groups = groups.map(|o| FileGroupId { partition: o.partition_path, file_id: o.file_id });
         planned.extend(groups.map(|group| (group, instant.time.to_string())));

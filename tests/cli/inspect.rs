@@ -159,6 +159,9 @@ async fn files_tell_of_planned_compactions() {
         [&told["slices"][1]["pending_compaction"], &told["summary"]["pending_compactions"]],
         [&Value::Null, &json!(1)]
     );
+    fs::write(place.path(file), "").unwrap();
+    let told = json(&["files", &place.table()]);
+    assert_eq!(told["slices"][0]["pending_compaction"], Value::Null, "a plan that was not written yet");
 }
 
 #[tokio::test]
