@@ -53,7 +53,8 @@ impl Committer {
         Ok(())
     }
 
-    async fn sweep_rolled_back(&self, instant: InstantTime) -> Result<(), CommitError> {
+    /// Deletes the files of an instant that was rolled back, and its markers if its writer is dead.
+    pub(super) async fn sweep_rolled_back(&self, instant: InstantTime) -> Result<(), CommitError> {
         // Asked first: what comes from then on is of a living writer, or of none.
         let is_dead = self.is_dead(instant).await?;
         self.delete_late(instant, &self.files_of(instant).await?).await?;
@@ -105,14 +106,14 @@ impl Committer {
 
     /// Whether the writer of `instant` has ended its heartbeat, or has not beaten for so long that it
     /// counts as dead.
-    pub(super) async fn is_dead(&self, instant: InstantTime) -> Result<bool, CommitError> {
+    async fn is_dead(&self, instant: InstantTime) -> Result<bool, CommitError> {
         let last_beat = heartbeat::last_beat(&self.table, instant).await?;
         let expiry = self.options.heartbeat_expiry();
         Ok(last_beat.is_none_or(|beat| heartbeat::is_older(&self.table, beat, expiry)))
     }
 
     /// Removes what is left of a write that was rolled back and whose writer is dead.
-    pub(super) async fn remove_traces(&self, instant: InstantTime) -> Result<(), CommitError> {
+    async fn remove_traces(&self, instant: InstantTime) -> Result<(), CommitError> {
         self.remove_markers(instant).await?;
         heartbeat::remove(&self.table, instant).await
     }

@@ -17,6 +17,8 @@
 //!   dead instant back finds all of its files.
 //! * Every new time is greater than all times on the timeline.
 //! * A completed file is never empty and never replaced.
+//! * What somebody has planned to roll back, under the lock, is not published any more; and no rollback
+//!   deletes files of what was published.
 //! * What a writer brings after its instant was rolled back is deleted by whoever begins a write next.
 //! * Whether a put happened is found out by reading, never by trying another completion time.
 

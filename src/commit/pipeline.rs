@@ -109,8 +109,13 @@ impl Committer {
     pub async fn is_committed(&self, instant: InstantTime) -> Result<bool, CommitError> {
         match self.timeline().await?.write_at(instant) {
             Some(known) => Ok(known.is_completed()),
-            None => Ok(self.table.timeline.archived_completions(instant).await?.contains_key(&instant)),
+            None => self.is_archived(instant).await,
         }
+    }
+
+    /// Whether the archive has the write of `instant`.
+    pub(super) async fn is_archived(&self, instant: InstantTime) -> Result<bool, CommitError> {
+        Ok(self.table.timeline.archived_completions(instant).await?.contains_key(&instant))
     }
 
     /// Goes on with the heartbeat of an instant that another process began.

@@ -154,7 +154,7 @@ impl Committer {
         let is_visible = match state {
             Some(State::Completed(_)) => true,
             // It was rolled back, or completed and archived since.
-            None => self.table.timeline.archived_completions(instant).await?.contains_key(&instant),
+            None => self.is_archived(instant).await?,
             Some(_) => false,
         };
         if is_visible {
@@ -167,6 +167,10 @@ impl Committer {
         if state != Some(State::Inflight) {
             let reason =
                 format!("instant {instant} has no inflight file any more: another writer rolled it back");
+            return Ok(Some(Outcome::Conflicted { reason }));
+        }
+        if let Some((rollback, _)) = self.planned_rollback(timeline, instant).await? {
+            let reason = format!("instant {instant} is being rolled back by rollback {rollback}");
             return Ok(Some(Outcome::Conflicted { reason }));
         }
         if let Some(outcome) = predecessor_missing(timeline, publication.built_on) {

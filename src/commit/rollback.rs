@@ -13,7 +13,7 @@ use lakebed_hudi::timeline_metadata::{
 use super::{CommitError, Committer, heartbeat};
 use crate::storage::{StorageError, TablePath};
 use crate::table::{marker_folder, partition_folder};
-use crate::timeline::{Instant, TimelineError};
+use crate::timeline::{Instant, Timeline, TimelineError};
 
 /// The lists of markers that Hudi's timeline server keeps instead of one file each.
 const SERVER_MARKERS: &str = "MARKERS";
@@ -35,7 +35,6 @@ impl Committer {
         let released = guard.release().await;
         let Some((rollback, plan)) = scheduled? else { return Ok(()) };
         released?;
-        let is_dead = self.is_dead(target.time).await?;
         let inflight = TimelineFile::inflight(rollback, Action::Rollback);
         self.put_or_keep(&inflight, Bytes::new()).await?;
         let deleted = self.delete_files(&plan).await?;
@@ -46,9 +45,8 @@ impl Committer {
         let finished = self.finish_rollback(info, rollback, deleted, took.as_millis()).await;
         guard.release().await?;
         finished?;
-        if is_dead {
-            self.remove_traces(target.time).await?;
-        }
+        // The plan may be older than some of the files.
+        self.sweep_rolled_back(target.time).await?;
         tracing::info!(instant = %target.time, action = %target.requested_as, "rolled back");
         Ok(())
     }
@@ -60,14 +58,11 @@ impl Committer {
         target: &Instant,
     ) -> Result<Option<(InstantTime, RollbackPlan)>, CommitError> {
         let timeline = self.timeline().await?;
-        for rollback in timeline.pending().filter(|i| i.action == Action::Rollback) {
-            let plan = self.read_rollback_plan(rollback.time).await?;
-            if plan.instant_to_rollback.is_some_and(|i| i.commit_time == target.time) {
-                return Ok(Some((rollback.time, plan)));
-            }
-        }
         if timeline.get(target.time, target.action).is_none_or(Instant::is_completed) {
             return Ok(None);
+        }
+        if let Some(planned) = self.planned_rollback(&timeline, target.time).await? {
+            return Ok(Some(planned));
         }
         let plan = self.rollback_plan(target).await?;
         let rollback = self.new_time(&timeline).await;
@@ -75,10 +70,26 @@ impl Committer {
         Ok(Some((rollback, plan)))
     }
 
+    /// The rollback of `target` that is under way, or was cut off.
+    pub(super) async fn planned_rollback(
+        &self,
+        timeline: &Timeline,
+        target: InstantTime,
+    ) -> Result<Option<(InstantTime, RollbackPlan)>, CommitError> {
+        for rollback in timeline.pending().filter(|i| i.action == Action::Rollback) {
+            let plan = self.read_rollback_plan(rollback.time).await?;
+            if plan.instant_to_rollback.is_some_and(|i| i.commit_time == target) {
+                return Ok(Some((rollback.time, plan)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Completes the rollbacks that were cut off when what they undo had left the timeline already.
     ///
     /// Whoever takes an instant off the timeline completes the rollback under the same lock; so who
-    /// holds the lock and finds the one without the other knows that nobody is at it.
+    /// holds the lock and finds the one without the other knows that nobody is at it. What undoes a
+    /// commit that is there, or archived, is left to whoever planned it.
     ///
     /// # Errors
     /// Those of the storage and the lock; call it again.
@@ -94,7 +105,8 @@ impl Committer {
         for rollback in timeline.pending().filter(|i| i.action == Action::Rollback) {
             let plan = self.read_rollback_plan(rollback.time).await?;
             let Some(target) = plan.instant_to_rollback else { continue };
-            if timeline.pending().any(|instant| instant.time == target.commit_time) {
+            let is_there = timeline.instants().any(|instant| instant.time == target.commit_time);
+            if is_there || self.is_archived(target.commit_time).await? {
                 continue;
             }
             self.put_or_keep(&TimelineFile::inflight(rollback.time, Action::Rollback), Bytes::new()).await?;

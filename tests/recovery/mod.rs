@@ -10,5 +10,6 @@ mod landing;
 mod leftovers;
 mod matrix;
 mod model;
+mod pairs;
 mod properties;
 mod random;
