@@ -43,7 +43,7 @@ impl Committer {
         guard.release().await?;
         let epoch = claimed?;
         let timeline = self.timeline().await?;
-        let timeline = self.roll_back_dead(Some(pipeline), adopted, timeline).await?;
+        let timeline = self.roll_back_dead(&epoch, adopted, timeline).await?;
         self.sweep().await?;
         self.sweep_metadata(&epoch).await?;
         Ok((epoch, timeline))
@@ -60,15 +60,15 @@ impl Committer {
         Ok(())
     }
 
-    /// Rolls back pending writes whose writer is dead: those of `pipeline`, of which there is but
-    /// one run at a time, at once, those of others once their heartbeat has expired. Returns
+    /// Rolls back pending writes whose writer is dead: those of the pipeline of `run`, of which there
+    /// is but one run at a time, at once, those of others once their heartbeat has expired. Returns
     /// `timeline` as it then is.
     ///
     /// # Errors
     /// Those of the storage and the lock.
     pub async fn roll_back_dead(
         &self,
-        pipeline: Option<&str>,
+        run: &Epoch,
         alive: &BTreeSet<InstantTime>,
         mut timeline: Arc<Timeline>,
     ) -> Result<Arc<Timeline>, CommitError> {
@@ -80,11 +80,10 @@ impl Committer {
         let mut changed = false;
         for instant in writes.filter(|i| !alive.contains(&i.time)) {
             let writer = self.pipeline_of(instant).await?;
+            let run = (writer.as_ref() == Some(&run.pipeline)).then_some(run);
             let expiry = self.options.heartbeat_expiry();
-            if pipeline.is_some() && writer.as_deref() == pipeline
-                || heartbeat::is_expired(&self.table, instant.time, expiry).await?
-            {
-                self.rollback(instant).await?;
+            if run.is_some() || heartbeat::is_expired(&self.table, instant.time, expiry).await? {
+                self.rollback(instant, run).await?;
                 changed = true;
             }
         }
@@ -134,21 +133,22 @@ impl Committer {
         Ok(self.table.storage.delete_dir(&marker_folder(instant)?).await?)
     }
 
-    /// Gives a write up, with the files of it that are `staged`: rolls it back, and sweeps what came
-    /// after somebody else's rollback. Whoever hands in its heartbeat knows that no file of it is on
-    /// its way any more.
+    /// Gives a write of `run` up, with the files of it that are `staged`: rolls it back, unless the run
+    /// is fenced, and sweeps what came after somebody else's rollback. Whoever hands in its heartbeat
+    /// knows that no file of it is on its way any more.
     ///
     /// # Errors
     /// Those of the storage and the lock.
     pub async fn abandon(
         &self,
+        run: &Epoch,
         begun: Begun,
         staged: &StagedFiles,
         heartbeat: Option<Heartbeat>,
     ) -> Result<(), CommitError> {
         let timeline = self.timeline().await?;
         match timeline.get(begun.instant, begun.action) {
-            Some(instant) if !instant.is_completed() => self.rollback(instant).await?,
+            Some(instant) if !instant.is_completed() => self.rollback(instant, Some(run)).await?,
             Some(_) => {}
             // The markers went when another writer rolled it back, maybe before the files were there.
             None if self.was_rolled_back(&timeline, begun.instant).await? => {
@@ -157,7 +157,10 @@ impl Committer {
             }
             None => {}
         }
-        if let Some(heartbeat) = heartbeat {
+        // That of an instant which is still there is beaten by whoever adopted it.
+        if let Some(heartbeat) = heartbeat
+            && self.timeline().await?.get(begun.instant, begun.action).is_none()
+        {
             heartbeat.stop().await?;
         }
         self.sweep().await

@@ -10,7 +10,7 @@ use lakebed_hudi::timeline_metadata::{
     InstantInfo, RollbackMetadata, RollbackPartitionMetadata, RollbackPlan, RollbackRequest,
 };
 
-use super::{CommitError, Committer, heartbeat};
+use super::{CommitError, Committer, Epoch, heartbeat};
 use crate::storage::{StorageError, TablePath};
 use crate::table::{marker_folder, partition_folder};
 use crate::timeline::{Instant, Timeline, TimelineError};
@@ -24,14 +24,16 @@ impl Committer {
     /// stay as long as its writer may live, see [`Committer::sweep_late`].
     ///
     /// Every step may be repeated: a rollback that was cut off is found on the timeline and
-    /// finished first. The caller is sure that the writer is dead or ours.
+    /// finished first. The caller is sure that the writer is dead, or that it is one of `run`'s
+    /// pipeline: then nothing is done once that run is fenced, since its successor may have adopted the
+    /// instant.
     ///
     /// # Errors
     /// Those of the storage and the lock; call it again.
-    pub async fn rollback(&self, target: &Instant) -> Result<(), CommitError> {
+    pub async fn rollback(&self, target: &Instant, run: Option<&Epoch>) -> Result<(), CommitError> {
         let started = self.table.environment.clock.monotonic();
         let guard = self.locked().await?;
-        let scheduled = self.schedule_rollback(target).await;
+        let scheduled = self.schedule_rollback(target, run).await;
         let released = guard.release().await;
         let Some((rollback, plan)) = scheduled? else { return Ok(()) };
         released?;
@@ -52,11 +54,18 @@ impl Committer {
     }
 
     /// Puts the plan of a rollback, or finds the one that is there. `None` if `target` is not
-    /// pending any more. The caller holds the lock.
+    /// pending any more, or not for `run` to undo. The caller holds the lock, under which runs are
+    /// fenced as well.
     async fn schedule_rollback(
         &self,
         target: &Instant,
+        run: Option<&Epoch>,
     ) -> Result<Option<(InstantTime, RollbackPlan)>, CommitError> {
+        if let Some(run) = run
+            && run.fenced_by(&self.table).await?.is_some()
+        {
+            return Ok(None);
+        }
         let timeline = self.timeline().await?;
         if timeline.get(target.time, target.action).is_none_or(Instant::is_completed) {
             return Ok(None);

@@ -73,7 +73,7 @@ impl SinkCommitter {
     /// Checkpoints are committed in the order in which they were prepared. Idempotent by pipeline
     /// and checkpoint. After [`Outcome::Conflicted`] its files are gone, and so are those of all
     /// checkpoints after it: [`Sink::rewind`](super::Sink::rewind) and go on from there. After
-    /// [`Outcome::Fenced`] stop.
+    /// [`Outcome::Fenced`] stop: who has taken over may have adopted its files.
     ///
     /// # Errors
     /// Failures that leave it open whether it is visible: commit it again.
@@ -102,7 +102,7 @@ impl SinkCommitter {
             // The same checkpoint is visible under another instant: these files are superfluous.
             Outcome::AlreadyCommitted { .. } => {
                 self.settle(begun.instant, &known, false).await;
-                committer.abandon(begun, &prepared.staged, None).await?;
+                committer.abandon(epoch, begun, &prepared.staged, None).await?;
             }
             Outcome::Conflicted { reason } => self.fail(prepared, reason.clone()).await?,
             Outcome::Fenced { by } => {
@@ -122,7 +122,8 @@ impl SinkCommitter {
             run.pending.remove(&begun.instant)
         };
         let heartbeat = pending.map(|(_, heartbeat)| heartbeat);
-        Ok(self.shared.committer.abandon(begun, &prepared.staged, heartbeat).await?)
+        let Shared { committer, epoch, .. } = self.shared.as_ref();
+        Ok(committer.abandon(epoch, begun, &prepared.staged, heartbeat).await?)
     }
 
     /// The epoch of the run that has taken this pipeline over, if any has.
@@ -165,16 +166,17 @@ impl SinkCommitter {
     /// Gives up everything that is not committed and reads the table anew. Returns what its commits
     /// say. After a call was torn files may still be on their way.
     pub(super) async fn rewind(&self, torn: bool) -> Result<Known, SinkError> {
-        let mut known = self.shared.known.lock().await;
+        let Shared { committer, epoch, known, .. } = self.shared.as_ref();
+        let mut known = known.lock().await;
         let pending = std::mem::take(&mut self.run().pending);
         // The newest first: it is built on those before it.
         for (begun, heartbeat) in pending.into_values().rev() {
             let heartbeat = (!torn).then_some(heartbeat);
-            self.shared.committer.abandon(begun, &StagedFiles::default(), heartbeat).await?;
+            committer.abandon(epoch, begun, &StagedFiles::default(), heartbeat).await?;
         }
-        *known = self.shared.committer.read_known().await?;
+        *known = committer.read_known().await?;
         let mut run = self.run();
-        run.progress = known.progress.pipelines.get(&self.shared.epoch.pipeline).cloned();
+        run.progress = known.progress.pipelines.get(&epoch.pipeline).cloned();
         run.failed = None;
         Ok(known.clone())
     }

@@ -106,12 +106,20 @@ impl Engine {
             checkpoint += 1;
             let prepared = self.prepare(sink, checkpoint, step).await?;
             if self.take_over_at == Some(checkpoint) {
-                let before = std::mem::replace(sink, self.open(operation, Vec::new()).await?);
+                // Who keeps what it prepared hands it on.
+                let restored: Vec<Prepared> = self.store.iter().map(|_| prepared.clone()).collect();
+                let before = std::mem::replace(sink, self.open(operation, restored).await?);
                 let outcome = self.commit(before.committer(), &prepared).await?;
                 assert!(matches!(outcome, Outcome::Fenced { .. }), "{outcome:?}");
-                checkpoint = sink.progress().unwrap_or_default().checkpoint;
-                in_flight.push(self.prepare(sink, checkpoint + 1, self.step(checkpoint + 1).unwrap()).await?);
-                checkpoint += 1;
+                for adopted in sink.take_restored() {
+                    let outcome = self.commit(sink.committer(), &adopted).await?;
+                    assert!(matches!(outcome, Outcome::Committed { .. }), "{outcome:?}");
+                }
+                let stands = sink.progress().unwrap_or_default().checkpoint;
+                if stands < checkpoint {
+                    checkpoint = stands + 1;
+                    in_flight.push(self.prepare(sink, checkpoint, self.step(checkpoint).unwrap()).await?);
+                }
             } else {
                 in_flight.push(prepared);
             }

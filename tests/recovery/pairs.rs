@@ -23,6 +23,8 @@ use crate::test_table::{bucket_table, is_committed, progress};
 enum Pair {
     /// The other one's heartbeat counts as expired, though it lives.
     TakenForDead,
+    /// The one was taken over by the other one, which adopted what it had prepared.
+    TakenOver,
 }
 
 /// A table, and the clock of all who write to it.
@@ -85,6 +87,7 @@ impl Pair {
         let changes = [Change::put("a", "x", 1, "a1"), Change::put("b", "y", 1, "b1")];
         let (lived, mut problems) = match self {
             Self::TakenForDead => (0, taken_for_dead(&place, &dying, &storage, &changes).await),
+            Self::TakenOver => taken_over(&place, &dying, &storage, &changes).await,
         };
         let environment = QuickClock::an_hour_after(&place.environment, 3);
         let later = Place { environment, ..place };
@@ -139,6 +142,41 @@ async fn taken_for_dead(
     problems
 }
 
+/// A run that was taken over gives up everything; its successor commits what it has adopted.
+async fn taken_over(
+    place: &Place,
+    dying: &Place,
+    storage: &FaultStorage,
+    [first, second]: &[Change; 2],
+) -> (usize, Vec<String>) {
+    let mut old = dying.open("p", Vec::new()).await.unwrap();
+    let prepared = prepare(&mut old, 1, first).await.unwrap();
+    let mut new = place.open("p", vec![prepared.clone()]).await.unwrap();
+    let lived = storage.operations().len();
+    let give_up = async {
+        prepare(&mut old, 2, &Change::put("d", "x", 9, "never committed")).await?;
+        let outcome = old.committer().commit(&prepared).await?;
+        assert_eq!(outcome, Outcome::Fenced { by: 2 });
+        old.rewind().await
+    };
+    let ended = until_death(storage, give_up).await;
+    let mut problems = Vec::new();
+    if let Some(Err(error)) = ended.filter(|_| !storage.has_died()) {
+        problems.push(error.to_string());
+    }
+    for restored in new.take_restored() {
+        let outcome = new.committer().commit(&restored).await.unwrap();
+        if !is_committed(&outcome) {
+            problems.push(format!("what was adopted is not committed: {outcome:?}"));
+        }
+    }
+    match prepare(&mut new, 2, second).await {
+        Ok(prepared) => assert!(is_committed(&new.committer().commit(&prepared).await.unwrap())),
+        Err(error) => problems.push(error.to_string()),
+    }
+    (lived, problems)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_file_is_not_lost_to_a_rollback_that_stops_anywhere() {
     Pair::TakenForDead.survives(TableType::MergeOnRead).await;
@@ -147,4 +185,9 @@ async fn a_log_file_is_not_lost_to_a_rollback_that_stops_anywhere() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_base_file_is_not_lost_to_a_rollback_that_stops_anywhere() {
     Pair::TakenForDead.survives(TableType::CopyOnWrite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_adopted_is_not_lost_to_the_run_before_that_stops_anywhere() {
+    Pair::TakenOver.survives(TableType::MergeOnRead).await;
 }

@@ -131,6 +131,29 @@ async fn the_second_process_of_a_pipeline_fences_the_first() {
 }
 
 #[tokio::test]
+async fn what_the_second_process_adopted_is_not_taken_back_by_the_first() {
+    for commits in [true, false] {
+        let table = TestTable::create(&bucket_table()).await;
+        let mut old = table.sink("p1", SinkOptions::default()).await;
+        write(&mut old, "a", 1).await;
+        let prepared = old.prepare(progress(1)).await.unwrap().unwrap();
+        let mut new = table.restored_sink("p1", vec![prepared.clone()], SinkOptions::default()).await;
+        write(&mut old, "b", 1).await;
+        if commits {
+            assert_eq!(old.committer().commit(&prepared).await.unwrap(), Outcome::Fenced { by: 2 });
+        } else {
+            old.rewind().await.unwrap();
+        }
+        assert!(is_committed(&new.committer().commit(&prepared).await.unwrap()));
+        // What the old one began after that goes when the new one goes on.
+        write(&mut new, "c", 1).await;
+        assert!(is_committed(&checkpoint(&mut new, 2).await));
+        assert_eq!(table.texts().await, ["a x 1 -", "c x 1 -"]);
+        assert_eq!(table.snapshot().await.timeline.pending().count(), 0);
+    }
+}
+
+#[tokio::test]
 async fn another_pipeline_is_left_alone() {
     let table = TestTable::create(&bucket_table()).await;
     let mut one = table.sink("p1", SinkOptions::default()).await;
