@@ -77,7 +77,7 @@ impl SliceQueue {
         while self.left > 0 {
             self.open_more();
             match self.open.front_mut()?.recv().await {
-                Some(Waiting::Batch(batch, _room)) => return Some(Ok(self.limited(batch))),
+                Some(Waiting::Batch(batch, _room)) => return Some(Ok(self.limited(&batch))),
                 Some(Waiting::Failed(error)) => return Some(Err(error)),
                 Some(Waiting::End) => drop(self.open.pop_front()),
                 None => return Some(Err(ReadError::Stopped)),
@@ -101,7 +101,7 @@ impl SliceQueue {
         }
     }
 
-    fn limited(&mut self, batch: RecordBatch) -> RecordBatch {
+    fn limited(&mut self, batch: &RecordBatch) -> RecordBatch {
         let rows = usize::try_from(self.left).map_or(batch.num_rows(), |left| batch.num_rows().min(left));
         self.left -= rows as u64;
         batch.slice(0, rows)
