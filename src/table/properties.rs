@@ -57,20 +57,31 @@ pub async fn load(storage: &dyn Storage) -> Result<TableConfig, PropertiesFileEr
 ///
 /// Source: `ConfigUtils.fetchConfigs` and `recoverIfNeeded`.
 async fn newest(storage: &dyn Storage) -> Result<(Properties, Bytes), PropertiesFileError> {
-    let found = find(storage, &current()).await?;
+    let found = newest_of(|path| async move { find(storage, &path).await }).await?;
+    found.ok_or_else(|| PropertiesFileError::NoTable { uri: storage.uri().to_string() })
+}
+
+/// As [`newest`], of the files that `find` finds; `None` where there are none.
+async fn newest_of<F: Future<Output = Result<Option<Bytes>, StorageError>>>(
+    find: impl Fn(TablePath) -> F,
+) -> Result<Option<(Properties, Bytes)>, PropertiesFileError> {
+    let found = find(current()).await?;
     if let Some(bytes) = &found
         && let Some(properties) = whole(bytes)
     {
-        return Ok((properties, bytes.clone()));
+        return Ok(Some((properties, bytes.clone())));
     }
-    let kept = find(storage, &backup()).await?;
-    let (path, bytes) = match (found, kept) {
-        (found, Some(kept)) if found.is_none() || whole(&kept).is_some() => (backup(), kept),
-        (Some(found), _) => (current(), found),
-        (None, _) => return Err(PropertiesFileError::NoTable { uri: storage.uri().to_string() }),
+    let (path, bytes) = match (found, find(backup()).await?) {
+        (Some(found), Some(kept)) if whole(&kept).is_none() => (current(), found),
+        (_, Some(kept)) => (backup(), kept),
+        // An update that was under way at the first look has ended since, or there is no table.
+        (_, None) => match find(current()).await? {
+            Some(found) => (current(), found),
+            None => return Ok(None),
+        },
     };
     match Properties::parse(&bytes) {
-        Ok(properties) => Ok((properties, bytes)),
+        Ok(properties) => Ok(Some((properties, bytes))),
         Err(source) => Err(PropertiesFileError::Text { path, source }),
     }
 }
@@ -97,7 +108,8 @@ fn whole(bytes: &[u8]) -> Option<Properties> {
 /// # Errors
 /// Those of the storage.
 pub async fn exist(storage: &dyn Storage) -> Result<bool, StorageError> {
-    for path in [current(), backup()] {
+    // Once more the first: an update may end between the two looks.
+    for path in [current(), backup(), current()] {
         match storage.stat(&path).await {
             Ok(_) => return Ok(true),
             Err(StorageError::NotFound { .. }) => {}
@@ -133,4 +145,37 @@ pub(crate) async fn update(
     storage.put(&current(), bytes).await?;
     storage.delete(&backup()).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// What counts where the looks at the files find `looks`, one after the other.
+    async fn seen(looks: [Option<&str>; 3]) -> Option<Bytes> {
+        let looks = RefCell::new(looks.into_iter());
+        let find = |_| Ok(looks.borrow_mut().next().unwrap().map(|text| Bytes::from(text.to_owned())));
+        newest_of(|path| std::future::ready(find(path))).await.unwrap().map(|(_, bytes)| bytes)
+    }
+
+    #[tokio::test]
+    async fn an_update_that_ends_between_two_looks_hides_no_table() {
+        let whole = format!("hoodie.table.name=t\nhoodie.table.checksum={}\n", checksum("", "t"));
+        let cut = "hoodie.table.na";
+        for first in [None, Some(cut)] {
+            assert_eq!(
+                seen([first, None, Some(&whole)]).await.as_deref(),
+                Some(whole.as_bytes()),
+                "{first:?}"
+            );
+            assert_eq!(
+                seen([first, Some(&whole), None]).await.as_deref(),
+                Some(whole.as_bytes()),
+                "{first:?}"
+            );
+        }
+        assert_eq!(seen([None, None, None]).await, None);
+    }
 }
