@@ -110,11 +110,23 @@ pub(super) fn delete(place: &Place) -> Result<bool> {
 
 pub(super) fn delete_dir(place: &Place) -> Result<()> {
     let folder = place.file()?;
-    match fs::remove_dir_all(&folder) {
+    match remove_folder(&folder) {
         Ok(()) => place.sync_changed(folder.parent().unwrap_or(&folder)),
         Err(error) if is_absent(&error) => Ok(()),
         Err(error) => Err(place.error(error)),
     }
+}
+
+/// Removes a folder into which somebody may still put files.
+fn remove_folder(folder: &Path) -> io::Result<()> {
+    const TRIES: usize = 100;
+    for _ in 1..TRIES {
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {}
+            removed => return removed,
+        }
+    }
+    fs::remove_dir_all(folder)
 }
 
 pub(super) fn sweep(place: &Place, before_unix_millis: i64) -> Result<u64> {
