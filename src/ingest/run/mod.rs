@@ -3,13 +3,15 @@
 //! Chunks come decoded and mapped, in order. This loop writes them, and when a limit is reached it
 //! prepares a checkpoint and commits it while the next one is written.
 
+mod committing;
+mod options;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinHandle};
 
-use super::bad_records::{BadRecords, PendingLetters};
+use super::bad_records::BadRecords;
 use super::checkpoint::Checkpoint;
 use super::create::create_table_of;
 use super::decode::BadRecord;
@@ -17,56 +19,17 @@ use super::job::{Job, TimeSpan};
 use super::mapping::Mapping;
 use super::memory::InputMemory;
 use super::reading::{Chunks, Ready, open_source, refusal};
-use super::report::{Committed, InputCount};
+use super::report::InputCount;
 use super::source::first_file;
-use super::target::{self, Target};
+use super::target::Target;
 use super::{Event, IngestError, Summary};
-use crate::commit::Outcome;
 use crate::environment::Environment;
-use crate::sink::Prepared;
-use crate::storage::{self, Storage};
+
+use committing::Committing;
+pub use options::RunOptions;
 
 /// When to commit if the job says nothing.
 const INTERVAL: Duration = Duration::from_secs(60);
-
-/// What a run is asked beside its job.
-#[derive(Default)]
-pub struct RunOptions {
-    /// Read what there is and end, whatever the job says of following files.
-    pub once: bool,
-    /// Forget the pipeline's progress first, in a commit of its own.
-    pub reset_progress: bool,
-    /// What is read where the job says standard input.
-    pub stdin: Option<Box<dyn std::io::Read + Send>>,
-    /// How the table's files are reached, where that is not what the job's address says: a storage
-    /// of the embedder's own, or one with faults.
-    pub storage: Option<Arc<dyn Storage>>,
-    /// How the files of dead letters are reached, likewise.
-    pub dead_letters: Option<Arc<dyn Storage>>,
-}
-
-impl RunOptions {
-    /// The storage of the job's table.
-    pub(super) async fn open_storage(
-        &mut self,
-        job: &Job,
-        environment: &Environment,
-    ) -> Result<Arc<dyn Storage>, IngestError> {
-        match self.storage.take() {
-            Some(storage) => Ok(storage),
-            None => Ok(storage::open(&job.table.uri.parse()?, environment).await?),
-        }
-    }
-}
-
-impl std::fmt::Debug for RunOptions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RunOptions")
-            .field("once", &self.once)
-            .field("reset_progress", &self.reset_progress)
-            .finish_non_exhaustive()
-    }
-}
 
 /// Where a run tells what happens.
 pub type Events = Arc<dyn Fn(&Event) + Send + Sync>;
@@ -130,20 +93,6 @@ enum Flow {
     End,
     Again,
 }
-
-/// A checkpoint that is on its way to be visible.
-#[derive(Debug)]
-struct Committing {
-    prepared: Arc<Prepared>,
-    commit: JoinHandle<Result<(Outcome, Duration), IngestError>>,
-    letters: Option<PendingLetters>,
-    bad_count: u64,
-    newest_millis: Option<i64>,
-    flushed: Duration,
-}
-
-/// What became of a commit, and how long it took.
-type Done = Result<Result<(Outcome, Duration), IngestError>, JoinError>;
 
 struct Run {
     job: Arc<Job>,
@@ -345,96 +294,6 @@ impl Run {
 
     fn is_overwrite(&self) -> bool {
         crate::table::WriteOperation::from(self.job.operation).overwrites()
-    }
-
-    /// Ends the checkpoint and sends it on its way, once the one before it is visible.
-    async fn checkpoint(&mut self) -> Result<Flow, IngestError> {
-        let open = std::mem::take(&mut self.open);
-        let clock = self.environment.clock.clone();
-        let started = clock.monotonic();
-        let prepared = self.target.prepare(open.position).await?;
-        let flushed = clock.monotonic().saturating_sub(started);
-        if self.settle().await? == Flow::Again {
-            return Ok(Flow::Again);
-        }
-        let Some(prepared) = prepared.map(Arc::new) else { return Ok(Flow::On) };
-        let letters = self.bad.prepare(prepared.task.instant).await?;
-        let (committer, environment, events) =
-            (self.target.committer(), self.environment.clone(), self.events.clone());
-        let sent = prepared.clone();
-        let commit = tokio::spawn(async move {
-            let started = clock.monotonic();
-            let retrying = |reason: &str| events(&Event::Retrying { reason: reason.to_owned() });
-            let outcome = target::commit(committer, &sent, &environment, retrying).await?;
-            Ok((outcome, clock.monotonic().saturating_sub(started)))
-        });
-        let (bad_count, newest_millis) = (self.bad.count, open.newest_millis);
-        self.committing = Some(Committing { prepared, commit, letters, bad_count, newest_millis, flushed });
-        Ok(Flow::On)
-    }
-
-    /// Waits for the checkpoint that is on its way.
-    async fn settle(&mut self) -> Result<Flow, IngestError> {
-        let Some(committing) = &mut self.committing else { return Ok(Flow::On) };
-        let done = (&mut committing.commit).await;
-        self.settled(done).await
-    }
-
-    /// Takes in what became of the checkpoint that was on its way.
-    async fn settled(&mut self, done: Done) -> Result<Flow, IngestError> {
-        let Some(committing) = self.committing.take() else { return Ok(Flow::On) };
-        let (outcome, took) = done.map_err(|_| IngestError::Stopped)??;
-        match outcome {
-            Outcome::Committed { instant, .. } | Outcome::AlreadyCommitted { instant } => {
-                let Committing { prepared, letters, .. } = committing;
-                if let Some(letters) = letters {
-                    letters.publish().await?;
-                }
-                self.forget = false;
-                self.bad_committed = committing.bad_count;
-                let files = &prepared.staged.files;
-                let committed = Committed {
-                    checkpoint: prepared.progress.checkpoint,
-                    instant: instant.to_string(),
-                    rows: files.iter().map(|file| file.rows.brought()).sum(),
-                    deletes: files.iter().map(|file| file.rows.deleted).sum(),
-                    files: files.len() as u64,
-                    bytes: files.iter().map(|file| file.size_bytes).sum(),
-                    buffered_bytes: self.target.buffered_bytes(),
-                    newest_millis: committing.newest_millis,
-                    watermark_millis: prepared.progress.watermark(),
-                    flushed: committing.flushed,
-                    took,
-                };
-                self.summary.add(&committed);
-                (self.events)(&Event::Committed(committed));
-                Ok(Flow::On)
-            }
-            Outcome::Conflicted { reason } => {
-                if let Some(letters) = committing.letters {
-                    letters.discard().await?;
-                }
-                tracing::warn!(%reason, "a checkpoint was given up; reading goes on from the last progress");
-                self.bad.rewind(self.bad_committed);
-                self.open = Checkpoint::default();
-                self.target.rewind().await?;
-                if self.job.source.stdin {
-                    return Err(IngestError::Conflict { reason });
-                }
-                (self.events)(&Event::Rewound { reason });
-                Ok(Flow::Again)
-            }
-            Outcome::Fenced { by } => {
-                // Should this fail, the next run does it.
-                if let Some(letters) = committing.letters
-                    && let Err(problem) = letters.discard().await
-                {
-                    tracing::warn!(%problem, "the dead letters of a checkpoint that was given up stay pending");
-                }
-                Err(IngestError::Fenced { by })
-            }
-            Outcome::Retryable { reason } => Err(IngestError::Retryable { tries: 1, reason }),
-        }
     }
 }
 
