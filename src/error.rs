@@ -155,7 +155,7 @@ impl Meaning for IngestError {
             Self::Storage(error) => error.kind(),
             Self::Source(error) => error.kind(),
             Self::Decode(error) => error.kind(),
-            Self::Stopped => ErrorKind::Failed,
+            Self::Interrupted | Self::Stopped => ErrorKind::Failed,
         }
     }
 }

@@ -82,6 +82,12 @@ pub enum IngestError {
         /// With what.
         reason: String,
     },
+    /// An overwrite was to stop before it had read everything.
+    #[error(
+        "the run was stopped before all records were read, and an overwrite is one commit of all of them: \
+         nothing was changed; run again"
+    )]
+    Interrupted,
     /// Commits kept failing for reasons that may pass.
     #[error("a checkpoint could not be committed in {tries} tries: {reason}; run again later")]
     Retryable {

@@ -34,7 +34,8 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// Where a run tells what happens.
 pub type Events = Arc<dyn Fn(&Event) + Send + Sync>;
 
-/// Runs a job until its source ends, or `stop` turns true: then the checkpoint is finished first.
+/// Runs a job until its source ends, or `stop` turns true: then the checkpoint is finished first. An
+/// overwrite, which is one commit of all records, is given up then.
 ///
 /// Whatever ends it, the next run goes on behind the last committed record.
 ///
@@ -201,7 +202,7 @@ impl Run {
             let committing = self.committing.as_mut();
             let flow = tokio::select! {
                 biased;
-                () = async { drop(stop.wait_for(|stop| *stop).await) } => return Ok(Flow::End),
+                () = async { drop(stop.wait_for(|stop| *stop).await) } => return self.stopped(),
                 done = async {
                     match committing {
                         Some(committing) => (&mut committing.commit).await,
@@ -223,6 +224,12 @@ impl Run {
                 return Ok(Flow::Again);
             }
         }
+    }
+
+    /// What a run does that is to stop: it finishes its checkpoint.
+    fn stopped(&self) -> Result<Flow, IngestError> {
+        // A part of an overwrite would replace everything that the whole is to replace.
+        if self.is_overwrite() { Err(IngestError::Interrupted) } else { Ok(Flow::End) }
     }
 
     /// Writes a chunk, in parts where a checkpoint ends within it.

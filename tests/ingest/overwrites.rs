@@ -1,0 +1,46 @@
+//! Overwrites are one commit of all records, or none.
+
+use lakebed::ingest::job::Operation;
+use lakebed::{Error, ErrorKind};
+
+use super::*;
+
+/// A table with the rows 0 to 4, and a job that replaces all of them.
+async fn place() -> (Place, impl Fn(&str) -> Job) {
+    let place = Place::new().await;
+    place.deliver("a.csv", &csv(0..5));
+    place.run(place.files_job(""), RunOptions::default()).await.unwrap();
+    std::fs::remove_file(place.path("in/a.csv")).unwrap();
+    let (table, input) = (place.path("t").display().to_string(), place.path("in").display().to_string());
+    let job = move |more: &str| {
+        let text =
+            format!("pipeline: o\ntable: {{uri: {table}}}\nsource: {{files: [\"{input}/*\"]}}\n{more}");
+        Job { operation: Operation::InsertOverwriteTable, ..Job::from_yaml(&text).unwrap() }
+    };
+    (place, job)
+}
+
+/// That nothing was changed, and nothing is left behind.
+async fn assert_unchanged(place: &Place) {
+    let pending = place.timeline().await.pending().count();
+    assert_eq!((place.ids(), pending, place.markers()), ((0..5).collect(), 0, 0));
+}
+
+#[tokio::test]
+async fn an_overwrite_that_is_stopped_changes_nothing() {
+    let (place, job) = place().await;
+    for (name, ids) in [("b.csv", 10..12), ("c.csv", 12..14), ("d.csv", 14..16)] {
+        place.deliver(name, &csv(ids));
+    }
+    let (stopping, stop) = watch::channel(false);
+    let events = Arc::new(move |event: &Event| {
+        if matches!(event, Event::Written { .. }) {
+            stopping.send_replace(true);
+        }
+    });
+    let stopped = run(job(""), RunOptions::default(), &place.environment, stop, events).await;
+    assert!(matches!(stopped, Err(IngestError::Interrupted)), "{stopped:?}");
+    assert_unchanged(&place).await;
+    let summary = place.run(job(""), RunOptions::default()).await.unwrap();
+    assert_eq!((summary.rows, summary.commits), (6, 1));
+}
