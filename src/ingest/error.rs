@@ -5,6 +5,7 @@ use super::decode::{BadRecord, DecodeError};
 use super::job::JobError;
 use super::mapping::MappingError;
 use super::source::SourceError;
+use crate::human;
 use crate::sink::SinkError;
 use crate::storage::{StorageError, TablePathError, TableUriError};
 use crate::table::TableError;
@@ -67,6 +68,18 @@ pub enum IngestError {
         found: u64,
         /// The last one.
         last: Box<BadRecord>,
+    },
+    /// Dead letters of an overwrite that are too large to be held until its one commit.
+    #[error(
+        "the dead letters of {found} bad records take more than the {} that an overwrite may hold until its one \
+         commit: nothing was changed; correct the records",
+        human::bytes(*limit_bytes)
+    )]
+    TooManyLetters {
+        /// How many bad records there were.
+        found: u64,
+        /// The bytes that dead letters may take in memory.
+        limit_bytes: u64,
     },
     /// A newer run of the pipeline has taken over.
     #[error("epoch {by} of the pipeline has taken over: this run stops and must not be restarted beside it")]

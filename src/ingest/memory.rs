@@ -11,7 +11,7 @@ const LETTERS_BYTES_MAX: u64 = 16 << 20;
 pub(super) struct InputMemory {
     /// Chunks that are read and decoded ahead of the writer.
     pub(super) ahead_bytes: usize,
-    /// Dead letters of a checkpoint: more of them end it.
+    /// Dead letters of a checkpoint: more of them end it, or the run where it is an overwrite.
     pub(super) letters_bytes: usize,
 }
 

@@ -44,3 +44,19 @@ async fn an_overwrite_that_is_stopped_changes_nothing() {
     let summary = place.run(job(""), RunOptions::default()).await.unwrap();
     assert_eq!((summary.rows, summary.commits), (6, 1));
 }
+
+#[tokio::test]
+async fn an_overwrite_with_more_dead_letters_than_it_may_hold_changes_nothing() {
+    let (place, job) = place().await;
+    let bad = format!("{},v\n", "x".repeat(4000));
+    place.deliver("b.csv", &format!("{}{}", csv(10..20), bad.repeat(2000)));
+    let letters = format!(
+        "memory: 100 MiB\nbad_records: {{policy: dead_letter, path: {}}}\n",
+        place.path("dead").display()
+    );
+    let error = Error::from(place.run(job(&letters), RunOptions::default()).await.unwrap_err());
+    assert_eq!(error.kind(), ErrorKind::DataQuality);
+    assert!(error.to_string().contains("bad records take more than the "), "{error}");
+    assert_unchanged(&place).await;
+    assert_eq!(std::fs::read_dir(place.path("dead")).map_or(0, Iterator::count), 0);
+}

@@ -253,7 +253,12 @@ impl Run {
             self.open.position = Some(ready.read.position(until));
             self.open.newest_millis = self.open.newest_millis.max(Some(made));
             taken = until;
-            let full = self.open.is_full(&self.job.commit) || self.bad.bytes() > self.memory.letters_bytes;
+            let letters_full = self.bad.bytes() > self.memory.letters_bytes;
+            if letters_full && self.is_overwrite() {
+                let limit_bytes = self.memory.letters_bytes as u64;
+                return Err(IngestError::TooManyLetters { found: self.bad.count, limit_bytes });
+            }
+            let full = letters_full || self.open.is_full(&self.job.commit);
             if full && self.checkpoint().await? == Flow::Again {
                 return Ok(Flow::Again);
             }
