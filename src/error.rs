@@ -148,9 +148,10 @@ impl Meaning for IngestError {
             | Self::NoProgress { .. } => ErrorKind::FixInput,
             Self::OtherTablesLetters { .. } => ErrorKind::Refused,
             Self::Table(error) => error.kind(),
-            Self::BadRecord(_) | Self::TooManyBadRecords { .. } | Self::TooManyLetters { .. } => {
-                ErrorKind::DataQuality
-            }
+            Self::BadRecord(_)
+            | Self::TooManyBadRecords { .. }
+            | Self::AllBad { .. }
+            | Self::TooManyLetters { .. } => ErrorKind::DataQuality,
             Self::Conflict { .. } | Self::Retryable { .. } => ErrorKind::Conflict,
             Self::Fenced { .. } => ErrorKind::Fenced,
             Self::Sink(error) => error.kind(),

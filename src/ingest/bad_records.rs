@@ -39,6 +39,8 @@ pub(super) struct BadRecords {
     /// The lines of the checkpoint that is being written.
     lines: Vec<u8>,
     pub(super) count: u64,
+    /// The last one since the last rewind.
+    pub(super) last: Option<BadRecord>,
 }
 
 /// Where dead letters go.
@@ -118,7 +120,7 @@ impl BadRecords {
             }
             _ => None,
         };
-        Ok(Self { limit: *limit, letters, lines: Vec::new(), count: 0 })
+        Ok(Self { limit: *limit, letters, lines: Vec::new(), count: 0, last: None })
     }
 
     /// Takes a bad record, if the job allows.
@@ -133,6 +135,7 @@ impl BadRecords {
         // Plain values with text keys always encode.
         self.lines.extend(serde_json::to_vec(&bad).unwrap_or_default());
         self.lines.push(b'\n');
+        self.last = Some(bad);
         Ok(())
     }
 
@@ -144,6 +147,7 @@ impl BadRecords {
     /// Forgets what belongs to checkpoints that were given up; `count` of them were taken by then.
     pub(super) fn rewind(&mut self, count: u64) {
         self.lines.clear();
+        self.last = None;
         self.count = count;
     }
 

@@ -9,6 +9,8 @@ use super::source::Position;
 #[derive(Debug, Default)]
 pub(super) struct Checkpoint {
     pub(super) records: u64,
+    /// Rows that the table has taken of them.
+    pub(super) rows: u64,
     pub(super) bytes: u64,
     pub(super) position: Option<Position>,
     /// When the newest of its input was made, milliseconds since the epoch.

@@ -189,6 +189,7 @@ struct Dry {
     open: Checkpoint,
     inputs: InputCount,
     counts: BTreeMap<(String, Option<u32>), (u64, u64)>,
+    last_bad: Option<BadRecord>,
     report: DryRun,
 }
 
@@ -203,6 +204,7 @@ impl Dry {
             open: Checkpoint::default(),
             inputs: InputCount::default(),
             counts: BTreeMap::new(),
+            last_bad: None,
             job,
             place,
         }
@@ -275,6 +277,7 @@ impl Dry {
         if self.report.stopped_by.is_some() {
             return;
         }
+        self.last_bad = Some(bad.clone());
         self.report.stopped_by = match (settings.policy, settings.limit) {
             (BadRecordPolicy::Fail, _) => Some(IngestError::BadRecord(Box::new(bad))),
             (BadRecordPolicy::DeadLetter, Some(limit)) if found > limit => {
@@ -303,6 +306,12 @@ impl Dry {
     }
 
     fn finish(mut self) -> DryRun {
+        let overwrites = WriteOperation::from(self.job.operation).overwrites();
+        let none_is_good = overwrites && self.report.rows == 0 && self.report.stopped_by.is_none();
+        if let Some(last) = self.last_bad.take().filter(|_| none_is_good) {
+            let found = self.report.bad_records;
+            self.report.stopped_by = Some(IngestError::AllBad { found, last: Box::new(last) });
+        }
         if self.open.records > 0 {
             self.commit();
         }

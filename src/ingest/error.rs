@@ -69,6 +69,16 @@ pub enum IngestError {
         /// The last one.
         last: Box<BadRecord>,
     },
+    /// An overwrite without any good record.
+    #[error(
+        "all {found} records are bad, and an overwrite would leave nothing: nothing was changed; the last: {last}"
+    )]
+    AllBad {
+        /// How many there were.
+        found: u64,
+        /// The last one.
+        last: Box<BadRecord>,
+    },
     /// Dead letters of an overwrite that are too large to be held until its one commit.
     #[error(
         "the dead letters of {found} bad records take more than the {} that an overwrite may hold until its one \

@@ -1,5 +1,6 @@
 //! Overwrites are one commit of all records, or none.
 
+use lakebed::ingest::dry_run;
 use lakebed::ingest::job::Operation;
 use lakebed::{Error, ErrorKind};
 
@@ -59,4 +60,28 @@ async fn an_overwrite_with_more_dead_letters_than_it_may_hold_changes_nothing() 
     assert!(error.to_string().contains("bad records take more than the "), "{error}");
     assert_unchanged(&place).await;
     assert_eq!(std::fs::read_dir(place.path("dead")).map_or(0, Iterator::count), 0);
+}
+
+#[tokio::test]
+async fn an_overwrite_without_a_good_record_changes_nothing() {
+    let (place, job) = place().await;
+    place.deliver("b.csv", "id,v\nx,a\ny,b\n");
+    let letters = format!("bad_records: {{policy: dead_letter, path: {}}}\n", place.path("dead").display());
+    for operation in [Operation::InsertOverwriteTable, Operation::InsertOverwrite] {
+        let job = Job { operation, ..job(&letters) };
+        let error = place.run(job.clone(), RunOptions::default()).await.unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.starts_with("all 2 records are bad") && text.contains("b.csv:3, column \"id\""),
+            "{text}"
+        );
+        assert_eq!(Error::from(error).kind(), ErrorKind::DataQuality);
+        assert_unchanged(&place).await;
+        let (_keep, stop) = watch::channel(false);
+        let dry = dry_run(job, RunOptions::default(), &place.environment, stop, Arc::new(|_: &Event| ()));
+        let stopped_by = dry.await.unwrap().stopped_by;
+        assert!(matches!(stopped_by, Some(IngestError::AllBad { found: 2, .. })), "{stopped_by:?}");
+    }
+    place.deliver("c.csv", &csv(10..12));
+    assert_eq!(place.run(job(&letters), RunOptions::default()).await.unwrap().rows, 2);
 }

@@ -176,6 +176,7 @@ impl Run {
     }
 
     async fn finish(&mut self) -> Result<Flow, IngestError> {
+        self.check_overwrite()?;
         let first = self.summary.commits == 0 && self.committing.is_none();
         let due = self.open.records > 0 || (self.job.commit.empty && first);
         if due && self.checkpoint().await? == Flow::Again {
@@ -184,6 +185,14 @@ impl Run {
         match self.settle().await? {
             Flow::Again => Ok(Flow::Again),
             _ => Ok(Flow::End),
+        }
+    }
+
+    /// Refuses an overwrite of which no record is good: it would leave nothing in the table.
+    fn check_overwrite(&mut self) -> Result<(), IngestError> {
+        match self.bad.last.take().filter(|_| self.is_overwrite() && self.open.rows == 0) {
+            Some(last) => Err(IngestError::AllBad { found: self.bad.count, last: Box::new(last) }),
+            None => Ok(()),
         }
     }
 
@@ -285,7 +294,9 @@ impl Run {
         let mut bad: Vec<(u32, BadRecord)> =
             ready.bad.iter().filter(|(r, _)| (from..until).contains(&(*r as usize))).cloned().collect();
         if rows.num_rows() > 0 {
-            for row in self.target.write(&rows, deletes.as_ref()).await? {
+            let refused = self.target.write(&rows, deletes.as_ref()).await?;
+            self.open.rows += (rows.num_rows() - refused.len()) as u64;
+            for row in refused {
                 let record = ready.records.get(start + row.row()).copied().unwrap_or(from as u32);
                 if let Some(chunk) = &ready.read.chunk {
                     bad.push((record, chunk.bad(record as usize, refusal(&row))));
