@@ -1,6 +1,7 @@
 //! The table of a run: the one place that knows the sink.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
@@ -17,9 +18,14 @@ use crate::sink::{Prepared, Sink, SinkCommitter, SinkOptions};
 use crate::storage::Storage;
 use crate::write::RefusedRow;
 
-/// How often a commit is tried that may work later, and the longest wait between two tries.
-const TRIES_MAX: u32 = 10;
-const WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+/// How often something is tried that may work later, and the longest wait between two tries.
+pub(super) const TRIES_MAX: u32 = 10;
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How long to wait after so many tries.
+pub(super) fn pause(tries: u32) -> Duration {
+    Duration::from_millis(250 << tries.min(7)).min(WAIT_MAX)
+}
 
 /// The table of a run.
 #[derive(Debug)]
@@ -175,8 +181,7 @@ pub(super) async fn commit(
         match committer.commit(prepared).await? {
             Outcome::Retryable { reason } if tries < TRIES_MAX => {
                 retrying(&reason);
-                let wait = std::time::Duration::from_millis(250 << tries.min(7)).min(WAIT_MAX);
-                environment.clock.sleep(wait).await;
+                environment.clock.sleep(pause(tries)).await;
                 tries += 1;
             }
             Outcome::Retryable { reason } => return Err(IngestError::Retryable { tries, reason }),

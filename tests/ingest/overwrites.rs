@@ -1,14 +1,24 @@
 //! Overwrites are one commit of all records, or none.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use lakebed::commit::{Outcome, PipelineProgress};
 use lakebed::ingest::dry_run;
 use lakebed::ingest::job::Operation;
+use lakebed::sink::{Sink, SinkOptions};
+use lakebed::table::WriteOperation;
 use lakebed::{Error, ErrorKind};
 
 use super::*;
 
 /// A table with the rows 0 to 4, and a job that replaces all of them.
 async fn place() -> (Place, impl Fn(&str) -> Job) {
-    let place = Place::new().await;
+    place_at(Environment::real()).await
+}
+
+async fn place_at(environment: Environment) -> (Place, impl Fn(&str) -> Job) {
+    let place = Place { environment, ..Place::new().await };
     place.deliver("a.csv", &csv(0..5));
     place.run(place.files_job(""), RunOptions::default()).await.unwrap();
     std::fs::remove_file(place.path("in/a.csv")).unwrap();
@@ -84,4 +94,40 @@ async fn an_overwrite_without_a_good_record_changes_nothing() {
     }
     place.deliver("c.csv", &csv(10..12));
     assert_eq!(place.run(job(&letters), RunOptions::default()).await.unwrap().rows, 2);
+}
+
+#[tokio::test]
+async fn an_overwrite_beside_a_write_that_does_not_end_is_given_up_in_the_end() {
+    // The time of files is far ahead of this clock: nobody's signs of life grow old.
+    let long_ago = Environment::real().clock.unix_millis() - 1_000 * 86_400_000;
+    let (environment, clock) = Environment::replay(long_ago, 1);
+    clock
+        .run(async {
+            let (place, job) = place_at(environment).await;
+            place.deliver("b.csv", &csv(10..12));
+            let uri = place.path("t").display().to_string().parse().unwrap();
+            let storage = storage::open(&uri, &place.environment).await.unwrap();
+            let options = SinkOptions { operation: WriteOperation::Insert, ..SinkOptions::default() };
+            let mut other = Sink::open(storage, &place.environment, "q", vec![], options).await.unwrap();
+            let ids: ArrayRef = Arc::new(Int64Array::from(vec![5]));
+            other.write(&RecordBatch::try_from_iter([("id", ids)]).unwrap(), None).await.unwrap();
+            let progress = PipelineProgress { checkpoint: 1, ..PipelineProgress::default() };
+            let prepared = other.prepare(progress).await.unwrap().unwrap();
+
+            let (_keep, stop) = watch::channel(false);
+            let rewinds = Arc::new(AtomicU32::new(0));
+            let counted = rewinds.clone();
+            let events = Arc::new(move |event: &Event| {
+                counted.fetch_add(matches!(event, Event::Rewound { .. }).into(), Ordering::Relaxed);
+            });
+            let ran = run(job(""), RunOptions::default(), &place.environment, stop, events).await;
+            let Err(IngestError::Retryable { tries: 10, reason }) = ran else { panic!("{ran:?}") };
+            assert!(reason.contains("begun to be written"), "{reason}");
+            assert_eq!(rewinds.load(Ordering::Relaxed), 10);
+
+            let outcome = other.committer().commit(&prepared).await.unwrap();
+            assert!(matches!(outcome, Outcome::Committed { .. }), "{outcome:?}");
+            assert_eq!(place.run(job(""), RunOptions::default()).await.unwrap().rows, 2);
+        })
+        .await;
 }

@@ -35,8 +35,8 @@ impl Run {
         let started = clock.monotonic();
         let prepared = self.target.prepare(open.position).await?;
         let flushed = clock.monotonic().saturating_sub(started);
-        if self.settle().await? == Flow::Again {
-            return Ok(Flow::Again);
+        if let again @ Flow::Again(_) = self.settle().await? {
+            return Ok(again);
         }
         let Some(prepared) = prepared.map(Arc::new) else { return Ok(Flow::On) };
         let letters = self.bad.prepare(prepared.task.instant).await?;
@@ -102,8 +102,8 @@ impl Run {
                 if self.job.source.stdin {
                     return Err(IngestError::Conflict { reason });
                 }
-                (self.events)(&Event::Rewound { reason });
-                Ok(Flow::Again)
+                (self.events)(&Event::Rewound { reason: reason.clone() });
+                Ok(Flow::Again(reason))
             }
             Outcome::Fenced { by } => {
                 // Should this fail, the next run does it.

@@ -21,7 +21,7 @@ use super::memory::InputMemory;
 use super::reading::{Chunks, Ready, open_source, refusal};
 use super::report::InputCount;
 use super::source::first_file;
-use super::target::Target;
+use super::target::{self, Target};
 use super::{Event, IngestError, Summary};
 use crate::environment::Environment;
 
@@ -87,12 +87,13 @@ pub async fn run(
     Ok(run.summary)
 }
 
-/// Whether to read again from the last progress.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether to read on.
+#[derive(Debug)]
 enum Flow {
     On,
     End,
-    Again,
+    /// From the last progress, since a checkpoint was given up for that reason.
+    Again(String),
 }
 
 struct Run {
@@ -129,8 +130,21 @@ impl Run {
             self.checkpoint().await?;
             self.settle().await?;
         }
-        while let Flow::Again = self.pass(options, stop).await? {}
-        Ok(())
+        let mut tries = 0;
+        loop {
+            let commits = self.summary.commits;
+            let Flow::Again(reason) = self.pass(options, stop).await? else { return Ok(()) };
+            tries = if self.summary.commits > commits { 1 } else { tries + 1 };
+            if tries == target::TRIES_MAX {
+                return Err(IngestError::Retryable { tries, reason });
+            }
+            // What is in the way may take its time, and everything has to be read again.
+            tokio::select! {
+                biased;
+                () = async { drop(stop.wait_for(|stop| *stop).await) } => {}
+                () = self.environment.clock.sleep(target::pause(tries)) => {}
+            }
+        }
     }
 
     /// Rolls back what was written and will not be committed, as far as that can be done after
@@ -170,7 +184,7 @@ impl Run {
             return Err(IngestError::Fenced { by });
         }
         match settled {
-            Ok(Flow::Again) | Err(_) if error.asks_to_rewind() => settled,
+            Ok(Flow::Again(_)) | Err(_) if error.asks_to_rewind() => settled,
             _ => Err(error),
         }
     }
@@ -179,11 +193,11 @@ impl Run {
         self.check_overwrite()?;
         let first = self.summary.commits == 0 && self.committing.is_none();
         let due = self.open.records > 0 || (self.job.commit.empty && first);
-        if due && self.checkpoint().await? == Flow::Again {
-            return Ok(Flow::Again);
+        if due && let again @ Flow::Again(_) = self.checkpoint().await? {
+            return Ok(again);
         }
         match self.settle().await? {
-            Flow::Again => Ok(Flow::Again),
+            again @ Flow::Again(_) => Ok(again),
             _ => Ok(Flow::End),
         }
     }
@@ -229,8 +243,8 @@ impl Run {
                     None => return Ok(Flow::End),
                 },
             };
-            if flow == Flow::Again {
-                return Ok(Flow::Again);
+            if let Flow::Again(_) = flow {
+                return Ok(flow);
             }
         }
     }
@@ -268,8 +282,8 @@ impl Run {
                 return Err(IngestError::TooManyLetters { found: self.bad.count, limit_bytes });
             }
             let full = letters_full || self.open.is_full(&self.job.commit);
-            if full && self.checkpoint().await? == Flow::Again {
-                return Ok(Flow::Again);
+            if full && let again @ Flow::Again(_) = self.checkpoint().await? {
+                return Ok(again);
             }
         }
         (self.events)(&Event::Written {
