@@ -5,6 +5,7 @@
 //! ```
 
 mod bad_records;
+mod check;
 mod checkpoint;
 mod columns;
 mod create;

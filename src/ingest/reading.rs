@@ -8,11 +8,13 @@ use arrow::array::{BooleanArray, RecordBatch};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::decode::{BadRecord, Chunk, Fault};
+use super::decode::{BadRecord, Chunk, Fault, Format};
 use super::job::{Job, TimeSpan};
 use super::mapping::Mapping;
 use super::memory::InputMemory;
-use super::source::{FilesPosition, FilesSource, Position, Read, Source, SourceError, StdinSource};
+use super::source::{
+    FilesPosition, FilesSource, Position, Read, Source, SourceError, StdinPosition, StdinSource,
+};
 use super::{IngestError, RunOptions};
 use crate::environment::Environment;
 use crate::write::RefusedRow;
@@ -113,30 +115,52 @@ pub(super) fn open_source(
     options: &mut RunOptions,
     environment: &Environment,
 ) -> Result<Source, IngestError> {
-    let (settings, mut format, wanted) = (&job.source, job.format(), mapping.wanted().clone());
-    format.limits.message_bytes = format.limits.message_bytes.min(memory.ahead_bytes as u64);
-    let other = |position: Position| SourceError::OtherSource { found: position.to_json().to_string() };
-    if settings.stdin {
-        let from = match position {
-            Some(Position::Stdin(position)) => Some(position),
-            Some(position) => return Err(other(position).into()),
-            None => None,
-        };
-        let stream = options.stdin.take().unwrap_or_else(|| Box::new(std::io::stdin()));
-        return Ok(Source::Stdin(Box::new(StdinSource::new(stream, format, wanted, from))));
+    if !job.source.stdin {
+        let source = files_source(job, memory, mapping, position, environment)?;
+        return Ok(Source::Files(Box::new(source)));
     }
+    let from = stdin_position(position)?;
+    let stream = options.stdin.take().unwrap_or_else(|| Box::new(std::io::stdin()));
+    let source = StdinSource::new(stream, format_within(job, memory), mapping.wanted().clone(), from);
+    Ok(Source::Stdin(Box::new(source)))
+}
+
+/// How the job's inputs are read within the memory.
+fn format_within(job: &Job, memory: InputMemory) -> Format {
+    let mut format = job.format();
+    format.limits.message_bytes = format.limits.message_bytes.min(memory.ahead_bytes as u64);
+    format
+}
+
+/// Where standard input was read to.
+pub(super) fn stdin_position(position: Option<Position>) -> Result<Option<StdinPosition>, SourceError> {
+    match position {
+        Some(Position::Stdin(position)) => Ok(Some(position)),
+        Some(other) => Err(SourceError::OtherSource { found: other.to_json().to_string() }),
+        None => Ok(None),
+    }
+}
+
+/// The job's files behind `position`.
+pub(super) fn files_source(
+    job: &Job,
+    memory: InputMemory,
+    mapping: &Mapping,
+    position: Option<Position>,
+    environment: &Environment,
+) -> Result<FilesSource, SourceError> {
     let from = match position {
         Some(Position::Files(position)) => position,
-        Some(position) => return Err(other(position).into()),
+        Some(other) => return Err(SourceError::OtherSource { found: other.to_json().to_string() }),
         None => FilesPosition::default(),
     };
     if let Some(name) = from.relative_name() {
-        return Err(SourceError::RelativeName { name: name.to_owned() }.into());
+        return Err(SourceError::RelativeName { name: name.to_owned() });
     }
+    let settings = &job.source;
     let poll = settings.follow.then(|| settings.poll.map_or(POLL, |TimeSpan(poll)| poll));
-    let files = settings.files.clone();
-    let source = FilesSource::new(files, poll, settings.late_names, (format, wanted), environment, from);
-    Ok(Source::Files(Box::new(source)))
+    let how = (format_within(job, memory), mapping.wanted().clone());
+    Ok(FilesSource::new(settings.files.clone(), poll, settings.late_names, how, environment, from))
 }
 
 /// Reads the source and hands its chunks on in order, decoded side by side.

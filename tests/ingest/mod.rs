@@ -4,6 +4,7 @@ mod create;
 mod dead_letters;
 mod files;
 mod foreign;
+mod mistakes;
 mod overwrites;
 mod stdin;
 mod watermark;

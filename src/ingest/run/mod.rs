@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::bad_records::BadRecords;
+use super::check::check;
 use super::checkpoint::Checkpoint;
 use super::create::create_table_of;
 use super::decode::BadRecord;
@@ -56,6 +57,7 @@ pub async fn run(
         let columns = schema.arrow().fields().len() as u64;
         events(&Event::Created { uri: storage.uri().to_string(), columns });
     }
+    check(&job, &storage, options.reset_progress, environment).await?;
     let target = Target::open(&job, storage, environment).await?;
     let mapping = Arc::new(Mapping::new(&job, &target.schema())?);
     bad.recover(&target.committer(), environment).await?;

@@ -89,7 +89,11 @@ impl FilesSource {
                 self.open(name).await?;
                 continue;
             }
+            let is_first = self.known.is_none();
             self.look().await?;
+            if is_first {
+                self.warn().await?;
+            }
             if !self.waiting.is_empty() {
                 continue;
             }
@@ -98,6 +102,14 @@ impl FilesSource {
                 None => return Ok(None),
             }
         }
+    }
+
+    /// Refuses what the first look would, and the head of the first file; reads no records.
+    pub(in crate::ingest) async fn check(mut self) -> Result<(), SourceError> {
+        self.look().await?;
+        let Some(name) = self.waiting.pop_front() else { return Ok(()) };
+        let (resume, settings) = (self.resume, self.settings);
+        blocking(move || Reading::open(&name, resume.as_ref(), &settings, Meter::default()).map(drop)).await
     }
 
     async fn read(&mut self, reading: Arc<std::sync::Mutex<Reading>>) -> Result<Read, SourceError> {
@@ -165,7 +177,14 @@ impl FilesSource {
         let resume = self.resume.take();
         let settings = self.settings.clone();
         let meter = self.meter.clone();
-        let reading = blocking(move || Reading::open(&name, resume, &settings, meter)).await?;
+        let reading = blocking(move || {
+            let mut reading = Reading::open(&name, resume.as_ref(), &settings, meter)?;
+            if let Some(before) = resume {
+                reading.reader.skip_to(before.place, |_| {})?;
+            }
+            Ok(reading)
+        })
+        .await?;
         self.reading = Some(Arc::new(std::sync::Mutex::new(reading)));
         Ok(())
     }
@@ -175,10 +194,7 @@ impl FilesSource {
         let settings = self.settings.clone();
         let look = blocking(move || Look::at(&settings.patterns)).await?;
         if self.known.is_none() {
-            let from = FilesPosition { done: self.done.as_deref().cloned(), open: self.resume.clone() };
-            for pattern in look.check_found(self.settings.poll.is_some(), &from)? {
-                tracing::warn!(pattern, "no file is named by it now");
-            }
+            look.check_found(self.settings.poll.is_some(), &self.stands())?;
         }
         let may_be_late = self.settings.late_names == LateNames::Ignore;
         if let Some(done) = self.done.clone() {
@@ -207,8 +223,21 @@ impl FilesSource {
                 false => SourceError::Vanished { path: open.name.clone(), read: open.place.record },
             });
         }
-        if self.known.is_none()
-            && self.waiting.is_empty()
+        self.known = Some(look);
+        Ok(())
+    }
+
+    fn stands(&self) -> FilesPosition {
+        FilesPosition { done: self.done.as_deref().cloned(), open: self.resume.clone() }
+    }
+
+    /// Tells of what the first look has seen and is no error.
+    async fn warn(&self) -> Result<(), SourceError> {
+        let Some(look) = &self.known else { return Ok(()) };
+        for pattern in look.check_found(self.settings.poll.is_some(), &self.stands())? {
+            tracing::warn!(pattern, "no file is named by it now");
+        }
+        if self.waiting.is_empty()
             && let Some(newest) = look.files.keys().next_back().cloned()
         {
             let settings = self.settings.clone();
@@ -218,7 +247,6 @@ impl FilesSource {
             })
             .await?;
         }
-        self.known = Some(look);
         Ok(())
     }
 
@@ -294,13 +322,14 @@ impl Settings {
 }
 
 impl Reading {
+    /// Opens a file, of which an earlier run has read what `before` says; nothing is passed over yet.
     fn open(
         name: &str,
-        resume: Option<OpenFile>,
+        before: Option<&OpenFile>,
         settings: &Settings,
         meter: Meter,
     ) -> Result<Self, SourceError> {
-        let read_before = resume.as_ref().map_or(0, |open| open.place.record);
+        let read_before = before.map_or(0, |open| open.place.record);
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => SourceError::Vanished { path: name.to_owned(), read: read_before },
             _ => SourceError::Io { path: name.to_owned(), source },
@@ -319,15 +348,12 @@ impl Reading {
             place: Place::default(),
         };
         let shared: Arc<str> = name.into();
-        if let Some(before) = &resume {
+        if let Some(before) = before {
             check_same("the size", name, &before.size, &open.size)?;
             check_same("the hash of its first 64 KiB", name, &before.head, &open.head)?;
         }
-        let mut reader =
+        let reader =
             InputReader::open(&shared, PlainInput::File(file, meter), &settings.format, &settings.wanted)?;
-        if let Some(before) = resume {
-            reader.skip_to(before.place, |_| {})?;
-        }
         Ok(Self { reader, ahead: None, open: Arc::new(open), modified: modified(&metadata) })
     }
 
