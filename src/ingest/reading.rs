@@ -8,7 +8,7 @@ use arrow::array::{BooleanArray, RecordBatch};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::decode::{BadRecord, Chunk, Fault, Format};
+use super::decode::{BadRecord, Chunk, DecodeProblem, Fault, Format, guarded};
 use super::job::{Job, TimeSpan};
 use super::mapping::Mapping;
 use super::memory::InputMemory;
@@ -186,7 +186,7 @@ async fn read_ahead(
                 let mapping = mapping.clone();
                 let held = memory.hold(read.chunk.as_ref().map_or(0, Chunk::bytes)).await;
                 rayon::spawn(move || {
-                    let _ = answer.send(decode(read, held, &mapping));
+                    let _ = answer.send(decode_guarded(read, held, &mapping));
                 });
             }
             Err(error) => {
@@ -195,6 +195,17 @@ async fn read_ahead(
             }
         }
     }
+}
+
+/// As [`decode`]; a panic on the way is an error of the input, and does not end the process.
+fn decode_guarded(
+    read: Read,
+    held: Option<OwnedSemaphorePermit>,
+    mapping: &Mapping,
+) -> Result<Ready, IngestError> {
+    let input = read.chunk.as_ref().map(|chunk| chunk.input.clone()).unwrap_or_default();
+    let decoded = guarded::<_, DecodeProblem>("rows", || Ok(decode(read, held, mapping)));
+    decoded.map_err(|problem| problem.of(&input))?
 }
 
 fn decode(read: Read, held: Option<OwnedSemaphorePermit>, mapping: &Mapping) -> Result<Ready, IngestError> {

@@ -19,7 +19,7 @@ pub(super) fn open(
 ) -> Result<Box<dyn BatchReader>, DecodeProblem> {
     let reader = guarded(KIND, || ReaderBuilder::new().with_batch_size(limits.batch_rows).build(read))?;
     let schema = reader.schema();
-    Ok(Box::new(Skipping::new(Opaque(reader), KIND, schema)))
+    Ok(Box::new(Skipping::new(Opaque(reader), KIND, schema, limits)))
 }
 
 /// A reader without a debug form of its own.

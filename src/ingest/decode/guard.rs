@@ -8,7 +8,7 @@ use super::DecodeProblem;
 /// Runs `decode` and names its panic.
 ///
 /// What `decode` works on must be given up after an error: it may be half changed.
-pub(super) fn guarded<T, E: Into<Caught>>(
+pub(in crate::ingest) fn guarded<T, E: Into<Caught>>(
     kind: &'static str,
     decode: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, DecodeProblem> {
@@ -23,7 +23,7 @@ pub(super) fn guarded<T, E: Into<Caught>>(
 }
 
 /// An error of a decoder on its way.
-pub(super) enum Caught {
+pub(in crate::ingest) enum Caught {
     Problem(DecodeProblem),
     Text(String),
 }

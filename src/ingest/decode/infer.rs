@@ -15,6 +15,9 @@ use super::reader::{open_file, open_sample};
 use super::text_reader::TextReader;
 use super::{CsvOptions, DecodeError, DecodeProblem, Format, FormatKind, Meter};
 
+/// A sample ends with the block that reaches so many bytes.
+const SAMPLE_BYTES: usize = 16 << 20;
+
 /// The columns of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inferred {
@@ -56,6 +59,7 @@ fn infer_text(
 ) -> Result<Inferred, DecodeProblem> {
     let (mut text, mut records) = (Vec::new(), 0);
     while records < sample
+        && text.len() < SAMPLE_BYTES
         && let Some(block) = read.next()?
     {
         let wanted = block.records().min(sample - records);

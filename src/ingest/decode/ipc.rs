@@ -10,7 +10,7 @@ use arrow::ipc::{MessageHeader, root_as_message};
 
 use super::batch_reader::Skipping;
 use super::guard::guarded;
-use super::{BatchReader, DecodeProblem};
+use super::{BatchReader, DecodeProblem, Limits};
 use crate::human;
 
 const KIND: &str = "arrow";
@@ -24,18 +24,22 @@ const METADATA_BYTES_MAX: u64 = 16 << 20;
 /// The widest alignment that a file's first mark is padded to.
 const PADDING_BYTES_MAX: usize = 128;
 
+/// Rows that a message may claim without a bit for each: of columns without any value.
+const BARE_ROWS_MAX: u64 = 1 << 20;
+
 const CONTINUATION: u32 = u32::MAX;
 
-/// Opens an Arrow IPC file or stream of messages of at most `bytes_max`.
+/// Opens an Arrow IPC file or stream.
 pub(super) fn open(
     read: impl Read + Send + 'static,
-    bytes_max: u64,
+    limits: &Limits,
 ) -> Result<Box<dyn BatchReader>, DecodeProblem> {
     let (message, started, is_file, ended) = (Cursor::default(), false, false, false);
+    let bytes_max = limits.message_bytes;
     let messages = Messages { read, bytes_max, message, started, is_file, ended };
     let reader = guarded(KIND, || StreamReader::try_new(messages, None))?;
     let schema = reader.schema();
-    Ok(Box::new(Skipping::new(Opaque(reader), KIND, schema)))
+    Ok(Box::new(Skipping::new(Opaque(reader), KIND, schema, limits)))
 }
 
 /// The bytes of a stream, handed on message by message, each checked before.
@@ -156,7 +160,8 @@ fn check_metadata(metadata: &[u8], bytes_max: u64) -> io::Result<u64> {
     }
 }
 
-/// Checks that a message's buffers lie within it, and do not claim to unpack to too much.
+/// Checks that a message's buffers lie within it, and that neither they nor its rows claim to be more
+/// than it can hold.
 fn check_body(metadata: &[u8], body: &[u8], bytes_max: u64) -> io::Result<()> {
     let message = root_as_message(metadata).map_err(|error| broken(&error.to_string()))?;
     let batch = match message.header_type() {
@@ -174,7 +179,15 @@ fn check_body(metadata: &[u8], body: &[u8], bytes_max: u64) -> io::Result<()> {
             unpacked = unpacked.saturating_add(u64::try_from(i64::from_le_bytes(*length)).unwrap_or(0));
         }
     }
-    if unpacked > bytes_max { Err(too_large(unpacked, bytes_max)) } else { Ok(()) }
+    if unpacked > bytes_max {
+        return Err(too_large(unpacked, bytes_max));
+    }
+    let rows_max = unpacked.max(body.len() as u64).saturating_mul(8).max(BARE_ROWS_MAX);
+    let mut counts = batch.nodes().into_iter().flatten().map(|node| node.length()).chain([batch.length()]);
+    match counts.find(|count| u64::try_from(*count).map_or(true, |count| count > rows_max)) {
+        Some(count) => Err(broken(&format!("a message claims {count} rows, it can hold {rows_max}"))),
+        None => Ok(()),
+    }
 }
 
 /// A reader without a debug form of its own.

@@ -46,4 +46,5 @@ pub use record::{BadRecord, Decoded, Fault, Place, Wanted, WantedColumn};
 pub use text_block::RecordDecoder;
 pub use text_block::TextBlock;
 
+pub(super) use guard::guarded;
 pub(crate) use record::excerpt;

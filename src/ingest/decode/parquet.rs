@@ -11,6 +11,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::file::metadata::ColumnChunkMetaData;
 
+use super::batch_reader::BATCH_BYTES;
 use super::guard::guarded;
 use super::{BatchReader, DecodeProblem, Limits};
 
@@ -19,9 +20,6 @@ const KIND: &str = "parquet";
 /// The length of the footer and the mark behind it, and the longest footer.
 const MARK_BYTES: u64 = 8;
 const FOOTER_BYTES_MAX: u64 = 256 << 20;
-
-/// Bytes that a batch is meant to have at most, by the sizes that the footer declares.
-const BATCH_BYTES: u64 = 8 << 20;
 
 /// Opens a Parquet file.
 pub(super) fn open(file: File, limits: &Limits) -> Result<Box<dyn BatchReader>, DecodeProblem> {
@@ -128,7 +126,8 @@ impl BatchReader for ParquetFile {
     }
 }
 
-/// Rows of a batch, so that wide rows do not take more memory than narrow ones.
+/// Rows of a batch by the sizes that the footer declares, so that wide rows do not take more memory
+/// than narrow ones.
 fn batch_rows(metadata: &ArrowReaderMetadata, limits: &Limits) -> usize {
     let widest = metadata
         .metadata()
@@ -138,5 +137,5 @@ fn batch_rows(metadata: &ArrowReaderMetadata, limits: &Limits) -> usize {
         .map(|group| group.total_byte_size().max(0) / group.num_rows())
         .max();
     let row_bytes = u64::try_from(widest.unwrap_or(0)).unwrap_or(0).max(1);
-    usize::try_from(BATCH_BYTES / row_bytes).unwrap_or(usize::MAX).clamp(1, limits.batch_rows)
+    usize::try_from(BATCH_BYTES as u64 / row_bytes).unwrap_or(usize::MAX).clamp(1, limits.batch_rows)
 }

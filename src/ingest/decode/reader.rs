@@ -345,7 +345,7 @@ fn open_stream(
     let read = buffered(unpack(stream, format.packing_of(name))?);
     match kind {
         FormatKind::Avro => avro::open(read, &format.limits),
-        _ => ipc::open(read, format.limits.message_bytes),
+        _ => ipc::open(read, &format.limits),
     }
 }
 
