@@ -14,6 +14,7 @@ use crate::environment::Environment;
 use crate::sink::{MemoryShares, check_open};
 use crate::storage::Storage;
 use crate::table::Table;
+use crate::write::KeyRules;
 
 /// Refuses a job that does not fit its table, or cannot go on with its inputs. Changes nothing, and
 /// reads nothing of standard input.
@@ -28,7 +29,7 @@ pub(super) async fn check(
     let schema = table.snapshot(None).await?.schema().await?;
     let shares = MemoryShares::new(storage.as_ref(), &schema, &sink_options(job))?;
     let memory = InputMemory::of(job, shares.input_bytes);
-    let mapping = Mapping::new(job, schema.arrow())?;
+    let mapping = Mapping::new(job, schema.arrow(), &KeyRules::of(&table.config))?;
     let progress = progress_of(job, table, storage.clone(), environment).await?;
     let progress = progress.pipelines.get(&job.pipeline).cloned().unwrap_or_default();
     let position = position_of(&progress, source_name(job))?.filter(|_| !reset_progress);

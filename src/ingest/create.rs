@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lakebed_hudi::schema::{TableSchema, sql_type};
-use lakebed_hudi::table_config::NewTable;
+use lakebed_hudi::table_config::{NewTable, TableConfig};
 
 use super::IngestError;
 use super::columns::{mapped_columns, stated_columns};
@@ -13,7 +13,9 @@ use super::mapping::Mapping;
 use super::source::first_file;
 use crate::environment::Environment;
 use crate::storage::Storage;
+use crate::table::properties::PropertiesFileError;
 use crate::table::{NewTableError, Table, TableError, check_new, check_place, differences, properties};
+use crate::write::KeyRules;
 
 /// Makes the table `new` in `storage`, or checks that the one there is the same; says whether it
 /// was there. `columns` are those that were stated: a table may have more.
@@ -98,7 +100,9 @@ pub(super) async fn find_table_of(
     let first = first_file(&job.source)?;
     let (new, schema) = table_of(job, settings, columns, first)?;
     check_new(&new).map_err(TableError::from)?;
-    Mapping::new(job, schema.arrow())?;
+    let config = TableConfig::from_properties(new.to_properties())
+        .map_err(|error| TableError::from(PropertiesFileError::Config(error)))?;
+    Mapping::new(job, schema.arrow(), &KeyRules::of(&config))?;
     check_place(storage.as_ref()).await?;
     Ok(Found::Nothing(Box::new(new), schema))
 }

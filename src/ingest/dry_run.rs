@@ -26,7 +26,7 @@ use crate::environment::Environment;
 use crate::sink::{MemoryShares, SinkError, by_bucket, check_open, check_undeclared, index_of};
 use crate::storage::Storage;
 use crate::table::properties::PropertiesFileError;
-use crate::table::{FileGroup, Table, TableError, WriteOperation, check_readers, conform};
+use crate::table::{FileGroup, Table, TableError, WriteOperation, check_readers};
 use crate::write::{KeyRules, KeyedBatch};
 
 /// What a run would do. Nothing was written.
@@ -105,7 +105,7 @@ pub async fn dry_run(
     let shares = MemoryShares::new(storage.as_ref(), &place.schema, &sink_options(&job))?;
     let memory = InputMemory::of(&job, shares.input_bytes);
     check_readers(&place.config, place.schema.arrow()).map_err(TableError::from)?;
-    let mapping = Arc::new(Mapping::new(&job, place.schema.arrow())?);
+    let mapping = Arc::new(Mapping::new(&job, place.schema.arrow(), &KeyRules::of(&place.config))?);
     let position = place.position.clone().filter(|_| !options.reset_progress);
     let source = open_source(&job, memory, &mapping, position, &mut options, environment)?;
     let mut chunks = Chunks::of(source, mapping, memory);
@@ -245,7 +245,7 @@ impl Dry {
         if rows.num_rows() == 0 {
             return Ok(Vec::new());
         }
-        let rows = conform(rows, self.place.schema.arrow()).map_err(SinkError::from)?;
+        let rows = self.keys.conform(rows, deletes, self.place.schema.arrow()).map_err(SinkError::from)?;
         let (batch, refused) = self.keys.key(&rows, deletes).map_err(SinkError::from)?;
         self.count(&batch);
         Ok(refused.iter().map(|row| (row.row(), refusal(row))).collect())

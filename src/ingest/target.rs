@@ -16,7 +16,7 @@ use crate::commit::{Outcome, PipelineProgress, SourceProgress};
 use crate::environment::Environment;
 use crate::sink::{Prepared, Sink, SinkCommitter, SinkOptions};
 use crate::storage::Storage;
-use crate::write::RefusedRow;
+use crate::write::{KeyRules, RefusedRow};
 
 /// How often something is tried that may work later, and the longest wait between two tries.
 pub(super) const TRIES_MAX: u32 = 10;
@@ -61,6 +61,11 @@ impl Target {
     /// The columns of the table.
     pub(super) fn schema(&self) -> SchemaRef {
         self.sink.schema().arrow().clone()
+    }
+
+    /// How its rows get their keys.
+    pub(super) fn keys(&self) -> KeyRules {
+        KeyRules::of(&self.sink.table().config)
     }
 
     pub(super) fn epoch(&self) -> u64 {

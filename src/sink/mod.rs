@@ -51,9 +51,7 @@ use lakebed_hudi::timeline_file::Action;
 use lakebed_hudi::timeline_metadata::CommitMetadata;
 
 use crate::commit::{Epoch, PipelineProgress};
-use crate::table::{
-    FileGroupId, StagedFiles, Table, TableError, WriteOperation, WriteTask, check_readers, conform,
-};
+use crate::table::{FileGroupId, StagedFiles, Table, TableError, WriteOperation, WriteTask, check_readers};
 use crate::write::{KeyRules, RefusedRow, TableWriter};
 
 pub(crate) use bucket_groups::by_bucket;
@@ -139,7 +137,8 @@ impl Sink {
     }
 
     /// Takes rows of the next checkpoint. Columns are found by name; those that the table has and
-    /// `rows` lacks are null. Rows flagged in `deletes` only delete their key.
+    /// `rows` lacks are null. Rows flagged in `deletes` only delete their key, and need no other columns
+    /// than those of key, partition and order.
     ///
     /// Returns the rows that cannot be written; all others are taken.
     ///
@@ -161,7 +160,7 @@ impl Sink {
         if self.writing.is_none() {
             self.begin().await?;
         }
-        let rows = conform(rows, self.schema.arrow())?;
+        let rows = self.keys.conform(rows, deletes, self.schema.arrow())?;
         self.torn = true;
         let mut refused = Vec::new();
         for start in (0..rows.num_rows()).step_by(BATCH_ROWS) {

@@ -17,9 +17,9 @@ use crate::memory::batch_bytes;
 /// How rows of a table get their keys and partition paths, and what they must have.
 #[derive(Debug, Clone)]
 pub struct KeyRules {
-    record_key: Option<RecordKeyRule>,
-    partition_path: PartitionPathRule,
-    ordering_fields: Vec<String>,
+    pub(super) record_key: Option<RecordKeyRule>,
+    pub(super) partition_path: PartitionPathRule,
+    pub(super) ordering_fields: Vec<String>,
 }
 
 /// A row that cannot be written, and why.
@@ -84,6 +84,18 @@ impl KeyRules {
             partition_path: config.partition_path.clone(),
             ordering_fields: config.ordering_fields.clone(),
         }
+    }
+
+    /// Whether `column` says which row a row is, where it lies or when it came: a delete needs no other.
+    pub fn needs(&self, column: &str) -> bool {
+        let keys = match &self.record_key {
+            Some(RecordKeyRule::Bare(key)) => std::slice::from_ref(key),
+            Some(RecordKeyRule::Composite(keys)) => keys,
+            None => &[],
+        };
+        let parts = self.partition_path.parts.iter().map(|part| &part.column);
+        let needed = keys.iter().chain(parts).chain(&self.ordering_fields);
+        needed.map(|path| path.split('.').next().unwrap_or(path)).any(|needed| needed == column)
     }
 
     /// Keys `rows`, which have the table's columns; rows that cannot be written are left out and

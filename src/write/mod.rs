@@ -4,6 +4,7 @@ mod append_writer;
 mod base_file;
 mod base_writer;
 mod column_ranges;
+mod deletes;
 mod delta_packed;
 mod encoding;
 mod generated_chunk;

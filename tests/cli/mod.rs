@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod create;
+mod deletes;
 mod full_disk;
 mod ingest;
 mod inspect;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt64Array, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt64Array, new_null_array,
+};
 use arrow::compute::{CastOptions, cast_with_options, concat, take};
 use arrow::datatypes::{DataType, Field, Int64Type, TimeUnit};
 use arrow::util::display::array_value_to_string;
@@ -13,12 +15,15 @@ use super::{Faults, MappingError};
 use crate::ingest::decode::Fault;
 use crate::ingest::job::{Cast, CastUnit, Job};
 use crate::table::conform_array;
+use crate::write::KeyRules;
 
 #[derive(Debug)]
 pub(super) struct Column {
     pub(super) target: Arc<Field>,
     pub(super) source: String,
     pub(super) rule: Rule,
+    /// Whether a row that only deletes must have it as any other.
+    pub(super) is_of_deletes: bool,
 }
 
 #[derive(Debug)]
@@ -30,7 +35,7 @@ pub(super) enum Rule {
 }
 
 impl Column {
-    pub(super) fn new(target: &Arc<Field>, job: &Job) -> Result<Self, MappingError> {
+    pub(super) fn new(target: &Arc<Field>, job: &Job, keys: &KeyRules) -> Result<Self, MappingError> {
         let settings = &job.mapping;
         let renamed = settings.rename.iter().find(|(_, to)| *to == target.name());
         let source = renamed.map_or(target.name(), |(from, _)| from).clone();
@@ -55,18 +60,23 @@ impl Column {
             }
             Some(_) => Rule::Convert,
         };
-        Ok(Self { target: target.clone(), source, rule })
+        let makes_partition = settings.partition.as_ref().is_some_and(|p| p.from == *target.name());
+        let is_of_deletes = keys.needs(target.name()) || makes_partition;
+        Ok(Self { target: target.clone(), source, rule, is_of_deletes })
     }
 
     /// The column's values; `None` if the input lacks it.
     pub(super) fn map(
         &self,
         records: &RecordBatch,
+        deletes: Option<&BooleanArray>,
         faults: &mut Faults,
     ) -> Result<Option<ArrayRef>, MappingError> {
+        let deletes = deletes.filter(|_| !self.is_of_deletes);
+        let needs = |row: usize| !self.target.is_nullable() && deletes.is_none_or(|flags| !flags.value(row));
         let Some(found) = records.column_by_name(&self.source) else {
             if !self.target.is_nullable() {
-                for row in 0..records.num_rows() {
+                for row in (0..records.num_rows()).filter(|row| needs(*row)) {
                     faults.add(
                         row,
                         Fault::of_record(format!("it has no {:?}, which the table requires", self.source)),
@@ -87,7 +97,7 @@ impl Column {
         for row in 0..values.len() {
             if values.is_null(row) && is_there(row) {
                 faults.add(row, self.fault(found, row));
-            } else if values.is_null(row) && !self.target.is_nullable() {
+            } else if values.is_null(row) && needs(row) {
                 let reason = "it is null, and the table requires a value".to_owned();
                 faults.add(row, Fault { column: Some(self.source.clone()), value: None, reason });
             }

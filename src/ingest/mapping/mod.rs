@@ -14,6 +14,7 @@ use lakebed_hudi::schema::sql_type;
 use super::decode::{Fault, Wanted, WantedColumn};
 use super::job::{ColumnPolicy, Job, MissingColumns, Operation};
 use crate::near_match::near_match;
+use crate::write::KeyRules;
 
 use column::{Column, Rule};
 use partition::Partition;
@@ -77,11 +78,11 @@ pub struct Mapped {
 }
 
 impl Mapping {
-    /// The mapping of `job` to a table with the columns `table`.
+    /// The mapping of `job` to a table with the columns `table`, keyed by `keys`.
     ///
     /// # Errors
     /// Settings that name columns which the table does not have, or of other types.
-    pub fn new(job: &Job, table: &Schema) -> Result<Self, MappingError> {
+    pub fn new(job: &Job, table: &Schema, keys: &KeyRules) -> Result<Self, MappingError> {
         let settings = &job.mapping;
         for (source, target) in &settings.rename {
             find(table, target, &format!("mapping.rename.{source}"))?;
@@ -97,7 +98,7 @@ impl Mapping {
             .fields()
             .iter()
             .filter(|field| partition.as_ref().is_none_or(|p| p.target.name() != field.name()))
-            .map(|field| Column::new(field, job))
+            .map(|field| Column::new(field, job, keys))
             .collect::<Result<Vec<_>, _>>()?;
         let operation = settings.operation.as_ref().map(|settings| OperationRule {
             column: settings.column.clone(),
@@ -119,9 +120,13 @@ impl Mapping {
     /// Columns of types that do not convert at all.
     pub fn map(&self, records: &RecordBatch) -> Result<Mapped, MappingError> {
         let mut faults = Faults::default();
+        let deletes = match &self.operation {
+            Some(rule) => Some(rule.deletes(records, &mut faults)?),
+            None => self.deletes.then(|| BooleanArray::from(vec![true; records.num_rows()])),
+        };
         let (mut fields, mut arrays) = (Vec::new(), Vec::new());
         for column in &self.columns {
-            let Some(array) = column.map(records, &mut faults)? else { continue };
+            let Some(array) = column.map(records, deletes.as_ref(), &mut faults)? else { continue };
             fields.push(Field::new(column.target.name(), array.data_type().clone(), true));
             arrays.push(array);
         }
@@ -134,10 +139,6 @@ impl Mapping {
             arrays.push(made);
             schema = Arc::new(Schema::new(fields));
         }
-        let deletes = match &self.operation {
-            Some(rule) => Some(rule.deletes(records, &mut faults)?),
-            None => self.deletes.then(|| BooleanArray::from(vec![true; records.num_rows()])),
-        };
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(records.num_rows()));
         let rows = RecordBatch::try_new_with_options(schema, arrays, &options)
             .map_err(|source| MappingError::Arrow { column: "all columns".to_owned(), source })?;
@@ -154,7 +155,7 @@ fn find<'a>(table: &'a Schema, column: &str, setting: &str) -> Result<&'a Arc<Fi
 }
 
 fn wanted(job: &Job, columns: &[Column], operation: Option<&OperationRule>) -> Wanted {
-    let required = job.mapping.missing_columns == MissingColumns::Fail;
+    let all_required = job.mapping.missing_columns == MissingColumns::Fail;
     let mut wanted: Vec<WantedColumn> = columns
         .iter()
         .map(|column| {
@@ -163,6 +164,7 @@ fn wanted(job: &Job, columns: &[Column], operation: Option<&OperationRule>) -> W
                 Rule::Convert | Rule::Pattern(..) => DataType::Utf8,
                 Rule::Unit(_) => DataType::Int64,
             };
+            let required = all_required && (column.is_of_deletes || job.operation != Operation::Delete);
             WantedColumn { name: column.source.clone(), data_type, required }
         })
         .collect();
@@ -233,6 +235,8 @@ impl Faults {
 mod tests {
     use arrow::array::{ArrayRef, BinaryArray, Int32Array, Int64Array, StringArray, StructArray};
     use arrow::datatypes::{TimeUnit, TimestampMicrosecondType};
+    use lakebed_hudi::properties::Properties;
+    use lakebed_hudi::table_config::TableConfig;
 
     use super::*;
 
@@ -250,6 +254,13 @@ mod tests {
         ])
     }
 
+    fn keys() -> KeyRules {
+        let properties = "hoodie.table.name=t\nhoodie.table.version=9\nhoodie.table.recordkey.fields=id\n";
+        KeyRules::of(
+            &TableConfig::from_properties(Properties::parse(properties.as_bytes()).unwrap()).unwrap(),
+        )
+    }
+
     fn records(columns: &[(&str, Vec<Option<&str>>)]) -> RecordBatch {
         let columns = columns
             .iter()
@@ -263,7 +274,7 @@ mod tests {
             "  rename: {key: id}\n  cast: {id: {}, at: {pattern: \"yyyy-MM-dd HH:mm\"}}\n",
             "  partition: {column: month, from: at, pattern: yyyy-MM}\n  operation: {column: op}\n",
         ));
-        let mapping = Mapping::new(&job, &table()).unwrap();
+        let mapping = Mapping::new(&job, &table(), &keys()).unwrap();
         let names: Vec<_> = mapping.wanted().columns.iter().map(|c| c.name.as_str()).collect();
         assert_eq!(names, ["key", "at", "op"]);
         let records = records(&[
@@ -293,7 +304,7 @@ mod tests {
 
     #[test]
     fn numbers_become_times_by_their_unit() {
-        let mapping = Mapping::new(&job("  cast: {at: {unit: millis}}\n"), &table()).unwrap();
+        let mapping = Mapping::new(&job("  cast: {at: {unit: millis}}\n"), &table(), &keys()).unwrap();
         let id: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
         let at: ArrayRef = Arc::new(Int64Array::from(vec![1_500, i64::MAX]));
         let mapped = mapping.map(&RecordBatch::try_from_iter([("id", id), ("at", at)]).unwrap()).unwrap();
@@ -304,7 +315,7 @@ mod tests {
     /// What is wrong with each row whose `id` is none.
     fn faults_of(mapping: &str, ids: ArrayRef) -> Vec<(usize, String)> {
         let records = RecordBatch::try_from_iter([("id", ids)]).unwrap();
-        let mapped = Mapping::new(&job(mapping), &table()).unwrap().map(&records).unwrap();
+        let mapped = Mapping::new(&job(mapping), &table(), &keys()).unwrap().map(&records).unwrap();
         assert_eq!(mapped.rows.num_rows() + mapped.faults.len(), records.num_rows());
         let text = |fault: Fault| format!("{}: {}", fault.value.unwrap_or_default(), fault.reason);
         mapped.faults.into_iter().map(|(row, fault)| (row, text(fault))).collect()
@@ -328,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_value_that_does_not_widen_is_the_fault_of_its_row_alone() {
-        let mapping = Mapping::new(&job("  missing_columns: \"null\"\n"), &table()).unwrap();
+        let mapping = Mapping::new(&job("  missing_columns: \"null\"\n"), &table(), &keys()).unwrap();
         let id: ArrayRef = Arc::new(Int32Array::from(vec![1, 2]));
         let month: ArrayRef = Arc::new(BinaryArray::from(vec![&b"2013-01"[..], b"\xff"]));
         let records = RecordBatch::try_from_iter([("id", id), ("month", month)]).unwrap();
@@ -355,7 +366,7 @@ mod tests {
                 "mapping.partition.from: column \"id\" is bigint, expected a date or timestamp",
             ),
         ] {
-            assert_eq!(Mapping::new(&job(mapping), &table()).unwrap_err().to_string(), expected);
+            assert_eq!(Mapping::new(&job(mapping), &table(), &keys()).unwrap_err().to_string(), expected);
         }
     }
 }

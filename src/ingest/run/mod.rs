@@ -59,7 +59,7 @@ pub async fn run(
     }
     check(&job, &storage, options.reset_progress, environment).await?;
     let target = Target::open(&job, storage, environment).await?;
-    let mapping = Arc::new(Mapping::new(&job, &target.schema())?);
+    let mapping = Arc::new(Mapping::new(&job, &target.schema(), &target.keys())?);
     bad.recover(&target.committer(), environment).await?;
     if let Some(restore) = target.restore() {
         events(&Event::Restored { instant: restore.to_string(), checkpoint: target.committed() });
