@@ -84,7 +84,7 @@ pub struct CsvOptions {
     pub delimiter: u8,
     /// Around fields that contain delimiters; doubled, it stands for itself.
     pub quote: u8,
-    /// Before a quote that stands for itself, where doubling is not used.
+    /// Before a quote that stands for itself, where doubling is not used; the quote itself doubles it.
     pub escape: Option<u8>,
     /// The texts that mean null.
     pub nulls: Vec<String>,

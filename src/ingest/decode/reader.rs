@@ -266,7 +266,8 @@ fn text_reader(
     };
     let CsvOptions { delimiter, quote, escape, .. } = format.csv;
     let framing = match kind {
-        FormatKind::Csv => Framing::Csv { delimiter, quote, escape },
+        // A quote before a quote is a doubled one.
+        FormatKind::Csv => Framing::Csv { delimiter, quote, escape: escape.filter(|e| *e != quote) },
         _ => Framing::Lines,
     };
     TextReader::new(unpack(read, format.packing_of(name))?, framing, format.limits, eager)

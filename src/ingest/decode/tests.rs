@@ -242,6 +242,12 @@ fn csv_dialects_are_read() {
     let reader = open("t.csv", text.as_bytes(), &format, &id_and_text()).unwrap();
     let (rows, bad) = read_on(reader).unwrap();
     assert_eq!(texts(&rows), ["1=a;b", "2=-", "3=it's", "4=", "5=\"x\""], "{bad:?}");
+    // Spark's way to ask for doubled quotes.
+    let doubled =
+        Format { csv: CsvOptions { escape: Some(b'"'), ..CsvOptions::default() }, ..small_blocks() };
+    let text = "id,v\n1,\"a\"\n2,\"b\"\"\nc\"\n3,d\n";
+    let (rows, bad) = read_on(open("t.csv", text.as_bytes(), &doubled, &id_and_text()).unwrap()).unwrap();
+    assert_eq!(texts(&rows), ["1=a", "2=b\"\nc", "3=d"], "{bad:?}");
     let marked = "\u{feff}id,v\n1,a\n";
     assert_eq!(texts(&read("t.csv", marked.as_bytes(), &id_and_text()).0), ["1=a"]);
 }

@@ -172,6 +172,9 @@ fn check_format(job: &Job) -> Result<(), JobError> {
     if format.delimiter.unwrap_or(',') == format.quote.unwrap_or('"') {
         return Err(contradiction("format.delimiter", "format.quote", "they are the same character"));
     }
+    if format.escape == Some(format.delimiter.unwrap_or(',')) {
+        return Err(contradiction("format.escape", "format.delimiter", "they are the same character"));
+    }
     if format.record_bytes.is_some_and(|size| size.0 > RECORD_BYTES_MAX) {
         return Err(JobError::new("format.record_bytes", "it must be at most 1 GiB"));
     }

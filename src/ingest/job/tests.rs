@@ -119,6 +119,10 @@ fn mistakes_are_named_with_their_place() {
             "format.delimiter: it contradicts format.type: it is for csv, and the type is jsonl",
         ),
         (
+            format!("{MINIMAL}format: {{escape: \",\"}}\n"),
+            "format.escape: it contradicts format.delimiter: they are the same character",
+        ),
+        (
             format!("{MINIMAL}bad_records: {{limit: 3}}\n"),
             "bad_records.limit: it contradicts bad_records.policy: the policy is to fail",
         ),
