@@ -35,7 +35,7 @@ pub enum SourceError {
         patterns: Vec<String>,
     },
     /// A file that went away.
-    #[error("{path}: it is gone, and {read} of its records were read; put it back, or reset the progress")]
+    #[error("{path}: it is gone{}", gone(*read))]
     Vanished {
         /// The file.
         path: String,
@@ -114,4 +114,25 @@ pub enum SourceError {
     /// The task that read was stopped.
     #[error("reading stopped without an answer; this is a bug, please report it")]
     Stopped,
+}
+
+/// What a file that went away left, and what to do about it.
+fn gone(read: u64) -> String {
+    match read {
+        0 => " before any of its records was committed; run again".to_owned(),
+        read => format!(", and {read} of its records were read; put it back, or reset the progress"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_went_before_it_was_read_is_not_missed() {
+        let vanished = |read| SourceError::Vanished { path: "/in/a".to_owned(), read }.to_string();
+        assert_eq!(vanished(0), "/in/a: it is gone before any of its records was committed; run again");
+        let in_part = "/in/a: it is gone, and 3 of its records were read; put it back, or reset the progress";
+        assert_eq!(vanished(3), in_part);
+    }
 }
