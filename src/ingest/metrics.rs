@@ -125,7 +125,8 @@ impl Metrics {
             Event::Written { records, bytes, bad_records, buffered_bytes, .. } => {
                 self.records.inner().store(*records, Ordering::Relaxed);
                 self.input_bytes.inner().store(*bytes, Ordering::Relaxed);
-                self.bad_records.inner().store(*bad_records, Ordering::Relaxed);
+                // Those of a checkpoint that was given up come again, and a counter does not go back.
+                self.bad_records.inner().fetch_max(*bad_records, Ordering::Relaxed);
                 self.buffered_bytes.set(*buffered_bytes);
             }
             Event::Committed(committed) => self.committed(committed),
@@ -227,15 +228,18 @@ mod tests {
         let metrics = Metrics::new("p", &environment);
         assert!(!metrics.to_text().contains("freshness"), "nothing is committed yet");
         metrics.observe(&Event::Started { epoch: 3, checkpoint: 7 });
-        metrics.observe(&Event::Written {
+        let written = |records, bad_records| Event::Written {
             input: "a".into(),
-            records: 10,
-            bytes: 100,
-            bad_records: 1,
+            records,
+            bytes: 10 * records,
+            bad_records,
             buffered_bytes: 64,
             read_bytes: 50,
             found_bytes: None,
-        });
+        };
+        metrics.observe(&written(8, 1));
+        // A checkpoint was given up, and with it what was bad in it.
+        metrics.observe(&written(10, 0));
         let committed = Committed {
             checkpoint: 8,
             instant: "1".into(),
