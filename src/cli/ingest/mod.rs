@@ -27,11 +27,12 @@ use report::{DroppedReport, ProgressReport};
 const EXAMPLES: &str = "\
 Examples:
   lakebed ingest flights.yaml --once           read what there is, commit it and end
-  lakebed ingest flights.yaml --metrics 9100   go on, and serve http://127.0.0.1:9100/metrics
+  lakebed ingest flights.yaml --metrics 9100   serve http://127.0.0.1:9100/metrics meanwhile
   lakebed ingest flights.yaml --dry-run        say what would be written where
   lakebed ingest flights.yaml --show-progress  how far the pipeline has come
   lakebed ingest --print-schema                every setting of a job file, for editors
 
+A run ends with its files, unless the job says source.follow: it waits for new ones then.
 SIGINT and SIGTERM finish the checkpoint and end with exit code 0; an overwrite, which is one commit
 of all records, is given up and ends with exit code 1. A second signal ends at once, and the next run
 goes on from the last commit. With --format json what happens is told by JSON lines on standard
