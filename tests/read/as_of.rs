@@ -34,8 +34,8 @@ async fn rows(folder: &Path, as_of: &str) -> Result<Vec<String>, ReadError> {
 }
 
 /// Whether the past is refused for that.
-fn is_refused(found: Result<Vec<String>, ReadError>, why: impl Fn(&PastError) -> bool) -> bool {
-    matches!(&found, Err(ReadError::Table(TableError::Past(past))) if why(past))
+fn is_refused(found: &Result<Vec<String>, ReadError>, why: impl Fn(&PastError) -> bool) -> bool {
+    matches!(found, Err(ReadError::Table(TableError::Past(past))) if why(past))
 }
 
 /// The completed and pending writes of a table, in order.
@@ -68,7 +68,7 @@ async fn what_a_clean_may_have_deleted_is_refused() {
     let instants: Vec<String> = instants(folder.path()).into_iter().collect();
     let is_refused_as_of = async |as_of: &str| {
         let is_kept = |past: &PastError| matches!(past, PastError::Cleaned { kept, .. } if kept.as_str() == instants[3]);
-        is_refused(rows(folder.path(), as_of).await, is_kept)
+        is_refused(&rows(folder.path(), as_of).await, is_kept)
     };
     for as_of in &instants[..3] {
         assert!(is_refused_as_of(as_of).await, "{as_of}");
@@ -90,7 +90,7 @@ async fn what_may_still_change_is_refused() {
         assert_eq!(rows(folder.path(), &before.to_string()).await.unwrap().len(), 4, "{fixture}");
         for as_of in [pending.as_str(), "2999-01-01"] {
             let is_pending = |past: &PastError| matches!(past, PastError::Pending { instant, .. } if instant.as_str() == pending);
-            assert!(is_refused(rows(folder.path(), as_of).await, is_pending), "{fixture} {as_of}");
+            assert!(is_refused(&rows(folder.path(), as_of).await, is_pending), "{fixture} {as_of}");
         }
     }
     for fixture in ["compaction_pending", "compaction_crashed", "clustering_pending", "clustering_crashed"] {
