@@ -16,7 +16,7 @@ use super::progress::{PROGRESS_KEY, PipelineProgress};
 use super::{Begun, CommitError, Committer, Epoch, Known};
 use crate::storage::lock::LockGuard;
 use crate::storage::{StorageError, TablePath};
-use crate::table::{FileGroupId, StagedFiles, WriteOperation, properties};
+use crate::table::{FileGroupId, StagedFiles, WriteOperation, grown_schema, properties};
 use crate::timeline::{Instant, Timeline, TimelineError};
 
 /// What became of a write.
@@ -110,11 +110,8 @@ impl Committer {
         if let Some(outcome) = self.obstacle(publication, known, &timeline).await? {
             return Ok(outcome);
         }
-        let schema = match known
-            .schema
-            .as_ref()
-            .map_or(Ok(publication.schema.clone()), |s| s.superset(publication.schema))
-        {
+        let grown = |known| grown_schema(&self.table.config, known, publication.schema);
+        let schema = match known.schema.as_ref().map_or_else(|| Ok(publication.schema.clone()), grown) {
             Ok(schema) => schema,
             Err(error) => return Ok(Outcome::Conflicted { reason: error.to_string() }),
         };

@@ -16,7 +16,7 @@ use crate::environment::Environment;
 use crate::memory::default_budget_bytes;
 use crate::storage::Storage;
 use crate::storage::lock::TableLock;
-use crate::table::{Refusal, Table, TableError, check_readers, check_writable, schema_history};
+use crate::table::{Refusal, Table, TableError, check_readers, check_writable, grown_schema, schema_history};
 use crate::timeline::Timeline;
 use crate::write::{KeyRules, WriteOptions};
 
@@ -158,7 +158,7 @@ pub(super) fn write_schema(
         _ => None,
     };
     match (known.or(created.as_ref()), &options.schema) {
-        (Some(table), Some(added)) => Ok(table.superset(added).map_err(TableError::from)?),
+        (Some(known), Some(added)) => Ok(grown_schema(&table.config, known, added)?),
         (Some(schema), None) | (None, Some(schema)) => Ok(schema.clone()),
         (None, None) => Err(TableError::NoSchema { uri: table.storage.uri().to_string() }.into()),
     }

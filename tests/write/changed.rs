@@ -5,6 +5,7 @@ use lakebed::commit::Outcome;
 use lakebed::sink::{Prepared, Sink, SinkOptions};
 use lakebed::storage::TablePath;
 use lakebed::table::properties;
+use lakebed::{Error, ErrorKind};
 use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::table_config::key;
 
@@ -52,19 +53,36 @@ async fn a_change_of_the_properties_conflicts() {
     }
 }
 
+/// The columns of [`rows`], with another type for one of them.
+fn retyped(column: &str, data_type: DataType) -> TableSchema {
+    let columns = rows(&[]).schema();
+    let retyped = columns.fields().iter().map(|field| match field.name() == column {
+        true => Field::new(column, data_type.clone(), true),
+        false => field.as_ref().clone(),
+    });
+    TableSchema::from_arrow(&Schema::new(retyped.collect::<Vec<_>>()), "t").unwrap()
+}
+
 #[tokio::test]
 async fn a_column_whose_type_another_commit_changed_conflicts() {
+    // Any column may widen, but not one that orders rows, or makes keys or partition paths.
+    for (column, data_type) in [("v", DataType::Int64), ("ts", DataType::Float64)] {
+        let table = TestTable::create(&bucket_table()).await;
+        let written = prepared(&table).await;
+        let mut theirs = table.sink("p2", SinkOptions::default()).await;
+        theirs.write(&rows(&[("b", "y", 1, None)]), None).await.unwrap();
+        assert!(is_committed(&checkpoint(&mut theirs, 1).await));
+        table.restate_schema(&retyped(column, data_type)).await;
+        conflicts(&table, written, &format!("column {column:?}")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_job_may_not_change_the_type_of_an_ordering_column() {
     let table = TestTable::create(&bucket_table()).await;
-    let written = prepared(&table).await;
-    let mut theirs = table.sink("p2", SinkOptions::default()).await;
-    theirs.write(&rows(&[("b", "y", 1, None)]), None).await.unwrap();
-    assert!(is_committed(&checkpoint(&mut theirs, 1).await));
-    let columns = rows(&[]).schema();
-    let retyped = columns.fields().iter().map(|field| match field.name().as_str() {
-        "v" => Field::new("v", DataType::Int64, true),
-        _ => field.as_ref().clone(),
-    });
-    let retyped = Schema::new(retyped.collect::<Vec<_>>());
-    table.restate_schema(&TableSchema::from_arrow(&retyped, "t").unwrap()).await;
-    conflicts(&table, written, "\"v\"").await;
+    let options = SinkOptions { schema: Some(retyped("ts", DataType::Float64)), ..SinkOptions::default() };
+    let opened = Sink::open(table.storage.clone(), &table.environment, "p1", Vec::new(), options).await;
+    let error = Error::from(opened.unwrap_err());
+    assert_eq!((error.kind(), table.files_named("epoch-").len()), (ErrorKind::Refused, 0), "{error}");
+    assert!(error.to_string().contains("\"ts\" as double where it is bigint"), "{error}");
 }
