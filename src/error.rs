@@ -375,7 +375,7 @@ impl Meaning for SinkError {
             Self::Memory { .. } | Self::UnknownColumn { .. } | Self::DeleteInInsert { .. } => {
                 ErrorKind::FixInput
             }
-            Self::Rewind { .. } => ErrorKind::Conflict,
+            Self::Rewind { .. } | Self::Changed { .. } => ErrorKind::Conflict,
             Self::Conform(error) => error.kind(),
             Self::Write(error) => error.kind(),
             Self::Commit(error) => error.kind(),

@@ -16,7 +16,9 @@ use super::progress::{PROGRESS_KEY, PipelineProgress};
 use super::{Begun, CommitError, Committer, Epoch, Known};
 use crate::storage::lock::LockGuard;
 use crate::storage::{StorageError, TablePath};
-use crate::table::{FileGroupId, StagedFiles, WriteOperation, grown_schema, properties};
+use crate::table::{
+    FileGroupId, StagedFiles, WriteOperation, check_readable, check_writable, grown_schema, properties,
+};
 use crate::timeline::{Instant, Timeline, TimelineError};
 
 /// What became of a write.
@@ -222,10 +224,16 @@ impl Committer {
         }
     }
 
-    /// Why the table is not the one that the write was made for, if its properties changed so.
-    async fn changed_properties(&self) -> Result<Option<String>, CommitError> {
+    /// Why the table is not the one that it was opened as, if its properties changed so.
+    ///
+    /// # Errors
+    /// Properties that cannot be read.
+    pub(crate) async fn changed_properties(&self) -> Result<Option<String>, CommitError> {
         let now =
             properties::load(self.table.storage.as_ref()).await.map_err(crate::table::TableError::from)?;
+        if let Err(refusal) = check_readable(&now).and_then(|()| check_writable(&now)) {
+            return Ok(Some(format!("hoodie.properties was changed: {refusal}")));
+        }
         let then = &self.table.config;
         let changed = [
             ("version", now.version != then.version),
@@ -234,6 +242,7 @@ impl Committer {
             ("partitioning", now.partition_path != then.partition_path),
             ("ordering", now.ordering_fields != then.ordering_fields || now.merge_mode != then.merge_mode),
             ("partial update mode", now.partial_update != then.partial_update),
+            ("delete marker", now.delete_marker != then.delete_marker),
             ("bucket index", now.bucket_index != then.bucket_index),
             ("timeline zone", now.zone != then.zone),
             ("metadata table", now.metadata_partitions() != then.metadata_partitions()),

@@ -137,6 +137,15 @@ impl IngestError {
     pub(super) fn asks_to_rewind(&self) -> bool {
         matches!(self, Self::Sink(error) if matches!(**error, SinkError::Rewind { .. }))
     }
+
+    /// Whether what was written is given up already, or another run has to see to it.
+    pub(super) fn leaves_nothing(&self) -> bool {
+        match self {
+            Self::Fenced { .. } => true,
+            Self::Sink(error) => matches!(**error, SinkError::Changed { .. }),
+            _ => false,
+        }
+    }
 }
 
 impl From<SinkError> for IngestError {

@@ -89,6 +89,13 @@ pub enum SinkError {
         /// Why.
         reason: String,
     },
+    /// The table is not what it was when it was opened: what was written on the strength of that is
+    /// given up.
+    #[error("{reason}: open the table anew")]
+    Changed {
+        /// What was changed.
+        reason: String,
+    },
     /// Rows do not fit the table.
     #[error(transparent)]
     Conform(#[from] ConformError),

@@ -332,10 +332,14 @@ impl Sink {
     /// Gives up what was written and not committed; [`Sink::progress`] then says from where to go on.
     ///
     /// # Errors
-    /// Those of the storage and the lock; call it again.
+    /// [`SinkError::Changed`] if the table's properties are others than when it was opened: all is
+    /// given up, and nothing more can be written. Those of the storage and the lock; call it again.
     pub async fn rewind(&mut self) -> Result<(), SinkError> {
         self.writing = None;
         let known = self.commits.rewind(self.torn).await?;
+        if let Some(reason) = self.commits.committer().changed_properties().await? {
+            return Err(SinkError::Changed { reason });
+        }
         if known.schema.is_some() {
             self.schema = open::write_schema(known.schema.as_ref(), &self.options, self.table())?;
         }

@@ -153,8 +153,7 @@ impl Run {
     /// `error`: what stays is rolled back by the next run, or by others once the heartbeat has expired.
     async fn give_up(&mut self, error: &IngestError) {
         // Who has taken over has rolled back already, and decides alone.
-        let fenced = matches!(error, IngestError::Fenced { .. });
-        if fenced || !matches!(self.target.committer().fenced_by().await, Ok(None)) {
+        if error.leaves_nothing() || !matches!(self.target.committer().fenced_by().await, Ok(None)) {
             return;
         }
         if let Err(problem) = self.target.rewind().await {
