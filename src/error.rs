@@ -355,7 +355,7 @@ impl Meaning for CommitError {
             Self::Timeline(error) => error.kind(),
             Self::Table(error) => error.kind(),
             Self::PipelineName { .. } => ErrorKind::FixInput,
-            Self::Foreign { .. } => ErrorKind::Conflict,
+            Self::Foreign { .. } | Self::Unsettled { .. } => ErrorKind::Conflict,
             Self::TooManyPipelines { .. } | Self::LastEpoch { .. } => ErrorKind::Refused,
             Self::Metadata(_) | Self::Path(_) | Self::Progress { .. } | Self::ProgressSize { .. } => {
                 ErrorKind::Failed

@@ -76,6 +76,15 @@ pub enum CommitError {
         /// The claim.
         path: TablePath,
     },
+    /// The storage does not tell whether the file is there that completes an instant.
+    #[error(
+        "{path}: it is not known whether it was put, and it may still come; nothing was rolled back: commit it \
+         again, or start again, once the storage answers"
+    )]
+    Unsettled {
+        /// The completed file.
+        path: TablePath,
+    },
     /// A completed file of this instant exists and is not what was to be published.
     #[error(
         "{path} exists with other content than was to be published: another process completed this instant"

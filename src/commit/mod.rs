@@ -20,8 +20,10 @@
 //! * What somebody has planned to roll back, under the lock, is not published any more; and no rollback
 //!   deletes files of what was published.
 //! * What a writer brings after its instant was rolled back is deleted by whoever begins a write next.
-//! * Whether a put happened is found out by reading, never by trying another completion time.
+//! * Whether a completed file was put is found out under its own name, and its instant is not rolled
+//!   back before; never is another completion time tried.
 
+mod completed;
 mod conflict;
 mod epoch;
 mod error;
@@ -35,6 +37,7 @@ mod publish;
 mod rollback;
 mod table_properties;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -48,6 +51,7 @@ use crate::storage::lock::{LockGuard, TableLock};
 use crate::table::Table;
 use crate::timeline::Timeline;
 
+use completed::Unsettled;
 pub use epoch::Epoch;
 pub(crate) use epoch::check_name as check_pipeline_name;
 pub use error::CommitError;
@@ -121,6 +125,8 @@ struct Seen {
     listed: Option<Arc<Timeline>>,
     /// As it was after this process last made a write visible, and the stamp of its folder then.
     published: Option<(Arc<Timeline>, FolderStamp)>,
+    /// Completed files that were put and may still come, by instant.
+    unsettled: BTreeMap<InstantTime, Unsettled>,
 }
 
 impl Committer {

@@ -14,8 +14,8 @@ use super::conflict::{OtherKind, OtherWrite, conflict};
 use super::metadata::commit_metadata;
 use super::progress::{PROGRESS_KEY, PipelineProgress};
 use super::{Begun, CommitError, Committer, Epoch, Known};
+use crate::storage::TablePath;
 use crate::storage::lock::LockGuard;
-use crate::storage::{StorageError, TablePath};
 use crate::table::{
     FileGroupId, StagedFiles, WriteOperation, check_readable, check_writable, grown_schema, properties,
 };
@@ -109,8 +109,11 @@ impl Committer {
     ) -> Result<Outcome, CommitError> {
         let Begun { instant, action, .. } = publication.begun;
         let timeline = self.timeline().await?;
+        let unsettled = self.unsettled(&timeline, instant).await?;
         if let Some(outcome) = self.obstacle(publication, known, &timeline).await? {
-            return Ok(outcome);
+            let is_there = outcome == Outcome::AlreadyCommitted { instant };
+            let may_come = unsettled.filter(|_| !is_there);
+            return may_come.map_or(Ok(outcome), |file| Err(self.still_unsettled(&file)));
         }
         let grown = |known| grown_schema(&self.table.config, known, publication.schema);
         let schema = match known.schema.as_ref().map_or_else(|| Ok(publication.schema.clone()), grown) {
@@ -127,14 +130,21 @@ impl Committer {
         extra.insert(CommitMetadata::SCHEMA_KEY.to_owned(), schema.to_avro());
         extra.insert(PROGRESS_KEY.to_owned(), progress.to_json());
         let metadata = commit_metadata(instant, publication.operation, publication.staged, extra);
-        let completion = self.new_time(&timeline).await;
-        let file = TimelineFile::completed(instant, action, completion);
-        if let Err(error) = guard.check().await {
-            return Ok(Outcome::Retryable { reason: error.to_string() });
+        let file = match unsettled {
+            // Whatever came after it was made without it: it may not become visible before that.
+            Some(file) if file.completion() < timeline.latest_time() => {
+                return Err(self.still_unsettled(&file));
+            }
+            Some(file) => file,
+            None => TimelineFile::completed(instant, action, self.new_time(&timeline).await),
+        };
+        match self.put_completed(file, metadata.to_avro()?.into(), guard).await {
+            Err(CommitError::Lock(error)) => return Ok(Outcome::Retryable { reason: error.to_string() }),
+            put => put?,
         }
-        self.put_completed(&file, metadata.to_avro()?).await?;
         let stamp = self.table.timeline.stamp().await.ok().flatten();
         self.seen().published = stamp.map(|stamp| (Arc::new(timeline.with(file)), stamp));
+        let completion = file.completion().unwrap_or(instant);
         let (source, upto, start) = (Some(instant), Some(completion), timeline.start());
         *known = Known { progress, schema: Some(schema), restore: None, source, upto, start };
         Ok(Outcome::Committed { instant, completion })
@@ -203,25 +213,6 @@ impl Committer {
             return Ok(Some(Outcome::Conflicted { reason }));
         }
         Ok(None)
-    }
-
-    /// Puts the file that makes an instant visible; whether it is there is settled by reading it.
-    async fn put_completed(&self, file: &TimelineFile, bytes: Vec<u8>) -> Result<(), CommitError> {
-        let path = self.table.timeline.path(file);
-        let put = self.table.storage.put_if_absent(&path, bytes.clone().into()).await;
-        match put {
-            Ok(_) => Ok(()),
-            Err(
-                error @ (StorageError::AlreadyExists { .. }
-                | StorageError::Ambiguous { .. }
-                | StorageError::Io { .. }),
-            ) => match self.table.storage.get(&path, u64::MAX).await {
-                Ok(found) if found.bytes == bytes => Ok(()),
-                Ok(_) => Err(CommitError::Foreign { path }),
-                Err(_) => Err(error.into()),
-            },
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// Why the table is not the one that it was opened as, if its properties changed so.

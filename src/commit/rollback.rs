@@ -11,6 +11,7 @@ use lakebed_hudi::timeline_metadata::{
 };
 
 use super::{CommitError, Committer, Epoch, heartbeat};
+use crate::storage::lock::LockGuard;
 use crate::storage::{StorageError, TablePath};
 use crate::table::{marker_folder, partition_folder};
 use crate::timeline::{Instant, Timeline, TimelineError};
@@ -29,7 +30,8 @@ impl Committer {
     /// instant.
     ///
     /// # Errors
-    /// Those of the storage and the lock; call it again.
+    /// [`CommitError::Unsettled`] while it may still become visible. Those of the storage and the lock;
+    /// call it again.
     pub async fn rollback(&self, target: &Instant, run: Option<&Epoch>) -> Result<(), CommitError> {
         let started = self.table.environment.clock.monotonic();
         let guard = self.locked().await?;
@@ -44,7 +46,7 @@ impl Committer {
         let guard = self.locked().await?;
         let took = self.table.environment.clock.monotonic().saturating_sub(started);
         let info = InstantInfo { commit_time: target.time, action: target.requested_as };
-        let finished = self.finish_rollback(info, rollback, deleted, took.as_millis()).await;
+        let finished = self.finish_rollback(info, rollback, deleted, took.as_millis(), &guard).await;
         guard.release().await?;
         finished?;
         // The plan may be older than some of the files.
@@ -67,6 +69,9 @@ impl Committer {
             return Ok(None);
         }
         let timeline = self.timeline().await?;
+        if let Some(file) = self.unsettled(&timeline, target.time).await? {
+            return Err(self.still_unsettled(&file));
+        }
         if timeline.get(target.time, target.action).is_none_or(Instant::is_completed) {
             return Ok(None);
         }
@@ -104,12 +109,12 @@ impl Committer {
     /// Those of the storage and the lock; call it again.
     pub(super) async fn finish_rollbacks(&self) -> Result<(), CommitError> {
         let guard = self.locked().await?;
-        let finished = self.finish_rollbacks_locked().await;
+        let finished = self.finish_rollbacks_locked(&guard).await;
         guard.release().await?;
         finished
     }
 
-    async fn finish_rollbacks_locked(&self) -> Result<(), CommitError> {
+    async fn finish_rollbacks_locked(&self, guard: &LockGuard) -> Result<(), CommitError> {
         let timeline = self.timeline().await?;
         for rollback in timeline.pending().filter(|i| i.action == Action::Rollback) {
             let plan = self.read_rollback_plan(rollback.time).await?;
@@ -120,7 +125,7 @@ impl Committer {
             }
             self.put_or_keep(&TimelineFile::inflight(rollback.time, Action::Rollback), Bytes::new()).await?;
             let deleted = self.delete_files(&plan).await?;
-            self.finish_rollback(target, rollback.time, deleted, 0).await?;
+            self.finish_rollback(target, rollback.time, deleted, 0, guard).await?;
         }
         Ok(())
     }
@@ -237,6 +242,7 @@ impl Committer {
         rollback: InstantTime,
         partition_metadata: BTreeMap<String, RollbackPartitionMetadata>,
         took_millis: u128,
+        guard: &LockGuard,
     ) -> Result<(), CommitError> {
         let timeline = self.timeline().await?;
         let files = [
@@ -259,9 +265,11 @@ impl Committer {
             version: 1,
             instants_rollback: vec![target],
         };
-        let completion = self.new_time(&timeline).await;
-        self.put(&TimelineFile::completed(rollback, Action::Rollback, completion), metadata.to_avro()?.into())
-            .await
+        let file = match self.unsettled(&timeline, rollback).await? {
+            Some(file) => file,
+            None => TimelineFile::completed(rollback, Action::Rollback, self.new_time(&timeline).await),
+        };
+        self.put_completed(file, metadata.to_avro()?.into(), guard).await
     }
 
     /// Puts a file of a rollback that an earlier try may have put already.

@@ -168,17 +168,24 @@ impl SinkCommitter {
     pub(super) async fn rewind(&self, torn: bool) -> Result<Known, SinkError> {
         let Shared { committer, epoch, known, .. } = self.shared.as_ref();
         let mut known = known.lock().await;
-        let pending = std::mem::take(&mut self.run().pending);
         // The newest first: it is built on those before it.
-        for (begun, heartbeat) in pending.into_values().rev() {
+        while let Some((begun, heartbeat)) = self.take_newest() {
             let heartbeat = (!torn).then_some(heartbeat);
-            committer.abandon(epoch, begun, &StagedFiles::default(), heartbeat).await?;
+            if let Err(error) = committer.abandon(epoch, begun, &StagedFiles::default(), heartbeat).await {
+                // What cannot be given up stays pending.
+                self.add_pending(begun, committer.heartbeat(begun.instant).await?);
+                return Err(error.into());
+            }
         }
         *known = committer.read_known().await?;
         let mut run = self.run();
         run.progress = known.progress.pipelines.get(&epoch.pipeline).cloned();
         run.failed = None;
         Ok(known.clone())
+    }
+
+    fn take_newest(&self) -> Option<(Begun, Heartbeat)> {
+        self.run().pending.pop_last().map(|(_, newest)| newest)
     }
 
     pub(super) fn committer(&self) -> &Committer {

@@ -17,6 +17,8 @@ pub enum Operation {
     Put,
     /// [`Storage::replace`](super::Storage::replace).
     Replace,
+    /// [`Storage::sync`](super::Storage::sync).
+    Sync,
     /// [`Storage::get`](super::Storage::get).
     Get,
     /// [`Storage::get_ranges`](super::Storage::get_ranges), of one range or several.
@@ -52,6 +54,7 @@ impl fmt::Display for Operation {
             Self::PutIfAbsent => "put if absent",
             Self::Put => "put",
             Self::Replace => "replace",
+            Self::Sync => "sync",
             Self::Get => "get",
             Self::GetRanges => "get ranges",
             Self::Stat => "stat",

@@ -71,6 +71,13 @@ pub enum FaultKind {
     /// Nothing more is done from here on but this, when [`FaultStorage::land`] is called: a request that
     /// was on its way when the process stopped.
     DieDuring,
+    /// A [`Storage::put_if_absent`] is on its way: it fails with [`StorageError::Ambiguous`], and so
+    /// many operations later it is done after all. Until then all operations on its path fail. Another
+    /// operation is done as ever.
+    Late {
+        /// How many operations later.
+        operations: usize,
+    },
 }
 
 /// One operation of the log.
@@ -94,8 +101,19 @@ pub struct FaultStorage {
 #[derive(Debug, Default)]
 struct State {
     faults: Mutex<Vec<Fault>>,
+    late: Mutex<Vec<LatePut>>,
     log: Mutex<Log>,
     landing: Notify,
+}
+
+/// A put that is on its way.
+#[derive(Debug, Clone)]
+struct LatePut {
+    inner: Arc<dyn Storage>,
+    path: TablePath,
+    bytes: Bytes,
+    /// The operation before which it is done.
+    due: usize,
 }
 
 #[derive(Debug, Default)]
@@ -155,11 +173,41 @@ impl FaultStorage {
         let location = self.inner.uri().with_scheme(path);
         let step = self.state.begin(operation, location, path, bytes)?;
         step.arrive().await;
-        step.end(work.await)
+        self.state.deliver(step.number).await;
+        match self.state.is_late(path) {
+            true => Err(step.hidden("a put is on its way at operation")),
+            false => step.end(work.await),
+        }
     }
 }
 
 impl State {
+    /// Does the puts that are on their way and due before the operation `number`.
+    async fn deliver(&self, number: usize) {
+        let (due, later) = {
+            let mut late = lock(&self.late);
+            late.drain(..).partition::<Vec<_>, _>(|put| put.due <= number)
+        };
+        lock(&self.late).extend(later);
+        for put in due {
+            // Its answer is lost, whatever it is.
+            let _ = put.inner.put_if_absent(&put.path, put.bytes).await;
+        }
+    }
+
+    /// How many operations later the next one is done, if it is to be late.
+    fn next_is_late(&self) -> Option<usize> {
+        let next = lock(&self.log).operations.len();
+        lock(&self.faults).iter().filter(|fault| fault.at == next).find_map(|fault| match fault.kind {
+            FaultKind::Late { operations } => Some(operations),
+            _ => None,
+        })
+    }
+
+    fn is_late(&self, path: &TablePath) -> bool {
+        lock(&self.late).iter().any(|put| put.path == *path)
+    }
+
     fn is_dead(&self) -> bool {
         lock(&self.log).dead
     }
@@ -259,6 +307,11 @@ impl Storage for FaultStorage {
 
     async fn put_if_absent(&self, path: &TablePath, bytes: Bytes) -> Result<Option<Version>> {
         let size = bytes.len();
+        if let Some(operations) = self.state.next_is_late() {
+            let due = self.operations().len() + operations;
+            let put = LatePut { inner: self.inner.clone(), path: path.clone(), bytes: bytes.clone(), due };
+            lock(&self.state.late).push(put);
+        }
         self.step(Operation::PutIfAbsent, path, size, self.inner.put_if_absent(path, bytes)).await
     }
 
@@ -270,6 +323,10 @@ impl Storage for FaultStorage {
     async fn replace(&self, path: &TablePath, bytes: Bytes, expected: &Version) -> Result<Version> {
         let size = bytes.len();
         self.step(Operation::Replace, path, size, self.inner.replace(path, bytes, expected)).await
+    }
+
+    async fn sync(&self, path: &TablePath) -> Result<()> {
+        self.step(Operation::Sync, path, 0, self.inner.sync(path)).await
     }
 
     async fn get(&self, path: &TablePath, max_bytes: u64) -> Result<Object> {

@@ -103,6 +103,10 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// [`StorageError::Ambiguous`] as above; [`StorageError::Unsupported`] on local disks.
     async fn replace(&self, path: &TablePath, bytes: Bytes, expected: &Version) -> Result<Version>;
 
+    /// Makes durable what is seen at `path`, where a put may have made it visible and no more: what
+    /// [`StorageError::Ambiguous`] leaves open on local disks. What a bucket shows is durable.
+    async fn sync(&self, path: &TablePath) -> Result<()>;
+
     /// Reads a whole file of at most `max_bytes`.
     ///
     /// No more memory than the file's size is taken, whatever the file claims about itself.

@@ -13,3 +13,4 @@ mod model;
 mod pairs;
 mod properties;
 mod random;
+mod unsettled;

@@ -105,6 +105,10 @@ impl Storage for LocalStorage {
         })
     }
 
+    async fn sync(&self, path: &TablePath) -> Result<()> {
+        self.blocking(Operation::Sync, path, write::sync).await
+    }
+
     async fn get(&self, path: &TablePath, max_bytes: u64) -> Result<Object> {
         self.blocking(Operation::Get, path, move |place| read::get(place, max_bytes)).await
     }

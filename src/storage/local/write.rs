@@ -88,6 +88,13 @@ pub(super) fn put(place: &Place, ids: &dyn Ids, bytes: &[u8]) -> Result<()> {
     place.sync_changed(&folder)
 }
 
+/// Makes a file that is there and the entry of it durable.
+pub(super) fn sync(place: &Place) -> Result<()> {
+    let file = place.file()?;
+    File::open(&file).and_then(|file| file.sync_all()).map_err(|error| place.error(error))?;
+    place.sync_folder(file.parent().unwrap_or(&file))
+}
+
 /// Creates the empty file of a marker, or takes the one that is there, and makes it durable.
 pub(super) fn put_marker(place: &Place) -> Result<()> {
     let file = place.file()?;

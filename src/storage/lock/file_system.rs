@@ -201,6 +201,10 @@ impl Provider for FileSystemLock {
         self.storage.uri().with_scheme(&TablePath::literal(LOCK))
     }
 
+    fn publishing(&self) -> Duration {
+        PUBLISH
+    }
+
     async fn try_acquire(&self, owner: Uuid) -> Result<Attempt, LockError> {
         let lock = TablePath::literal(LOCK);
         let name = self.registered_name(&lock).await;

@@ -149,6 +149,7 @@ pub struct TableLock {
     provider: Arc<dyn Provider>,
     environment: Environment,
     patience: Duration,
+    publishing: Duration,
 }
 
 /// How long a lock is waited for that a living writer holds.
@@ -170,17 +171,24 @@ impl TableLock {
                 (Arc::new(file_system::FileSystemLock::new(storage, environment, options)), Duration::ZERO)
             }
             Scheme::S3 | Scheme::S3a => {
-                let validity = Duration::from_secs(options.storage_validity_seconds.into());
+                let validity = options.storage_validity();
                 (Arc::new(storage_based::StorageLock::new(storage, environment, options)), validity)
             }
         };
-        Ok(Self { provider, environment: environment.clone(), patience: PATIENCE + dead })
+        let (patience, publishing) = (PATIENCE + dead, provider.publishing());
+        Ok(Self { provider, environment: environment.clone(), patience, publishing })
     }
 
     /// How long it is worth waiting: a minute, in a bucket a minute more than the lock of a dead
     /// writer is valid.
     pub fn patience(&self) -> Duration {
         self.patience
+    }
+
+    /// How long after [`LockGuard::check`] something may still become visible that is put on the strength
+    /// of it.
+    pub fn publishing(&self) -> Duration {
+        self.publishing
     }
 
     /// Waits for the lock, at most `wait`; zero means one try. Needs a tokio runtime.
@@ -318,6 +326,9 @@ impl Drop for LockGuard {
 trait Provider: fmt::Debug + Send + Sync {
     /// Where the lock is.
     fn location(&self) -> String;
+
+    /// How long publishing may take after a check, at most.
+    fn publishing(&self) -> Duration;
 
     /// Tries once. `owner` stays the same through all tries of one [`TableLock::acquire`], so
     /// that a lock which was written although the try failed is known again.

@@ -164,6 +164,11 @@ impl Provider for StorageLock {
         self.storage.uri().with_scheme(&TablePath::literal(LOCK))
     }
 
+    /// A validity that is shorter was chosen by whoever knows how fast publishing is.
+    fn publishing(&self) -> Duration {
+        PUBLISH.min(self.validity / 3)
+    }
+
     async fn try_acquire(&self, owner: Uuid) -> Result<Attempt, LockError> {
         let found = self.look().await?;
         if let Some(found) = &found {
@@ -233,8 +238,7 @@ impl Held for HeldObject {
         if remaining.is_zero() {
             return Err(self.lost("its lease has ended, since it could not be renewed in time".to_owned()));
         }
-        // A validity that is shorter was chosen by whoever knows how fast publishing is.
-        let needed = PUBLISH.min(self.lock.validity / 3);
+        let needed = self.lock.publishing();
         if remaining < needed {
             return Err(LockError::LeaseTooShort { location: self.lock.location(), remaining, needed });
         }

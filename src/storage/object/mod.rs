@@ -155,6 +155,10 @@ impl Storage for ObjectStorage {
         settle::replace(self, &place, bytes.into(), expected).await
     }
 
+    async fn sync(&self, _: &TablePath) -> Result<()> {
+        Ok(())
+    }
+
     async fn get(&self, path: &TablePath, max_bytes: u64) -> Result<Object> {
         let place = self.file(Operation::Get, path)?;
         let found = self.fetch(&place, GetOptions::default()).await?;
