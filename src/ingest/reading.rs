@@ -232,13 +232,14 @@ fn decode(read: Read, held: Option<OwnedSemaphorePermit>, mapping: &Mapping) -> 
 
 /// What is wrong with a record whose row the table does not take.
 pub(super) fn refusal(row: &RefusedRow) -> Fault {
-    let (columns, reason) = match row {
-        RefusedRow::Key(refused) => (&*refused.columns, "the record key is null or empty"),
+    let (columns, value, reason) = match row {
+        RefusedRow::Key(refused) => (&*refused.columns, None, "the record key is null or empty"),
+        RefusedRow::Partition(refused) => (&*refused.columns, Some(&refused.value), &*refused.reason),
         RefusedRow::NullOrdering { column, .. } => {
-            (std::slice::from_ref(column), "it is null, and orders the rows of a key")
+            (std::slice::from_ref(column), None, "it is null, and orders the rows of a key")
         }
     };
-    Fault { column: Some(columns.join(", ")), value: None, reason: reason.to_owned() }
+    Fault { column: Some(columns.join(", ")), value: value.cloned(), reason: reason.to_owned() }
 }
 
 #[cfg(test)]

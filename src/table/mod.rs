@@ -41,7 +41,7 @@ pub(crate) use place::check_place;
 pub use reader::{Reader, check_readers};
 pub use sharing::{Engine, writer_options};
 pub use snapshot::TableSnapshot;
-pub(crate) use snapshot::partition_folder;
+pub(crate) use snapshot::{hidden_partition, partition_folder};
 pub use staged::{BucketTarget, RowCounts, StagedFile, StagedFiles, StagedKind, WriteOperation, WriteTask};
 pub(crate) use staged::{marker_folder, marker_root};
 

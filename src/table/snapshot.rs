@@ -240,3 +240,20 @@ pub(crate) fn partition_folder(partition: &str) -> Result<TablePath, TableError>
     }
     Ok(partition.parse()?)
 }
+
+/// Says why no reader would find files in the folder of a partition, if so.
+///
+/// Source: `FileSystemBackedTableMetadata` passes Hudi's own folder by wherever it is met; local file
+/// systems end names at 255 bytes.
+pub(crate) fn hidden_partition(partition: &str) -> Option<&'static str> {
+    const NAME_BYTES_MAX: usize = 255;
+    match partition_folder(partition) {
+        Ok(folder) if folder.segments().any(|name| name == ".hoodie") => Some("that is Hudi's own folder"),
+        Ok(folder) if folder.segments().any(|name| name.len() > NAME_BYTES_MAX) => {
+            Some("a folder's name has at most 255 bytes")
+        }
+        Ok(_) => None,
+        Err(TableError::Path(error)) => Some(error.reason),
+        Err(_) => Some("that is no folder of the table"),
+    }
+}

@@ -6,13 +6,14 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Reco
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::UInt32Type;
 use arrow::error::ArrowError;
-use lakebed_hudi::partition_path::{PartitionPathError, PartitionPathRule};
+use lakebed_hudi::partition_path::{PartitionPathError, PartitionPathRule, PartitionPaths, RefusedPartition};
 use lakebed_hudi::record_key::{RecordKeyRule, RefusedKey};
 use lakebed_hudi::table_config::TableConfig;
 use lakebed_hudi::value_text::ValueTextError;
 
 use super::WriteError;
 use crate::memory::batch_bytes;
+use crate::table::hidden_partition;
 
 /// How rows of a table get their keys and partition paths, and what they must have.
 #[derive(Debug, Clone)]
@@ -28,6 +29,9 @@ pub enum RefusedRow {
     /// It has no record key.
     #[error(transparent)]
     Key(#[from] RefusedKey),
+    /// Its partition cannot be a folder of the table.
+    #[error(transparent)]
+    Partition(#[from] RefusedPartition),
     /// Its ordering value is null: Spark could not read the file group any more.
     #[error("row {row} has no ordering value: {column:?} is null")]
     NullOrdering {
@@ -43,6 +47,7 @@ impl RefusedRow {
     pub(crate) fn shift(&mut self, rows: usize) {
         match self {
             Self::Key(refused) => refused.row += rows,
+            Self::Partition(refused) => refused.row += rows,
             Self::NullOrdering { row, .. } => *row += rows,
         }
     }
@@ -51,6 +56,7 @@ impl RefusedRow {
     pub fn row(&self) -> usize {
         match self {
             Self::Key(refused) => refused.row,
+            Self::Partition(refused) => refused.row,
             Self::NullOrdering { row, .. } => *row,
         }
     }
@@ -109,9 +115,11 @@ impl KeyRules {
         deletes: Option<&BooleanArray>,
     ) -> Result<(KeyedBatch, Vec<RefusedRow>), WriteError> {
         let keys = self.record_key.as_ref().map(|rule| rule.keys(rows)).transpose()?;
-        let partitions = self.partition_path.paths(rows)?;
+        let PartitionPaths { paths: partitions, refused: without_path } = self.partition_path.paths(rows)?;
         let (keys, refused) = keys.map_or((None, Vec::new()), |keys| (Some(keys.keys), keys.refused));
         let mut refused: Vec<RefusedRow> = refused.into_iter().map(RefusedRow::from).collect();
+        refused.extend(without_path.into_iter().map(RefusedRow::from));
+        refused.extend(self.hidden(&partitions).into_iter().map(RefusedRow::from));
         refused.extend(self.null_orderings(rows, deletes));
         let batch = KeyedBatch {
             rows: rows.clone(),
@@ -132,7 +140,27 @@ impl KeyRules {
                 *kept = false;
             }
         }
-        Ok((batch.filter(&kept.into())?, refused))
+        let mut batch = batch.filter(&kept.into())?;
+        // Nobody may look for a partition that no row is left of.
+        batch.partitions = self.partition_path.paths(&batch.rows)?.paths;
+        Ok((batch, refused))
+    }
+
+    /// Rows whose partition no reader would find.
+    fn hidden(&self, partitions: &DictionaryArray<UInt32Type>) -> Vec<RefusedPartition> {
+        let paths = partitions.values().as_string::<i32>();
+        let hidden: Vec<_> = paths.iter().map(|path| hidden_partition(path.unwrap_or_default())).collect();
+        if hidden.iter().all(Option::is_none) {
+            return Vec::new();
+        }
+        let columns: Vec<String> = self.partition_path.parts.iter().map(|part| part.column.clone()).collect();
+        let refused = partitions.keys().iter().enumerate().filter_map(|(row, number)| {
+            let number = number? as usize;
+            let reason = hidden.get(number).copied().flatten()?.to_owned();
+            let value = paths.value(number).chars().take(100).collect();
+            Some(RefusedPartition { row, columns: columns.clone(), value, reason })
+        });
+        refused.collect()
     }
 
     /// Rows without an ordering value; a delete may do without, it is unconditional then.
@@ -232,5 +260,27 @@ mod tests {
         assert_eq!(batch.deletes, Some(BooleanArray::from(vec![false, true])));
         assert_eq!(refused.iter().map(RefusedRow::row).collect::<Vec<_>>(), [1, 2]);
         assert!(matches!(refused.as_slice(), [RefusedRow::Key(_), RefusedRow::NullOrdering { .. }]));
+    }
+
+    #[test]
+    fn rows_whose_partition_is_no_folder_that_readers_see_are_left_out_and_named() {
+        let long = "x".repeat(256);
+        let bad =
+            [".", "..", "a\\b", "a//b", "/a", "a/", "\u{1}", ".hoodie", ".hoodie/x", "a/.hoodie", &long];
+        let good = ["a/b", ".a", ".hoodie2", &long[1..], "a b"];
+        let values: Vec<&str> = bad.into_iter().chain(good).collect();
+        let p: ArrayRef = Arc::new(StringArray::from(values.clone()));
+        let ts: ArrayRef = Arc::new(Int64Array::from(vec![1; values.len()]));
+        let rows = RecordBatch::try_from_iter([("id", p.clone()), ("p", p), ("ts", ts)]).unwrap();
+        let mut rules = rules();
+        rules.partition_path.hive_style = false;
+        let (batch, refused) = rules.key(&rows, None).unwrap();
+        assert_eq!(batch.partition_paths().collect::<Vec<_>>(), good);
+        assert_eq!(refused.iter().map(RefusedRow::row).collect::<Vec<_>>(), Vec::from_iter(0..bad.len()));
+        let told = "row 7 has no partition: p is \".hoodie\": that is Hudi's own folder";
+        assert_eq!(refused[7].to_string(), told);
+        // In a folder `p=.hoodie` all is well.
+        rules.partition_path.hive_style = true;
+        assert_eq!(rules.key(&rows.slice(7, 1), None).unwrap().1, []);
     }
 }

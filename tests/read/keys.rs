@@ -70,7 +70,7 @@ async fn stored(fixture: &Fixture, folder: &Path) -> (TableConfig, Vec<RecordBat
 }
 
 fn made_anew(config: &TableConfig, rows: &RecordBatch) -> Result<Vec<(&'static str, ArrayRef)>, String> {
-    let paths = config.partition_path.paths(rows).map_err(|error| error.to_string())?;
+    let paths = config.partition_path.paths(rows).map_err(|error| error.to_string())?.paths;
     let mut made = vec![(PARTITION_PATH, cast(&paths, &DataType::Utf8).unwrap())];
     if let Some(rule) = &config.record_key {
         let keys = rule.keys(rows).map_err(|error| error.to_string())?;

@@ -29,18 +29,6 @@ pub enum PartitionPathError {
     /// A partition column is missing or of a type without text.
     #[error(transparent)]
     Column(#[from] ValueTextError),
-    /// A value is no time of the form that the table's key generator expects.
-    #[error("row {row}: {value:?} in column {column:?} is no {expected}")]
-    Time {
-        /// The row within its batch, counted from 0.
-        row: usize,
-        /// The partition column.
-        column: String,
-        /// The value found.
-        value: String,
-        /// What the table's settings ask for.
-        expected: String,
-    },
     /// Arrow could not hold the paths.
     #[error("partition paths could not be built: {0}")]
     Arrow(ArrowError),
@@ -53,6 +41,30 @@ pub enum PartitionPathError {
         /// The partition column.
         column: String,
     },
+}
+
+/// A row of which no partition can be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("row {row} has no partition: {} is {value:?}: {reason}", columns.join(", "))]
+pub struct RefusedPartition {
+    /// The row within its batch, counted from 0.
+    pub row: usize,
+    /// The partition columns that are to blame.
+    pub columns: Vec<String>,
+    /// The value found, or the path that it would have.
+    pub value: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// The partition paths of a batch.
+#[derive(Debug, Clone)]
+pub struct PartitionPaths {
+    /// The path of each row: numbers of paths, null where the row is refused, and the paths, each of
+    /// which occurs.
+    pub paths: DictionaryArray<UInt32Type>,
+    /// The rows without a path.
+    pub refused: Vec<RefusedPartition>,
 }
 
 /// How partition paths are made from columns.
@@ -119,17 +131,21 @@ impl PartitionPathRule {
         Self { parts: Vec::new(), hive_style: false, url_encode: false, slash_separated_dates: false }
     }
 
-    /// The partition path of every row of `batch`: numbers of paths, none of them null, and the
-    /// paths, each of which occurs.
+    /// The partition path of every row of `batch`. Values that are not the time that the table's
+    /// settings promise are no error but [`PartitionPaths::refused`].
     ///
     /// # Errors
-    /// A partition column that is missing, of a type without text, or not the time that the
-    /// table's settings promise.
-    pub fn paths(&self, batch: &RecordBatch) -> Result<DictionaryArray<UInt32Type>, PartitionPathError> {
+    /// A partition column that is missing or of a type without text, or a time whose spelling the table
+    /// does not keep.
+    pub fn paths(&self, batch: &RecordBatch) -> Result<PartitionPaths, PartitionPathError> {
+        if let Some(part) = self.parts.iter().find(|part| part.kind == PartitionKind::Undeclared) {
+            return Err(PartitionPathError::Undeclared { column: part.column.clone() });
+        }
         let texts: Vec<ValueTexts> =
             self.parts.iter().map(|p| ValueTexts::of_column(batch, &p.column)).collect::<Result<_, _>>()?;
         let mut distinct = DistinctPaths::default();
-        let mut numbers: Vec<u32> = Vec::with_capacity(batch.num_rows());
+        let mut numbers: Vec<Option<u32>> = Vec::with_capacity(batch.num_rows());
+        let mut refused = Vec::new();
         let (mut values, mut last) = (String::new(), String::new());
         for row in 0..batch.num_rows() {
             values.clear();
@@ -145,20 +161,27 @@ impl PartitionPathRule {
                 }
             }
             let number = match numbers.last() {
-                Some(number) if values == last => *number,
+                Some(Some(number)) if values == last => Some(*number),
                 _ => match distinct.by_values.get(&values) {
-                    Some(number) => *number,
-                    None => distinct.add(values.clone(), self.path(&texts, row)?),
+                    Some(number) => Some(*number),
+                    None => match self.path(&texts, row) {
+                        Ok(path) => Some(distinct.add(values.clone(), path)),
+                        Err(row) => {
+                            refused.push(row);
+                            None
+                        }
+                    },
                 },
             };
             numbers.push(number);
             std::mem::swap(&mut values, &mut last);
         }
         let paths = Arc::new(distinct.paths.finish());
-        DictionaryArray::try_new(UInt32Array::from(numbers), paths).map_err(PartitionPathError::Arrow)
+        let paths = DictionaryArray::try_new(UInt32Array::from(numbers), paths);
+        Ok(PartitionPaths { paths: paths.map_err(PartitionPathError::Arrow)?, refused })
     }
 
-    fn path(&self, texts: &[ValueTexts], row: usize) -> Result<String, PartitionPathError> {
+    fn path(&self, texts: &[ValueTexts], row: usize) -> Result<String, RefusedPartition> {
         let (mut path, mut value) = (String::new(), String::new());
         for (i, (part, text)) in self.parts.iter().zip(texts).enumerate() {
             if i > 0 {
@@ -177,22 +200,19 @@ impl PartitionPathRule {
         value: Option<&str>,
         row: usize,
         path: &mut String,
-    ) -> Result<(), PartitionPathError> {
+    ) -> Result<(), RefusedPartition> {
         let start = path.len();
         if self.hive_style {
             path.push_str(&part.column);
             path.push('=');
         }
         let text = match &part.kind {
-            PartitionKind::Simple => value.unwrap_or_default().to_owned(),
-            PartitionKind::Undeclared => {
-                return Err(PartitionPathError::Undeclared { column: part.column.clone() });
-            }
-            PartitionKind::Timestamp(rule) => rule.spell(value).ok_or_else(|| PartitionPathError::Time {
+            PartitionKind::Simple | PartitionKind::Undeclared => value.unwrap_or_default().to_owned(),
+            PartitionKind::Timestamp(rule) => rule.spell(value).ok_or_else(|| RefusedPartition {
                 row,
-                column: part.column.clone(),
+                columns: vec![part.column.clone()],
                 value: value.unwrap_or("null").chars().take(100).collect(),
-                expected: rule.expected(),
+                reason: format!("it is no {}", rule.expected()),
             })?,
         };
         match text.as_str() {

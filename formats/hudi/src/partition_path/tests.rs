@@ -16,7 +16,7 @@ fn batch(values: Vec<Option<&str>>) -> RecordBatch {
 }
 
 fn paths(rule: &PartitionPathRule, values: Vec<Option<&str>>) -> Vec<String> {
-    let paths = rule.paths(&batch(values)).unwrap();
+    let paths = rule.paths(&batch(values)).unwrap().paths;
     paths.downcast_dict::<StringArray>().unwrap().into_iter().map(|p| p.unwrap().to_owned()).collect()
 }
 
@@ -30,7 +30,7 @@ fn values_become_folders() {
         ["p=a%2Fb", "p=sp ace", "p=\u{e9}\u{6f22}", "p=50%25", "p=__HIVE_DEFAULT_PARTITION__"]
     );
     let both = batch(vec![None, Some(""), Some("a")]);
-    assert_eq!(rule.paths(&both).unwrap().values().len(), 2, "null and empty share a path");
+    assert_eq!(rule.paths(&both).unwrap().paths.values().len(), 2, "null and empty share a path");
     let slashed = PartitionPathRule { slash_separated_dates: true, ..rule };
     assert_eq!(paths(&slashed, vec![Some("2024-01-02")]), ["2024/01/02"]);
 }
@@ -78,9 +78,14 @@ fn a_bad_time_names_row_and_value() {
         }],
         ..PartitionPathRule::none()
     };
-    let times: ArrayRef = Arc::new(Int64Array::from(vec![0, i64::MAX]));
-    let error = rule.paths(&RecordBatch::try_from_iter([("t", times)]).unwrap()).unwrap_err();
-    assert!(matches!(error, PartitionPathError::Time { row: 1, .. }), "{error}");
+    let times: ArrayRef = Arc::new(Int64Array::from(vec![i64::MAX, i64::MAX, 0]));
+    let made = rule.paths(&RecordBatch::try_from_iter([("t", times)]).unwrap()).unwrap();
+    assert_eq!((made.paths.null_count(), made.paths.keys().value(2)), (2, 0));
+    let [_, refused] = made.refused.as_slice() else { panic!("{:?}", made.refused) };
+    assert!(
+        refused.to_string().starts_with("row 1 has no partition: t is \"9223372036854775807\""),
+        "{refused}"
+    );
 }
 
 proptest! {
