@@ -357,9 +357,11 @@ impl Meaning for CommitError {
             Self::PipelineName { .. } => ErrorKind::FixInput,
             Self::Foreign { .. } | Self::Unsettled { .. } => ErrorKind::Conflict,
             Self::TooManyPipelines { .. } | Self::LastEpoch { .. } => ErrorKind::Refused,
-            Self::Metadata(_) | Self::Path(_) | Self::Progress { .. } | Self::ProgressSize { .. } => {
-                ErrorKind::Failed
-            }
+            Self::Metadata(_)
+            | Self::Path(_)
+            | Self::Progress { .. }
+            | Self::ProgressSize { .. }
+            | Self::ClockBehind { .. } => ErrorKind::Failed,
         }
     }
 }

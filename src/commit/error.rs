@@ -1,8 +1,12 @@
 //! What can go wrong while the timeline is changed.
 
+use std::time::Duration;
+
+use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_metadata::MetadataError;
 
 use super::{PipelineProgress, Progress};
+use crate::human;
 use crate::storage::lock::LockError;
 use crate::storage::{StorageError, TablePath, TablePathError};
 use crate::table::TableError;
@@ -75,6 +79,20 @@ pub enum CommitError {
     LastEpoch {
         /// The claim.
         path: TablePath,
+    },
+    /// The timeline has times that are still to come.
+    #[error(
+        "the timeline has a time of {latest}, and it is {time} by the clock here, which is {} less: set the clocks \
+         of the table's writers right; if it is not this one that is wrong, nothing can be written until then",
+        human::lasting(*behind)
+    )]
+    ClockBehind {
+        /// The greatest time on the timeline.
+        latest: InstantTime,
+        /// The time here.
+        time: InstantTime,
+        /// How far the one is from the other.
+        behind: Duration,
     },
     /// The storage does not tell whether the file is there that completes an instant.
     #[error(

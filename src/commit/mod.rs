@@ -61,6 +61,9 @@ pub(crate) use pipeline::{PUT_MAX, begun_by};
 pub use progress::{PipelineProgress, Progress, SourceProgress};
 pub use publish::{Outcome, Publication};
 
+/// For how long the lock is held while the clock is behind the timeline.
+const CLOCK_PATIENCE: Duration = Duration::from_secs(10);
+
 /// How commits are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommitOptions {
@@ -204,7 +207,7 @@ impl Committer {
 
     async fn begin_locked(&self, action: Action) -> Result<(Begun, Heartbeat, Arc<Timeline>), CommitError> {
         let timeline = self.timeline_to_begin_on().await?;
-        let instant = self.new_time(&timeline).await;
+        let instant = self.new_time(&timeline).await?;
         // Who finds the instant finds its writer alive.
         let heartbeat = self.heartbeat(instant).await?;
         let request = match action {
@@ -219,8 +222,11 @@ impl Committer {
     /// A time greater than all on `timeline`, that no other writer's clock is still behind when
     /// this returns. The caller holds the lock.
     ///
+    /// # Errors
+    /// A clock that is behind the timeline for longer than others wait for the lock.
+    ///
     /// Source: `HoodieInstantTimeGenerator`, `SkewAdjustingTimeGenerator`.
-    async fn new_time(&self, timeline: &Timeline) -> InstantTime {
+    async fn new_time(&self, timeline: &Timeline) -> Result<InstantTime, CommitError> {
         let clock = &self.table.environment.clock;
         let latest = timeline.latest_time();
         loop {
@@ -228,10 +234,14 @@ impl Committer {
             clock.sleep(self.options.clock_skew).await;
             match latest {
                 Some(latest) if time <= latest => {
-                    tracing::debug!(%time, %latest, "the clock is behind the timeline; waiting");
-                    clock.sleep(self.behind(latest, time)).await;
+                    let behind = self.behind(latest, time);
+                    if behind > CLOCK_PATIENCE {
+                        return Err(CommitError::ClockBehind { latest, time, behind });
+                    }
+                    tracing::warn!(%time, %latest, "the clock is behind the timeline; waiting");
+                    clock.sleep(behind).await;
                 }
-                _ => return time,
+                _ => return Ok(time),
             }
         }
     }

@@ -136,7 +136,7 @@ impl Committer {
                 return Err(self.still_unsettled(&file));
             }
             Some(file) => file,
-            None => TimelineFile::completed(instant, action, self.new_time(&timeline).await),
+            None => TimelineFile::completed(instant, action, self.new_time(&timeline).await?),
         };
         match self.put_completed(file, metadata.to_avro()?.into(), guard).await {
             Err(CommitError::Lock(error)) => return Ok(Outcome::Retryable { reason: error.to_string() }),

@@ -79,7 +79,7 @@ impl Committer {
             return Ok(Some(planned));
         }
         let plan = self.rollback_plan(target).await?;
-        let rollback = self.new_time(&timeline).await;
+        let rollback = self.new_time(&timeline).await?;
         self.put(&TimelineFile::requested(rollback, Action::Rollback), plan.to_avro()?.into()).await?;
         Ok(Some((rollback, plan)))
     }
@@ -267,7 +267,7 @@ impl Committer {
         };
         let file = match self.unsettled(&timeline, rollback).await? {
             Some(file) => file,
-            None => TimelineFile::completed(rollback, Action::Rollback, self.new_time(&timeline).await),
+            None => TimelineFile::completed(rollback, Action::Rollback, self.new_time(&timeline).await?),
         };
         self.put_completed(file, metadata.to_avro()?.into(), guard).await
     }

@@ -1,8 +1,10 @@
 //! Several checkpoints and several processes at once.
 
-use lakebed::commit::Outcome;
+use lakebed::commit::{CommitError, Outcome};
 use lakebed::sink::{SinkError, SinkOptions};
 use lakebed::table::WriteOperation;
+use lakebed_hudi::instant::{InstantTime, TimelineZone};
+use lakebed_hudi::timeline_file::{Action, TimelineFile};
 
 use crate::test_table::*;
 
@@ -226,4 +228,25 @@ async fn what_others_commit_between_two_checkpoints_is_taken_in() {
         assert!(is_committed(&checkpoint(&mut theirs, round).await));
         assert_eq!(table.texts().await, ["b x 1 -"]);
     }
+}
+
+#[tokio::test]
+async fn a_timeline_of_tomorrow_is_told_of_and_not_waited_for() {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut sink = table.sink("p1", SinkOptions::default()).await;
+    let tomorrow = table.environment.clock.unix_millis() + 86_400_000;
+    let theirs = InstantTime::from_unix_millis(tomorrow, TimelineZone::Utc);
+    let file = TimelineFile::requested(theirs, Action::DeltaCommit);
+    let path = sink.table().timeline.path(&file);
+    table.storage.put(&path, Default::default()).await.unwrap();
+    let error = sink.write(&rows(&[("a", "x", 1, None)]), None).await.unwrap_err();
+    let SinkError::Commit(CommitError::ClockBehind { latest, behind, .. }) = &error else {
+        panic!("{error}");
+    };
+    assert!(*latest == theirs && behind.as_secs() > 86_000, "{error}");
+    assert!(error.to_string().contains(theirs.as_str()), "{error}");
+    assert_eq!(table.files_named("lock"), [""; 0], "the lock is given back");
+    table.storage.delete(&path).await.unwrap();
+    write(&mut sink, "a", 1).await;
+    assert!(is_committed(&checkpoint(&mut sink, 1).await));
 }
