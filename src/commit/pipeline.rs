@@ -21,6 +21,12 @@ pub(crate) fn begun_by(intent: &CommitMetadata) -> Option<&str> {
     intent.extra_metadata.get("lakebed.pipeline").map(String::as_str)
 }
 
+/// Refuses a pipeline that no table, or not this one, can keep the progress of.
+pub(crate) fn check_pipeline(pipeline: &str, known: &Known) -> Result<(), CommitError> {
+    epoch::check_name(pipeline)?;
+    known.progress.check_room(pipeline)
+}
+
 impl Committer {
     /// Claims the next epoch of `pipeline` and cleans up behind earlier runs: their pending
     /// instants that are not in `adopted` are rolled back at once, those of others once their
@@ -36,8 +42,7 @@ impl Committer {
         adopted: &BTreeSet<InstantTime>,
         known: &Known,
     ) -> Result<(Epoch, Arc<Timeline>), CommitError> {
-        epoch::check_name(pipeline)?;
-        known.progress.check_room(pipeline)?;
+        check_pipeline(pipeline, known)?;
         let guard = self.locked().await?;
         let claimed = Epoch::claim(&self.table, pipeline).await;
         guard.release().await?;

@@ -11,7 +11,7 @@ use super::{
     MetadataTablePolicy, Prepared, Sink, SinkCommitter, SinkError, SinkOptions, StatedIndex, bucket_groups,
     check_undeclared, stated_index,
 };
-use crate::commit::{Committer, Known};
+use crate::commit::{Committer, Known, check_pipeline};
 use crate::environment::Environment;
 use crate::memory::default_budget_bytes;
 use crate::storage::Storage;
@@ -45,6 +45,7 @@ impl Sink {
         let before = committer.timeline().await?;
         let mut known = committer.known_by(&before).await?;
         // Whoever is refused has changed nothing.
+        check_pipeline(pipeline, &known)?;
         let mut schema = schema_to_write(&committer, &known, &options).await?;
         let memory = MemoryShares::new(storage.as_ref(), &schema, &options)?;
         if !options.operation.overwrites() {

@@ -1,11 +1,11 @@
 //! Whose progress commits carry, and how much of it.
 
 use lakebed::commit::{CommitError, Outcome, PipelineProgress, Progress, SourceProgress};
-use lakebed::sink::{Sink, SinkError, SinkOptions};
-
+use lakebed::sink::{MetadataTablePolicy, Sink, SinkError, SinkOptions};
+use lakebed::storage::TablePath;
 use lakebed::table::WriteOperation;
 use lakebed::{Error, ErrorKind};
-use lakebed_hudi::table_config::TableType;
+use lakebed_hudi::table_config::{TableType, key};
 
 use crate::test_table::*;
 
@@ -79,11 +79,19 @@ async fn one_pipeline_too_many_is_refused_until_another_one_is_dropped() {
     let path = snapshot.table.timeline.path(&instant.file());
     table.storage.put(&path, metadata.to_avro().unwrap().into()).await.unwrap();
 
+    // A metadata table is dropped when the table is opened, but not for somebody who is refused.
+    let properties: TablePath = ".hoodie/hoodie.properties".parse().unwrap();
+    let mut with_metadata = table.snapshot().await.table.config.properties;
+    with_metadata.set(key::METADATA_PARTITIONS, "files");
+    table.storage.put(&properties, with_metadata.to_bytes("changed").into()).await.unwrap();
     let open = || {
-        let (storage, options) = (table.storage.clone(), SinkOptions::default());
-        Sink::open(storage, &table.environment, "new", Vec::new(), options)
+        let options = SinkOptions { metadata_table: MetadataTablePolicy::Drop, ..SinkOptions::default() };
+        Sink::open(table.storage.clone(), &table.environment, "new", Vec::new(), options)
     };
     let error = open().await.unwrap_err();
+    assert_eq!(table.snapshot().await.table.config.metadata_partitions(), ["files"]);
+    with_metadata.remove(key::METADATA_PARTITIONS);
+    table.storage.put(&properties, with_metadata.to_bytes("changed").into()).await.unwrap();
     assert!(
         matches!(&error, SinkError::Commit(CommitError::TooManyPipelines { pipeline }) if pipeline == "new")
     );
