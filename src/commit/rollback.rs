@@ -190,7 +190,9 @@ impl Committer {
         let mut files = BTreeSet::new();
         for entry in self.table.storage.list_all(&folder).await? {
             let Some(name) = entry.path.strip_dir(&folder) else { continue };
-            if name.starts_with(SERVER_MARKERS) && !name.ends_with(".type") {
+            // A marker lies in the folder of its partition, whatever that is called.
+            let is_list = name.starts_with(SERVER_MARKERS) && !name.contains('/');
+            if is_list && !name.ends_with(".type") {
                 let list = self.table.storage.get(&entry.path, MAX_MARKERS_BYTES).await?.bytes;
                 let list = String::from_utf8_lossy(&list);
                 files.extend(list.lines().filter_map(|line| data_file(line.trim())));

@@ -4,6 +4,7 @@ use lakebed::commit::{CommitError, Outcome};
 use lakebed::sink::{SinkError, SinkOptions};
 use lakebed::table::WriteOperation;
 use lakebed_hudi::instant::{InstantTime, TimelineZone};
+use lakebed_hudi::table_config::NewTable;
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
 
 use crate::test_table::*;
@@ -249,4 +250,17 @@ async fn a_timeline_of_tomorrow_is_told_of_and_not_waited_for() {
     table.storage.delete(&path).await.unwrap();
     write(&mut sink, "a", 1).await;
     assert!(is_committed(&checkpoint(&mut sink, 1).await));
+}
+
+#[tokio::test]
+async fn a_partition_that_is_called_like_a_list_of_markers_is_rolled_back_like_any_other() {
+    let table = TestTable::create(&NewTable { hive_style: false, ..bucket_table() }).await;
+    let mut sink = table.sink("p1", SinkOptions::default()).await;
+    sink.write(&rows(&[("a", "MARKERS0", 1, None)]), None).await.unwrap();
+    let given_up = sink.prepare(progress(1)).await.unwrap().unwrap();
+    let path = given_up.staged.files[0].path.clone();
+    assert!(path.as_str().starts_with("MARKERS0/"), "{path}");
+    table.storage.stat(&path).await.unwrap();
+    table.sink("p1", SinkOptions::default()).await;
+    assert!(table.storage.stat(&path).await.is_err(), "{path} is still there");
 }
