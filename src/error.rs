@@ -361,6 +361,7 @@ impl Meaning for CommitError {
             | Self::Path(_)
             | Self::Progress { .. }
             | Self::ProgressSize { .. }
+            | Self::RollbackPlan { .. }
             | Self::ClockBehind { .. } => ErrorKind::Failed,
         }
     }

@@ -80,6 +80,17 @@ pub enum CommitError {
         /// The claim.
         path: TablePath,
     },
+    /// The plan of a rollback that another writer began, and that cannot be read.
+    #[error(
+        "{path}: the plan of this rollback is broken ({source}); if no writer is about it, delete the file: what it \
+         was to undo is then rolled back anew"
+    )]
+    RollbackPlan {
+        /// The plan.
+        path: TablePath,
+        /// What is wrong with it.
+        source: MetadataError,
+    },
     /// The timeline has times that are still to come.
     #[error(
         "the timeline has a time of {latest}, and it is {time} by the clock here, which is {} less: set the clocks \

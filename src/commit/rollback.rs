@@ -14,7 +14,7 @@ use super::{CommitError, Committer, Epoch, heartbeat};
 use crate::storage::lock::LockGuard;
 use crate::storage::{StorageError, TablePath};
 use crate::table::{marker_folder, partition_folder};
-use crate::timeline::{Instant, Timeline, TimelineError};
+use crate::timeline::{Instant, Timeline};
 
 /// The lists of markers that Hudi's timeline server keeps instead of one file each.
 const SERVER_MARKERS: &str = "MARKERS";
@@ -133,8 +133,8 @@ impl Committer {
     async fn read_rollback_plan(&self, rollback: InstantTime) -> Result<RollbackPlan, CommitError> {
         let file = TimelineFile::requested(rollback, Action::Rollback);
         let bytes = self.table.timeline.read(&file).await?;
-        let broken = |source| TimelineError::Metadata { path: self.table.timeline.path(&file), source };
-        Ok(RollbackPlan::from_avro(&bytes).map_err(broken)?)
+        let broken = |source| CommitError::RollbackPlan { path: self.table.timeline.path(&file), source };
+        RollbackPlan::from_avro(&bytes).map_err(broken)
     }
 
     async fn rollback_plan(&self, target: &Instant) -> Result<RollbackPlan, CommitError> {
@@ -251,6 +251,7 @@ impl Committer {
             TimelineFile::inflight(target.commit_time, target.action),
             TimelineFile::requested(target.commit_time, target.action),
         ];
+        guard.check().await?;
         for file in files {
             self.table.storage.delete(&self.table.timeline.path(&file)).await?;
         }

@@ -5,6 +5,7 @@ use lakebed_hudi::table_config::{BucketIndex, TableConfig, key};
 
 use super::{CommitError, Committer};
 use crate::storage::TablePath;
+use crate::storage::lock::LockGuard;
 use crate::table::{TableError, properties};
 
 impl Committer {
@@ -18,15 +19,15 @@ impl Committer {
     /// Those of the lock and the storage; call it again.
     pub async fn drop_metadata_table(mut self) -> Result<Self, CommitError> {
         let guard = self.locked().await?;
-        let dropped = self.drop_metadata_table_locked().await;
+        let dropped = self.drop_metadata_table_locked(&guard).await;
         guard.release().await?;
         self.table.config = dropped?;
         Ok(self)
     }
 
-    async fn drop_metadata_table_locked(&self) -> Result<TableConfig, CommitError> {
+    async fn drop_metadata_table_locked(&self, guard: &LockGuard) -> Result<TableConfig, CommitError> {
         let config = self
-            .change_properties(|config, properties| {
+            .change_properties(guard, |config, properties| {
                 let partitions = config.metadata_partitions();
                 if partitions.is_empty() {
                     return false;
@@ -49,7 +50,7 @@ impl Committer {
     pub async fn record_bucket_index(mut self, index: &BucketIndex) -> Result<Self, CommitError> {
         let guard = self.locked().await?;
         let recorded = self
-            .change_properties(|config, properties| {
+            .change_properties(&guard, |config, properties| {
                 let is_new = config.bucket_index.is_none();
                 if is_new {
                     let keys = config.record_key.as_ref().map_or(&[][..], |rule| rule.columns());
@@ -67,6 +68,7 @@ impl Committer {
     /// it did. The caller holds the lock.
     async fn change_properties(
         &self,
+        guard: &LockGuard,
         change: impl FnOnce(&TableConfig, &mut Properties) -> bool,
     ) -> Result<TableConfig, CommitError> {
         let storage = self.table.storage.as_ref();
@@ -75,6 +77,7 @@ impl Committer {
         if !change(&config, &mut changed) {
             return Ok(config);
         }
+        guard.check().await?;
         properties::update(storage, &changed).await.map_err(TableError::from)?;
         Ok(properties::load(storage).await.map_err(TableError::from)?)
     }

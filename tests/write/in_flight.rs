@@ -1,7 +1,7 @@
 //! Several checkpoints and several processes at once.
 
 use lakebed::commit::{CommitError, Outcome};
-use lakebed::sink::{SinkError, SinkOptions};
+use lakebed::sink::{Sink, SinkError, SinkOptions};
 use lakebed::table::WriteOperation;
 use lakebed_hudi::instant::{InstantTime, TimelineZone};
 use lakebed_hudi::table_config::NewTable;
@@ -263,4 +263,21 @@ async fn a_partition_that_is_called_like_a_list_of_markers_is_rolled_back_like_a
     table.storage.stat(&path).await.unwrap();
     table.sink("p1", SinkOptions::default()).await;
     assert!(table.storage.stat(&path).await.is_err(), "{path} is still there");
+}
+
+#[tokio::test]
+async fn a_broken_plan_of_a_rollback_is_named_with_what_to_do() {
+    let table = TestTable::create(&bucket_table()).await;
+    let now = InstantTime::from_unix_millis(table.environment.clock.unix_millis(), TimelineZone::Utc);
+    let file = TimelineFile::requested(now, Action::Rollback);
+    let path = table.snapshot().await.table.timeline.path(&file);
+    for plan in ["", "cut off"] {
+        table.storage.put(&path, plan.into()).await.unwrap();
+        let (storage, options) = (table.storage.clone(), SinkOptions::default());
+        let error = Sink::open(storage, &table.environment, "p1", Vec::new(), options).await.unwrap_err();
+        let told = error.to_string();
+        assert!(told.starts_with(path.as_str()) && told.contains("delete the file"), "{told}");
+    }
+    table.storage.delete(&path).await.unwrap();
+    table.sink("p1", SinkOptions::default()).await;
 }
