@@ -154,11 +154,7 @@ fn describe(config: &TableConfig, uri: &TableUri) -> ShowReport {
         version: config.version.number(),
         timezone: if config.zone == DeclaredZone::Utc { "UTC" } else { "LOCAL" },
         table_type: config.table_type.as_str(),
-        record_key: match &config.record_key {
-            None => Vec::new(),
-            Some(RecordKeyRule::Bare(field)) => vec![field.clone()],
-            Some(RecordKeyRule::Composite(fields)) => fields.clone(),
-        },
+        record_key: config.record_key.iter().flat_map(RecordKeyRule::columns).cloned().collect(),
         partition: parts
             .map(|part| PartitionColumn {
                 column: part.column.clone(),
@@ -167,16 +163,9 @@ fn describe(config: &TableConfig, uri: &TableUri) -> ShowReport {
             .collect(),
         hive_style: config.partition_path.hive_style,
         url_encode: config.partition_path.url_encode,
-        merge_mode: match &config.merge_mode {
-            MergeMode::CommitTime => "COMMIT_TIME_ORDERING".to_owned(),
-            MergeMode::EventTime => "EVENT_TIME_ORDERING".to_owned(),
-            MergeMode::Custom(class) => format!("CUSTOM ({class})"),
-        },
+        merge_mode: merge_mode(&config.merge_mode),
         ordering: config.ordering_fields.clone(),
-        partial_update: config.partial_update.as_ref().map(|mode| match mode {
-            PartialUpdateMode::IgnoreDefaults => "IGNORE_DEFAULTS".to_owned(),
-            PartialUpdateMode::FillUnavailable { .. } => "FILL_UNAVAILABLE".to_owned(),
-        }),
+        partial_update: config.partial_update.as_ref().map(partial_update_mode),
         buckets: config.bucket_index.as_ref().map(|index| index.buckets),
         bucket_engine: config.properties.get(key::BUCKET_ENGINE).map(str::to_owned),
         hash_fields: config.bucket_index.as_ref().map_or_else(Vec::new, |i| i.hash_fields.clone()),
@@ -194,6 +183,21 @@ fn describe(config: &TableConfig, uri: &TableUri) -> ShowReport {
         report.refuse_writing(refusal);
     }
     report
+}
+
+fn merge_mode(mode: &MergeMode) -> String {
+    match mode {
+        MergeMode::CommitTime => "COMMIT_TIME_ORDERING".to_owned(),
+        MergeMode::EventTime => "EVENT_TIME_ORDERING".to_owned(),
+        MergeMode::Custom(class) => format!("CUSTOM ({class})"),
+    }
+}
+
+fn partial_update_mode(mode: &PartialUpdateMode) -> String {
+    match mode {
+        PartialUpdateMode::IgnoreDefaults => "IGNORE_DEFAULTS".to_owned(),
+        PartialUpdateMode::FillUnavailable { .. } => "FILL_UNAVAILABLE".to_owned(),
+    }
 }
 
 /// What other writers must know besides their options.

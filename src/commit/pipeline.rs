@@ -58,7 +58,7 @@ impl Committer {
     async fn sweep_metadata(&self, epoch: &Epoch) -> Result<(), CommitError> {
         let longest_put = i64::try_from(PUT_MAX.as_millis()).unwrap_or(i64::MAX);
         let before = self.table.environment.clock.unix_millis().saturating_sub(longest_put);
-        let timeline = TablePath::literal(".hoodie/timeline");
+        let timeline = self.table.timeline.folder.clone();
         for folder in [Table::meta_folder(), timeline, heartbeat::folder(), epoch.folder()?] {
             self.table.storage.sweep(&folder, before).await?;
         }

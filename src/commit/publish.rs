@@ -160,13 +160,7 @@ impl Committer {
     ) -> Result<Option<Outcome>, CommitError> {
         let Begun { instant, action, .. } = publication.begun;
         let state = timeline.get(instant, action).map(|i| i.state);
-        let is_visible = match state {
-            Some(State::Completed(_)) => true,
-            // It was rolled back, or completed and archived since.
-            None => self.is_archived(instant).await?,
-            Some(_) => false,
-        };
-        if is_visible {
+        if self.is_visible(instant, state).await? {
             self.catch_up(known, timeline).await?;
             return Ok(Some(Outcome::AlreadyCommitted { instant }));
         }
@@ -188,16 +182,7 @@ impl Committer {
         if let Some(reason) = self.changed_properties().await? {
             return Ok(Some(Outcome::Conflicted { reason }));
         }
-        if let Some(restore) =
-            timeline.last_restore().filter(|r| r.completion() > publication.begun.snapshot_time)
-        {
-            let reason = format!("restore {} took the table back meanwhile", restore.time);
-            return Ok(Some(Outcome::Conflicted { reason }));
-        }
-        if let Some(source) = known.source
-            && !timeline.is_committed(source)
-        {
-            let reason = format!("commit {source} is gone: the table was restored to an earlier state");
+        if let Some(reason) = taken_back(timeline, &publication.begun, known) {
             return Ok(Some(Outcome::Conflicted { reason }));
         }
         self.catch_up(known, timeline).await?;
@@ -213,6 +198,15 @@ impl Committer {
             return Ok(Some(Outcome::Conflicted { reason }));
         }
         Ok(None)
+    }
+
+    async fn is_visible(&self, instant: InstantTime, state: Option<State>) -> Result<bool, CommitError> {
+        match state {
+            Some(State::Completed(_)) => Ok(true),
+            // It was rolled back, or completed and archived since.
+            None => self.is_archived(instant).await,
+            Some(_) => Ok(false),
+        }
     }
 
     /// Why the table is not the one that it was opened as, if its properties changed so.
@@ -365,6 +359,15 @@ fn predecessor_missing(timeline: &Timeline, built_on: &BTreeSet<InstantTime>) ->
         },
         None => Outcome::Conflicted { reason: format!("the checkpoint before it, {missing}, was given up") },
     })
+}
+
+/// How the table was taken back since the write began, or since `known` was read, if it was.
+fn taken_back(timeline: &Timeline, begun: &Begun, known: &Known) -> Option<String> {
+    if let Some(restore) = timeline.last_restore().filter(|r| r.completion() > begun.snapshot_time) {
+        return Some(format!("restore {} took the table back meanwhile", restore.time));
+    }
+    let source = known.source.filter(|source| !timeline.is_committed(*source))?;
+    Some(format!("commit {source} is gone: the table was restored to an earlier state"))
 }
 
 /// What a completed commit touched.

@@ -18,7 +18,7 @@ const MAX_METADATA_BYTES: u64 = 1 << 30;
 pub struct TimelineStore {
     pub(super) storage: Arc<dyn Storage>,
     layout: TimelineLayout,
-    folder: TablePath,
+    pub(crate) folder: TablePath,
     pub(crate) history: TablePath,
 }
 
