@@ -51,8 +51,10 @@ use lakebed_hudi::timeline_file::Action;
 use lakebed_hudi::timeline_metadata::CommitMetadata;
 
 use crate::commit::{Epoch, PipelineProgress};
-use crate::table::{FileGroupId, StagedFiles, Table, TableError, WriteOperation, WriteTask, check_readers};
-use crate::write::{KeyRules, RefusedRow, TableWriter};
+use crate::table::{
+    FileGroupId, StagedFiles, Table, TableError, WriteOperation, WriteTask, check_readers, conform,
+};
+use crate::write::{KeyRules, KeyedBatch, RefusedRow, TableWriter};
 
 pub(crate) use bucket_groups::by_bucket;
 use buckets::Buckets;
@@ -157,18 +159,17 @@ impl Sink {
             self.learn_columns().await?;
         }
         self.check_columns(rows)?;
-        if self.writing.is_none() {
-            self.begin().await?;
-        }
         let rows = self.keys.conform(rows, deletes, self.schema.arrow())?;
-        self.torn = true;
         let mut refused = Vec::new();
         for start in (0..rows.num_rows()).step_by(BATCH_ROWS) {
             let length = BATCH_ROWS.min(rows.num_rows() - start);
             let deletes = deletes.map(|flags| flags.slice(start, length));
-            let mut of_slice = self.write_batch(&rows.slice(start, length), deletes.as_ref()).await?;
+            let (batch, mut of_slice) = self.keys.key(&rows.slice(start, length), deletes.as_ref())?;
             of_slice.iter_mut().for_each(|row| row.shift(start));
             refused.extend(of_slice);
+            if batch.num_rows() > 0 {
+                self.write_batch(batch).await?;
+            }
         }
         self.torn = false;
         Ok(refused)
@@ -192,16 +193,15 @@ impl Sink {
         self.commits.check_not_failed()
     }
 
-    async fn write_batch(
-        &mut self,
-        rows: &RecordBatch,
-        deletes: Option<&BooleanArray>,
-    ) -> Result<Vec<RefusedRow>, SinkError> {
-        let (batch, refused) = self.keys.key(rows, deletes)?;
-        let Some(Writing { writer, .. }) = &mut self.writing else { return Ok(refused) };
-        if batch.num_rows() == 0 {
-            return Ok(refused);
+    /// Writes rows; with the first ones a checkpoint begins.
+    async fn write_batch(&mut self, mut batch: KeyedBatch) -> Result<(), SinkError> {
+        if self.writing.is_none() {
+            self.begin().await?;
         }
+        self.torn = true;
+        // Others may have added columns before it began.
+        batch.rows = conform(&batch.rows, self.schema.arrow())?;
+        let Some(Writing { writer, .. }) = &mut self.writing else { return Ok(()) };
         for partition in batch.partition_paths() {
             if !writer.needs_buckets_of(partition) {
                 continue;
@@ -209,8 +209,7 @@ impl Sink {
             let buckets = self.buckets.of_partition(self.commits.committer(), partition).await?;
             writer.learn(partition, buckets);
         }
-        writer.write(batch).await?;
-        Ok(refused)
+        Ok(writer.write(batch).await?)
     }
 
     /// Opens an instant for the next checkpoint.

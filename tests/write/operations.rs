@@ -191,3 +191,19 @@ async fn whatever_fails_while_rows_are_written_none_are_lost() {
         run(Some(at)).await;
     }
 }
+
+#[tokio::test]
+async fn without_a_row_that_can_be_written_there_is_no_checkpoint() {
+    let table = TestTable::create(&bucket_table()).await;
+    write(&mut table.sink("p1", SinkOptions::default()).await, "a", 1).await;
+    let mut sink = table.sink("p1", options(WriteOperation::InsertOverwriteTable)).await;
+    assert!(sink.write(&rows(&[]), None).await.unwrap().is_empty());
+    let refused = sink.write(&rows(&[("", "x", 1, None), ("", "x", 2, None)]), None).await.unwrap();
+    assert_eq!(refused.iter().map(|row| row.row()).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(sink.prepare(progress(1)).await.unwrap(), None);
+    assert_eq!(table.snapshot().await.timeline.pending().count(), 0, "no instant was opened");
+    // The next rows are of the same checkpoint.
+    write(&mut sink, "b", 1).await;
+    assert!(is_committed(&checkpoint(&mut sink, 1).await));
+    assert_eq!(table.texts().await, ["b x 1 -"]);
+}
