@@ -139,8 +139,8 @@ impl Committer {
     }
 
     /// Gives a write of `run` up, with the files of it that are `staged`: rolls it back, unless the run
-    /// is fenced, and sweeps what came after somebody else's rollback. Whoever hands in its heartbeat
-    /// knows that no file of it is on its way any more.
+    /// is fenced, and sweeps what came after somebody else's rollback. Its heartbeat ends if the write
+    /// `is_over`: no file of it is on its way any more.
     ///
     /// # Errors
     /// Those of the storage and the lock.
@@ -149,7 +149,7 @@ impl Committer {
         run: &Epoch,
         begun: Begun,
         staged: &StagedFiles,
-        heartbeat: Option<Heartbeat>,
+        is_over: bool,
     ) -> Result<(), CommitError> {
         let timeline = self.timeline().await?;
         match timeline.get(begun.instant, begun.action) {
@@ -163,10 +163,8 @@ impl Committer {
             None => {}
         }
         // That of an instant which is still there is beaten by whoever adopted it.
-        if let Some(heartbeat) = heartbeat
-            && self.timeline().await?.get(begun.instant, begun.action).is_none()
-        {
-            heartbeat.stop().await?;
+        if is_over && self.timeline().await?.get(begun.instant, begun.action).is_none() {
+            heartbeat::remove(&self.table, begun.instant).await?;
         }
         self.sweep().await
     }

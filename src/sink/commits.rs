@@ -102,28 +102,29 @@ impl SinkCommitter {
             // The same checkpoint is visible under another instant: these files are superfluous.
             Outcome::AlreadyCommitted { .. } => {
                 self.settle(begun.instant, &known, false).await;
-                committer.abandon(epoch, begun, &prepared.staged, None).await?;
+                self.give_up(begun, &prepared.staged, true).await?;
             }
-            Outcome::Conflicted { reason } => self.fail(prepared, reason.clone()).await?,
+            // All of its files are there: none is on its way.
+            Outcome::Conflicted { reason } => {
+                self.run().failed = Some(reason.clone());
+                self.give_up(begun, &prepared.staged, true).await?;
+            }
             Outcome::Fenced { by } => {
-                self.fail(prepared, format!("epoch {by} of the pipeline has taken over")).await?;
+                self.run().failed = Some(format!("epoch {by} of the pipeline has taken over"));
+                self.give_up(begun, &prepared.staged, true).await?;
             }
             Outcome::Retryable { .. } => {}
         }
         Ok(outcome)
     }
 
-    /// Gives a checkpoint up that cannot be committed. All of its files are there: none is on its way.
-    async fn fail(&self, prepared: &Prepared, reason: String) -> Result<(), SinkError> {
-        let begun = begun(&prepared.task);
-        let pending = {
-            let mut run = self.run();
-            run.failed = Some(reason);
-            run.pending.remove(&begun.instant)
-        };
-        let heartbeat = pending.map(|(_, heartbeat)| heartbeat);
+    /// Gives a checkpoint up that will not be committed. It stays pending until that is done, so that
+    /// after an error [`SinkCommitter::rewind`] does it.
+    async fn give_up(&self, begun: Begun, staged: &StagedFiles, is_over: bool) -> Result<(), SinkError> {
         let Shared { committer, epoch, .. } = self.shared.as_ref();
-        Ok(committer.abandon(epoch, begun, &prepared.staged, heartbeat).await?)
+        committer.abandon(epoch, begun, staged, is_over).await?;
+        self.run().pending.remove(&begun.instant);
+        Ok(())
     }
 
     /// The epoch of the run that has taken this pipeline over, if any has.
@@ -168,24 +169,16 @@ impl SinkCommitter {
     pub(super) async fn rewind(&self, torn: bool) -> Result<Known, SinkError> {
         let Shared { committer, epoch, known, .. } = self.shared.as_ref();
         let mut known = known.lock().await;
+        let pending: Vec<Begun> = self.run().pending.values().map(|(begun, _)| *begun).collect();
         // The newest first: it is built on those before it.
-        while let Some((begun, heartbeat)) = self.take_newest() {
-            let heartbeat = (!torn).then_some(heartbeat);
-            if let Err(error) = committer.abandon(epoch, begun, &StagedFiles::default(), heartbeat).await {
-                // What cannot be given up stays pending.
-                self.add_pending(begun, committer.heartbeat(begun.instant).await?);
-                return Err(error.into());
-            }
+        for begun in pending.into_iter().rev() {
+            self.give_up(begun, &StagedFiles::default(), !torn).await?;
         }
         *known = committer.read_known().await?;
         let mut run = self.run();
         run.progress = known.progress.pipelines.get(&epoch.pipeline).cloned();
         run.failed = None;
         Ok(known.clone())
-    }
-
-    fn take_newest(&self) -> Option<(Begun, Heartbeat)> {
-        self.run().pending.pop_last().map(|(_, newest)| newest)
     }
 
     pub(super) fn committer(&self) -> &Committer {

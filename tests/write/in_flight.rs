@@ -1,7 +1,11 @@
 //! Several checkpoints and several processes at once.
 
+use std::sync::Arc;
+
 use lakebed::commit::{CommitError, Outcome};
 use lakebed::sink::{Sink, SinkError, SinkOptions};
+use lakebed::storage::Operation;
+use lakebed::storage::fault::{Fault, FaultKind, FaultStorage, LoggedOperation};
 use lakebed::table::WriteOperation;
 use lakebed_hudi::instant::{InstantTime, TimelineZone};
 use lakebed_hudi::table_config::NewTable;
@@ -280,4 +284,38 @@ async fn a_broken_plan_of_a_rollback_is_named_with_what_to_do() {
     }
     table.storage.delete(&path).await.unwrap();
     table.sink("p1", SinkOptions::default()).await;
+}
+
+/// Rewinding fails at one of its operations, and is called again.
+#[tokio::test]
+async fn all_is_given_up_by_a_rewind_that_is_called_again() {
+    let (before, operations) = rewound(None).await;
+    let is_of_files = |o: &LoggedOperation| {
+        o.operation == Operation::Delete
+            && ["p=", ".hoodie/timeline"].iter().any(|f| o.path.as_str().starts_with(f))
+    };
+    let files = operations.iter().enumerate().skip(before).filter(|(_, o)| is_of_files(o));
+    let at = files.map(|(at, _)| at).collect::<Vec<_>>();
+    assert!(at.len() >= 6, "of two instants a file, and what was requested and inflight: {operations:?}");
+    for at in at {
+        rewound(Some(Fault { at, kind: FaultKind::FailBefore })).await;
+    }
+}
+
+async fn rewound(fault: Option<Fault>) -> (usize, Vec<LoggedOperation>) {
+    let table = TestTable::create(&bucket_table()).await;
+    let storage = FaultStorage::new(table.storage.clone());
+    fault.into_iter().for_each(|fault| storage.add_fault(fault));
+    let (disk, options) = (Arc::new(storage.clone()), SinkOptions::default());
+    let mut sink = Sink::open(disk, &table.environment, "p1", Vec::new(), options).await.unwrap();
+    for checkpoint in 1..=2 {
+        write(&mut sink, "a", checkpoint as i64).await;
+        sink.prepare(progress(checkpoint)).await.unwrap().unwrap();
+    }
+    let before = storage.operations().len();
+    assert_eq!(sink.rewind().await.is_err(), fault.is_some());
+    sink.rewind().await.unwrap();
+    assert_eq!(table.snapshot().await.timeline.pending().count(), 0, "{fault:?}");
+    assert_eq!(table.files_named(".parquet").len() + table.files_named(".log.").len(), 0, "{fault:?}");
+    (before, storage.operations())
 }
