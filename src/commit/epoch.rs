@@ -45,16 +45,16 @@ impl Epoch {
         folder(&self.pipeline)
     }
 
-    /// Claims the next epoch of `pipeline`. The caller holds the table lock.
-    pub(super) async fn claim(table: &Table, pipeline: &str) -> Result<Self, CommitError> {
+    /// Claims the next epoch of `pipeline`, one after that of its last commit, `committed`: where the
+    /// claims were removed, runs of then may still live. The caller holds the table lock.
+    pub(super) async fn claim(table: &Table, pipeline: &str, committed: u64) -> Result<Self, CommitError> {
         let folder = folder(pipeline)?;
         let mut claims = claims(table, &folder).await?;
-        let number = match claims.last() {
-            None => 1,
-            Some((newest, path)) => {
-                newest.checked_add(1).ok_or_else(|| CommitError::LastEpoch { path: path.clone() })?
-            }
-        };
+        let newest = claims.last().map_or(0, |(number, _)| *number).max(committed);
+        let number = newest.checked_add(1).ok_or_else(|| {
+            let path = claims.last().map_or_else(|| folder.clone(), |(_, path)| path.clone());
+            CommitError::LastEpoch { path }
+        })?;
         let now = InstantTime::from_unix_millis(table.environment.clock.unix_millis(), table.zone);
         let claim = Claim { pipeline, epoch: number, claimed_at: now, process: std::process::id() };
         let text = serde_json::to_string(&claim).unwrap_or_default();

@@ -43,8 +43,9 @@ impl Committer {
         known: &Known,
     ) -> Result<(Epoch, Arc<Timeline>), CommitError> {
         check_pipeline(pipeline, known)?;
+        let committed = known.progress.pipelines.get(pipeline).map_or(0, |stands| stands.epoch);
         let guard = self.locked().await?;
-        let claimed = Epoch::claim(&self.table, pipeline).await;
+        let claimed = Epoch::claim(&self.table, pipeline, committed).await;
         guard.release().await?;
         let epoch = claimed?;
         let timeline = self.timeline().await?;

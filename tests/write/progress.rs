@@ -135,3 +135,16 @@ async fn progress_that_is_too_large_to_be_carried_is_refused() {
     let prepared = sink.prepare(stands(PipelineProgress::MAX_BYTES - 200)).await.unwrap().unwrap();
     assert!(is_committed(&sink.committer().commit(&prepared).await.unwrap()));
 }
+
+#[tokio::test]
+async fn epochs_go_on_from_the_last_commit_where_their_claims_are_gone() {
+    let table = TestTable::create(&bucket_table()).await;
+    let _first = table.sink("p1", SinkOptions::default()).await;
+    let mut old = table.sink("p1", SinkOptions::default()).await;
+    commit(&mut old, 1).await;
+    old.write(&rows(&[("a", "x", 2, None)]), None).await.unwrap();
+    table.storage.delete_dir(&".hoodie/.aux/lakebed".parse().unwrap()).await.unwrap();
+    let new = table.sink("p1", SinkOptions::default()).await;
+    assert_eq!(new.epoch().number, 3);
+    assert_eq!(checkpoint(&mut old, 2).await, Outcome::Fenced { by: 3 });
+}
