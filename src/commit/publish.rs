@@ -31,10 +31,10 @@ pub enum Outcome {
         /// Since when it is visible.
         completion: InstantTime,
     },
-    /// It, or the same checkpoint under another instant, was visible already.
+    /// It was visible already, or the pipeline has come as far by another commit.
     AlreadyCommitted {
-        /// The instant under which it is.
-        instant: InstantTime,
+        /// Its instant, if it is what is visible.
+        instant: Option<InstantTime>,
     },
     /// It does not agree with what others have done: write it anew on the table as it is now.
     Conflicted {
@@ -111,7 +111,7 @@ impl Committer {
         let timeline = self.timeline().await?;
         let unsettled = self.unsettled(&timeline, instant).await?;
         if let Some(outcome) = self.obstacle(publication, known, &timeline).await? {
-            let is_there = outcome == Outcome::AlreadyCommitted { instant };
+            let is_there = outcome == Outcome::AlreadyCommitted { instant: Some(instant) };
             let may_come = unsettled.filter(|_| !is_there);
             return may_come.map_or(Ok(outcome), |file| Err(self.still_unsettled(&file)));
         }
@@ -162,7 +162,7 @@ impl Committer {
         let state = timeline.get(instant, action).map(|i| i.state);
         if self.is_visible(instant, state).await? {
             self.catch_up(known, timeline).await?;
-            return Ok(Some(Outcome::AlreadyCommitted { instant }));
+            return Ok(Some(Outcome::AlreadyCommitted { instant: Some(instant) }));
         }
         if let Some(by) = publication.epoch.fenced_by(&self.table).await? {
             return Ok(Some(Outcome::Fenced { by }));
@@ -190,7 +190,7 @@ impl Committer {
         if let (Some(done), Some(stands)) = (known.progress.pipelines.get(pipeline), publication.progress)
             && done.checkpoint >= stands.checkpoint
         {
-            return Ok(Some(Outcome::AlreadyCommitted { instant: known.source.unwrap_or(instant) }));
+            return Ok(Some(Outcome::AlreadyCommitted { instant: None }));
         }
         let others = self.others(publication, timeline).await?;
         let by_bucket = self.table.config.bucket_index.is_some();

@@ -95,12 +95,11 @@ impl SinkCommitter {
         };
         let outcome = committer.publish(publication, &mut known).await?;
         match &outcome {
-            Outcome::Committed { instant, .. } => self.settle(*instant, &known, true).await,
-            Outcome::AlreadyCommitted { instant } if *instant == task.instant => {
+            Outcome::Committed { instant, .. } | Outcome::AlreadyCommitted { instant: Some(instant) } => {
                 self.settle(*instant, &known, true).await;
             }
-            // The same checkpoint is visible under another instant: these files are superfluous.
-            Outcome::AlreadyCommitted { .. } => {
+            // These files are superfluous.
+            Outcome::AlreadyCommitted { instant: None } => {
                 self.settle(begun.instant, &known, false).await;
                 self.give_up(begun, &prepared.staged, true).await?;
             }

@@ -20,7 +20,8 @@
 //! let progress = PipelineProgress { checkpoint: last.checkpoint + 1, ..last };
 //! if let Some(prepared) = sink.prepare(progress).await? {
 //!     match sink.committer().commit(&prepared).await? {
-//!         Outcome::Committed { instant, .. } | Outcome::AlreadyCommitted { instant } => println!("{instant}"),
+//!         Outcome::Committed { instant, .. } => println!("{instant}"),
+//!         Outcome::AlreadyCommitted { .. } => println!("an earlier try has committed it"),
 //!         Outcome::Retryable { reason } => println!("commit it again: {reason}"),
 //!         Outcome::Conflicted { reason } => {
 //!             sink.rewind().await?;

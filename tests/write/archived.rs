@@ -93,7 +93,7 @@ async fn a_commit_that_was_archived_is_known_when_it_is_tried_again() {
     let prepared = sink.prepare(progress(1)).await.unwrap().unwrap();
     assert!(is_committed(&sink.committer().commit(&prepared).await.unwrap()));
     archived_by_others(&table).await;
-    let already = Outcome::AlreadyCommitted { instant: prepared.task.instant };
+    let already = Outcome::AlreadyCommitted { instant: Some(prepared.task.instant) };
     assert_eq!(sink.committer().commit(&prepared).await.unwrap(), already);
     commit(&mut sink, "b", "x", 2).await;
     // Another process that was handed the checkpoint knows no more of it.

@@ -30,7 +30,22 @@ async fn the_next_checkpoint_is_written_while_the_last_one_waits() {
     // The second one knows of the base file that the first one has made.
     assert_eq!(table.live_files().await, [("p=x".to_owned(), (1, 1))].into());
     let again = committer.commit(&first).await.unwrap();
-    assert_eq!(again, Outcome::AlreadyCommitted { instant: first.task.instant });
+    assert_eq!(again, Outcome::AlreadyCommitted { instant: Some(first.task.instant) });
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_was_written_again_is_not_committed_again() {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut sink = table.sink("p1", SinkOptions::default()).await;
+    write(&mut sink, "a", 1).await;
+    assert!(is_committed(&checkpoint(&mut sink, 1).await));
+    let mut other = table.sink("p2", SinkOptions::default()).await;
+    write(&mut other, "b", 1).await;
+    assert!(is_committed(&checkpoint(&mut other, 1).await));
+    write(&mut sink, "c", 1).await;
+    assert_eq!(checkpoint(&mut sink, 1).await, Outcome::AlreadyCommitted { instant: None });
+    assert_eq!(table.texts().await, ["a x 1 -", "b x 1 -"]);
+    assert_eq!(table.snapshot().await.timeline.pending().count(), 0);
 }
 
 #[tokio::test]

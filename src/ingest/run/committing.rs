@@ -66,7 +66,7 @@ impl Run {
         let Some(committing) = self.committing.take() else { return Ok(Flow::On) };
         let (outcome, took) = done.map_err(|_| IngestError::Stopped)??;
         match outcome {
-            Outcome::Committed { instant, .. } | Outcome::AlreadyCommitted { instant } => {
+            Outcome::Committed { .. } | Outcome::AlreadyCommitted { .. } => {
                 let Committing { prepared, letters, .. } = committing;
                 if let Some(letters) = letters {
                     letters.publish().await?;
@@ -76,7 +76,7 @@ impl Run {
                 let files = &prepared.staged.files;
                 let committed = Committed {
                     checkpoint: prepared.progress.checkpoint,
-                    instant: instant.to_string(),
+                    instant: prepared.task.instant.to_string(),
                     rows: files.iter().map(|file| file.rows.brought()).sum(),
                     deletes: files.iter().map(|file| file.rows.deleted).sum(),
                     files: files.len() as u64,
