@@ -126,6 +126,8 @@ pub struct Committer {
 struct Seen {
     /// As it was when last listed.
     listed: Option<Arc<Timeline>>,
+    /// How many instants it had when it was last listed as a whole.
+    whole: usize,
     /// As it was after this process last made a write visible, and the stamp of its folder then.
     published: Option<(Arc<Timeline>, FolderStamp)>,
     /// Completed files that were put and may still come, by instant.
@@ -148,18 +150,27 @@ impl Committer {
         &self.options
     }
 
-    /// The timeline as it is now; only what is new is read.
+    /// The timeline as it is now; only what is new is read, until that is as much as there was: then
+    /// what was archived meanwhile is forgotten.
     ///
     /// # Errors
     /// A timeline that cannot be read.
     pub async fn timeline(&self) -> Result<Arc<Timeline>, CommitError> {
-        let known = self.seen().listed.clone();
+        let known = {
+            let seen = self.seen();
+            seen.listed.clone().filter(|known| known.instants().count() < 2 * seen.whole)
+        };
         let now = match &known {
             Some(known) => self.table.timeline.advance(known).await?,
             None => self.table.timeline.load().await?,
         };
         let now = Arc::new(now);
-        self.seen().listed = Some(now.clone());
+        let mut seen = self.seen();
+        if known.is_none() {
+            seen.whole = now.instants().count();
+        }
+        seen.listed = Some(now.clone());
+        drop(seen);
         Ok(now)
     }
 

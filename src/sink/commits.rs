@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{SinkError, SinkOptions};
 use crate::commit::{Begun, Committer, Epoch, Heartbeat, Known, Outcome, PipelineProgress, Publication};
 use crate::table::{StagedFiles, TableError, WriteTask};
+use crate::timeline::Timeline;
 
 /// A checkpoint of which all files are durable and nothing is visible.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,7 +49,7 @@ struct Run {
     progress: Option<PipelineProgress>,
     /// Instants that were begun and are not completed, with their signs of life.
     pending: BTreeMap<InstantTime, (Begun, Heartbeat)>,
-    /// Instants that this run completed.
+    /// Instants that this run completed since it last looked at the timeline.
     committed: BTreeSet<InstantTime>,
     /// Why a checkpoint failed, since when nothing may be built on what was written after it.
     failed: Option<String>,
@@ -192,7 +193,7 @@ impl SinkCommitter {
         self.run().progress.clone()
     }
 
-    /// The instants of this run that are not completed, or were by it.
+    /// The instants of this run that are not completed, or were by it since it last looked.
     pub(super) fn own_instants(&self) -> BTreeSet<InstantTime> {
         let run = self.run();
         run.pending.keys().chain(&run.committed).copied().collect()
@@ -201,6 +202,11 @@ impl SinkCommitter {
     /// The instants that were begun and are not known to be completed.
     pub(super) fn pending_instants(&self) -> BTreeSet<InstantTime> {
         self.run().pending.keys().copied().collect()
+    }
+
+    /// Forgets the instants that `timeline` has as completed: they are no news from then on.
+    pub(super) fn forget_committed(&self, timeline: &Timeline) {
+        self.run().committed.retain(|instant| !timeline.is_committed(*instant));
     }
 
     /// Takes in that an instant was begun.

@@ -229,6 +229,7 @@ impl Sink {
         for schema in self.buckets.advance(&committer, &timeline, &ours).await? {
             self.schema = self.schema.superset(&schema).map_err(TableError::from)?;
         }
+        self.commits.forget_committed(&timeline);
         if self.looks_for_buckets() {
             self.buckets.check(committer.table()).await?;
         }

@@ -1,7 +1,8 @@
 //! Commits that others have moved to the archived timeline.
 
-use lakebed::commit::{Outcome, Progress};
+use lakebed::commit::{CommitOptions, Committer, Outcome, Progress};
 use lakebed::sink::{Sink, SinkOptions};
+use lakebed::storage::lock::{LockOptions, TableLock};
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
 
 use crate::test_table::*;
@@ -133,4 +134,19 @@ async fn commits_that_were_archived_meanwhile_are_met_too() {
         let met = ours.committer().commit(&prepared).await.unwrap();
         assert!(matches!(&met, Outcome::Conflicted { reason } if reason.contains("00000001")), "{met:?}");
     }
+}
+
+#[tokio::test]
+async fn a_process_forgets_what_was_archived_while_it_wrote() {
+    let table = TestTable::create(&bucket_table()).await;
+    let lock = TableLock::new(table.storage.clone(), &table.environment, LockOptions::default()).unwrap();
+    let committer = Committer::new(table.snapshot().await.table, lock, CommitOptions::default());
+    let mut sink = table.sink("p1", SinkOptions::default()).await;
+    for number in 1..=12 {
+        commit(&mut sink, "a", "x", number).await;
+        // Twice what there is when it looks: the newest one, and the two that were kept before.
+        assert!(committer.timeline().await.unwrap().instants().count() <= 6);
+        table.archive(2).await;
+    }
+    assert_eq!(table.texts().await, ["a x 12 -"]);
 }
