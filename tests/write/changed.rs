@@ -68,7 +68,7 @@ async fn a_change_of_the_properties_conflicts() {
 }
 
 /// The columns of [`rows`], with another type for one of them.
-fn retyped(column: &str, data_type: DataType) -> TableSchema {
+fn retyped(column: &str, data_type: &DataType) -> TableSchema {
     let columns = rows(&[]).schema();
     let retyped = columns.fields().iter().map(|field| match field.name() == column {
         true => Field::new(column, data_type.clone(), true),
@@ -86,7 +86,7 @@ async fn a_column_whose_type_another_commit_changed_conflicts() {
         let mut theirs = table.sink("p2", SinkOptions::default()).await;
         theirs.write(&rows(&[("b", "y", 1, None)]), None).await.unwrap();
         assert!(is_committed(&checkpoint(&mut theirs, 1).await));
-        table.restate_schema(&retyped(column, data_type)).await;
+        table.restate_schema(&retyped(column, &data_type)).await;
         conflicts(&table, &written, &format!("column {column:?}")).await;
     }
 }
@@ -94,7 +94,7 @@ async fn a_column_whose_type_another_commit_changed_conflicts() {
 #[tokio::test]
 async fn a_job_may_not_change_the_type_of_an_ordering_column() {
     let table = TestTable::create(&bucket_table()).await;
-    let options = SinkOptions { schema: Some(retyped("ts", DataType::Float64)), ..SinkOptions::default() };
+    let options = SinkOptions { schema: Some(retyped("ts", &DataType::Float64)), ..SinkOptions::default() };
     let opened = Sink::open(table.storage.clone(), &table.environment, "p1", Vec::new(), options).await;
     let error = Error::from(opened.unwrap_err());
     assert_eq!((error.kind(), table.files_named("epoch-").len()), (ErrorKind::Refused, 0), "{error}");
