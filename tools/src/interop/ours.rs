@@ -136,10 +136,17 @@ impl Ours {
             Outcome::Conflicted { reason } => reason,
             other => return Err(format!("not committed: {other:?}").into()),
         };
-        self.opened()?.rewind().await?;
+        let rewound = self.opened()?.rewind().await;
         self.prepared = self.committed;
-        let committed = self.committed;
-        check_progress(self.opened()?, committed)?;
+        match rewound {
+            // It is another table now, and has to be opened anew.
+            Err(SinkError::Changed { .. }) => self.close(),
+            rewound => {
+                rewound?;
+                let committed = self.committed;
+                check_progress(self.opened()?, committed)?;
+            }
+        }
         Ok(Some(reason))
     }
 
