@@ -114,6 +114,7 @@ impl TimelineStore {
             read => read.map_err(|source| TimelineError::Metadata { path: self.path(&file), source }),
         }
     }
+
     /// What a completed clean says of itself.
     ///
     /// # Errors

@@ -94,13 +94,9 @@ impl KeyRules {
 
     /// Whether `column` says which row a row is, where it lies or when it came: a delete needs no other.
     pub fn needs(&self, column: &str) -> bool {
-        let keys = match &self.record_key {
-            Some(RecordKeyRule::Bare(key)) => std::slice::from_ref(key),
-            Some(RecordKeyRule::Composite(keys)) => keys,
-            None => &[],
-        };
+        let keys = self.record_key.iter().flat_map(RecordKeyRule::columns);
         let parts = self.partition_path.parts.iter().map(|part| &part.column);
-        let needed = keys.iter().chain(parts).chain(&self.ordering_fields);
+        let needed = keys.chain(parts).chain(&self.ordering_fields);
         needed.map(|path| path.split('.').next().unwrap_or(path)).any(|needed| needed == column)
     }
 
