@@ -37,8 +37,8 @@ pub struct ScanOptions {
     /// What is decoded at the moment, a row group for each column, comes on top.
     /// [`default_budget_bytes`] unless set.
     pub memory_budget_bytes: usize,
-    /// Slices merged at the same time; one more than there are cores unless set, as one waits for
-    /// the storage now and then.
+    /// Slices merged at the same time; as many as there are cores unless set. The next ones are
+    /// opened meanwhile, so that none of these waits for the storage as a rule.
     pub parallelism: usize,
 }
 
@@ -52,7 +52,7 @@ impl Default for ScanOptions {
             base_files_only: false,
             batch_rows: 8192,
             memory_budget_bytes: usize::try_from(default_budget_bytes()).unwrap_or(usize::MAX),
-            parallelism: std::thread::available_parallelism().map_or(1, usize::from) + 1,
+            parallelism: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
 }
