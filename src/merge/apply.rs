@@ -1,71 +1,14 @@
-//! Step two: entries are put over base rows.
+//! Step two: what entries do to base rows.
 
-use std::cell::LazyCell;
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow::buffer::BooleanBuffer;
-use arrow::compute::{interleave, take};
+use arrow::array::{RecordBatch, UInt32Array};
 
-use super::fold::{Folded, FoldedEntry, has_no_value};
+use super::fold::{Folded, FoldedEntry};
 use super::ordering::{EntryOrdering, RowOrdering};
-use super::runs::{Run, join_runs};
+use super::patch::{Patch, PatchRows, Verdict, patched};
 use super::{Fill, MergeColumns, MergeCounts, MergeError, MergeRules};
 use crate::table::conform;
-
-/// What happens to a base row that the logs name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It goes.
-    Delete,
-    /// The entry's row takes its place.
-    Replace(u32),
-    /// It stays, filled from the entry's row.
-    Fill(u32),
-}
-
-/// What happens to one base row of a batch.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Patch {
-    pub(super) base_row: usize,
-    /// Which of several [`PatchRows`] the entry's row is in.
-    pub(super) source: u32,
-    pub(super) verdict: Verdict,
-}
-
-impl MergeCounts {
-    pub(super) fn add_patches(&mut self, patches: &[Patch]) {
-        let deleted = patches.iter().filter(|patch| patch.verdict == Verdict::Delete).count();
-        self.deleted += deleted as u64;
-        self.updated += (patches.len() - deleted) as u64;
-    }
-}
-
-/// Rows of entries.
-#[derive(Debug)]
-pub(super) struct PatchRows {
-    pub(super) rows: RecordBatch,
-    /// For each column the rows that leave it to the base row; `None` where none does.
-    pub(super) open: Vec<Option<BooleanBuffer>>,
-}
-
-impl PatchRows {
-    /// Some of the rows; null ones where a row is null.
-    pub(super) fn take(&self, rows: &UInt32Array) -> Result<Self, MergeError> {
-        let columns = self.rows.columns().iter().map(|column| take(column, rows, None));
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        let open = |mask: &Option<BooleanBuffer>| {
-            let mask = mask.as_ref()?;
-            let at = |row: Option<u32>| row.is_some_and(|row| mask.value(row as usize));
-            Some(rows.iter().map(at).collect())
-        };
-        let count = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        Ok(Self {
-            rows: RecordBatch::try_new_with_options(self.rows.schema(), columns, &count)?,
-            open: self.open.iter().map(open).collect(),
-        })
-    }
-}
 
 /// Puts folded entries over base rows, batch by batch.
 #[derive(Debug)]
@@ -144,108 +87,6 @@ impl Apply {
         }
         Ok(patches)
     }
-}
-
-/// The rows of `base` after `patches`, which are sorted by base row.
-pub(super) fn patched(
-    base: &RecordBatch,
-    patches: &[Patch],
-    sources: &[&PatchRows],
-    base_fill: &Fill,
-) -> Result<RecordBatch, MergeError> {
-    let deletes = patches.iter().filter(|p| p.verdict == Verdict::Delete).count();
-    let rows = base.num_rows() - deletes;
-    let whole = LazyCell::new(|| whole_rows(base.num_rows(), patches));
-    let runs = replaced_runs(base.num_rows(), patches);
-    let mut columns = Vec::with_capacity(base.num_columns());
-    for column in 0..base.num_columns() {
-        let ours = base.column(column);
-        let mut arrays: Vec<&dyn Array> = vec![ours.as_ref()];
-        arrays.extend(sources.iter().map(|source| source.rows.column(column).as_ref()));
-        let base_open = has_no_value(ours, base_fill);
-        let is_open = |source: &&PatchRows| source.open.get(column).is_some_and(Option::is_some);
-        let merged = if base_open.is_none() && !sources.iter().any(is_open) {
-            join_runs(&arrays, rows, &runs)?
-        } else {
-            interleave(&arrays, &filled_rows(&whole, patches, column, sources, base_open.as_ref()))?
-        };
-        columns.push(merged);
-    }
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(base.schema(), columns, &options)?)
-}
-
-/// The runs of rows that stay of the base, which is the first of several arrays, and the rows that
-/// take the place of others. Patches are few as a rule: what lies between them is copied in one go.
-fn replaced_runs(base_rows: usize, patches: &[Patch]) -> Vec<Run> {
-    let mut runs = Vec::with_capacity(2 * patches.len() + 1);
-    let mut next = 0;
-    for patch in patches {
-        let run = match patch.verdict {
-            Verdict::Fill(_) => continue,
-            Verdict::Replace(row) => {
-                Some(Run { array: patch.source as usize + 1, rows: row as usize..row as usize + 1 })
-            }
-            Verdict::Delete => None,
-        };
-        if next < patch.base_row {
-            runs.push(Run { array: 0, rows: next..patch.base_row });
-        }
-        runs.extend(run);
-        next = patch.base_row + 1;
-    }
-    runs.push(Run { array: 0, rows: next..base_rows });
-    runs
-}
-
-/// Where each row comes from, as (array, row): array 0 is the base.
-fn whole_rows(base_rows: usize, patches: &[Patch]) -> Vec<(usize, usize)> {
-    let mut indices = Vec::with_capacity(base_rows);
-    let mut next = 0;
-    for patch in patches {
-        indices.extend((next..patch.base_row).map(|row| (0, row)));
-        next = patch.base_row + 1;
-        match patch.verdict {
-            Verdict::Delete => {}
-            Verdict::Replace(row) => indices.push((patch.source as usize + 1, row as usize)),
-            Verdict::Fill(_) => indices.push((0, patch.base_row)),
-        }
-    }
-    indices.extend((next..base_rows).map(|row| (0, row)));
-    indices
-}
-
-/// [`whole_rows`] for a column that some rows leave to the other side.
-fn filled_rows(
-    whole: &[(usize, usize)],
-    patches: &[Patch],
-    column: usize,
-    sources: &[&PatchRows],
-    base_open: Option<&BooleanBuffer>,
-) -> Vec<(usize, usize)> {
-    let mut indices = whole.to_vec();
-    let mut deleted = 0;
-    for patch in patches {
-        let source = patch.source as usize;
-        let filled = match patch.verdict {
-            Verdict::Delete => {
-                deleted += 1;
-                continue;
-            }
-            Verdict::Replace(row) => {
-                let open = sources.get(source).and_then(|s| s.open.get(column)).and_then(Option::as_ref);
-                open.is_some_and(|open| open.value(row as usize)).then_some((0, patch.base_row))
-            }
-            Verdict::Fill(row) => {
-                let open = base_open.is_some_and(|open| open.value(patch.base_row));
-                open.then_some((source + 1, row as usize))
-            }
-        };
-        if let (Some(filled), Some(index)) = (filled, indices.get_mut(patch.base_row - deleted)) {
-            *index = filled;
-        }
-    }
-    indices
 }
 
 /// What becomes of a base row; `None` where it stays as it is.

@@ -1,5 +1,7 @@
 //! What a table says about merging, as far as it can be done without a JVM.
 
+use arrow::array::{Array as _, ArrayRef, AsArray as _, BooleanArray};
+use arrow::buffer::BooleanBuffer;
 use lakebed_hudi::table_config::{DeleteMarker, MergeMode, PartialUpdateMode, TableConfig};
 
 use super::MergeError;
@@ -13,6 +15,25 @@ pub enum Fill {
     Nulls,
     /// Text columns that hold this marker are.
     Marker(String),
+}
+
+impl Fill {
+    /// The rows of a column that are filled from another row; `None` if no row is.
+    pub(super) fn open_rows(&self, values: &ArrayRef) -> Option<BooleanBuffer> {
+        match self {
+            Self::Nothing => None,
+            Self::Nulls => {
+                let nulls = values.logical_nulls()?;
+                (nulls.null_count() > 0).then(|| !nulls.inner())
+            }
+            Self::Marker(marker) => {
+                // Spark compares the marker with text only: in a binary column it stays.
+                let texts = values.as_string_opt::<i32>()?;
+                let marked: BooleanArray = texts.iter().map(|v| Some(v == Some(marker))).collect();
+                (marked.true_count() > 0).then(|| marked.values().clone())
+            }
+        }
+    }
 }
 
 /// How two rows of one key become one.

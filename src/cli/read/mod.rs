@@ -3,6 +3,7 @@
 mod json_values;
 mod out_file;
 mod rows;
+mod rows_error;
 mod table_rows;
 mod text_rows;
 
@@ -20,7 +21,8 @@ use crate::error::{Error, ErrorKind};
 use crate::read::{Filter, Scan, ScanOptions, parse_as_of};
 
 use out_file::OutFile;
-use rows::{RowSink, Stopped, format_of_name};
+use rows::{RowSink, format_of_name};
+use rows_error::Stopped;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -6,50 +6,17 @@ use std::path::Path;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use arrow::error::ArrowError;
 use arrow::ipc::writer::FileWriter;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
 use super::FileReport;
 use super::out_file::OutFile;
+use super::rows_error::{RowsError, Stopped};
 use super::table_rows::TableRows;
 use super::text_rows::{JsonRows, JsonShape, write_csv, write_csv_header};
 use crate::cli::output::Format;
-use crate::error::{Error, ErrorKind};
-
-/// Why rows could not be written.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RowsError {
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    #[error(transparent)]
-    Arrow(#[from] ArrowError),
-    #[error(transparent)]
-    Parquet(#[from] ParquetError),
-}
-
-/// Why no more rows are written.
-#[derive(Debug)]
-pub(super) enum Stopped {
-    /// Who reads our output has seen enough.
-    Enough,
-    Failed(Error),
-}
-
-impl From<RowsError> for Stopped {
-    fn from(error: RowsError) -> Self {
-        match error {
-            RowsError::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => Self::Enough,
-            error => {
-                let text = format!("the rows could not be written: {error}");
-                Self::Failed(Error::new(ErrorKind::Failed, text))
-            }
-        }
-    }
-}
 
 /// Where rows go.
 pub(super) struct RowSink {

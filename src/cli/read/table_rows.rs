@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::util::pretty::pretty_format_batches;
 
-use super::rows::RowsError;
+use super::rows_error::RowsError;
 
 /// A table ends where it has so many values, or about so many bytes of them.
 const TABLE_VALUES: usize = 100_000;

@@ -10,7 +10,7 @@ use arrow::json::writer::{EncoderOptions, NullableEncoder, make_encoder};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::json_values;
-use super::rows::RowsError;
+use super::rows_error::RowsError;
 
 /// Writes rows as JSON objects, one a line.
 #[derive(Debug)]

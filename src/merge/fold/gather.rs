@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::interleave;
 use arrow::datatypes::DataType;
@@ -49,7 +49,7 @@ impl Fold {
             };
         }
         let values = batch.rows.column(column);
-        has_no_value(values, &self.rules.fill)
+        self.rules.fill.open_rows(values)
     }
 
     /// Brings the rows of all entries into one batch, in the order of their first arrival, each
@@ -113,7 +113,7 @@ impl Fold {
         let arrays: Vec<&dyn Array> = self.batches.iter().map(|b| b.rows.column(column).as_ref()).collect();
         let open: Vec<Option<BooleanBuffer>> = match (&self.rules.fill, self.partial) {
             (Fill::Nothing, _) | (_, true) => vec![None; arrays.len()],
-            (fill, false) => self.batches.iter().map(|b| has_no_value(b.rows.column(column), fill)).collect(),
+            (fill, false) => self.batches.iter().map(|b| fill.open_rows(b.rows.column(column))).collect(),
         };
         let has_value = |at: RowRef| {
             let (batch, row) = (at.batch as usize, at.row as usize);
@@ -132,22 +132,5 @@ impl Fold {
         }
         let mask = mask.filter(|mask| mask.contains(&false)).map(BooleanBuffer::from);
         Ok((interleave(&arrays, &indices)?, mask))
-    }
-}
-
-/// The rows of a column that `fill` takes from another row.
-pub(in crate::merge) fn has_no_value(values: &ArrayRef, fill: &Fill) -> Option<BooleanBuffer> {
-    match fill {
-        Fill::Nothing => None,
-        Fill::Nulls => {
-            let nulls = values.logical_nulls()?;
-            (nulls.null_count() > 0).then(|| !nulls.inner())
-        }
-        Fill::Marker(marker) => {
-            // Spark compares the marker with text only: in a binary column it stays.
-            let texts = values.as_string_opt::<i32>()?;
-            let marked: BooleanArray = texts.iter().map(|v| Some(v == Some(marker))).collect();
-            (marked.true_count() > 0).then(|| marked.values().clone())
-        }
     }
 }

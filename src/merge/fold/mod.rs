@@ -8,15 +8,14 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, BooleanBufferBuilder, RecordBatch};
 use arrow::compute::filter_record_batch;
 
-use super::apply::PatchRows;
 use super::key_table::KeyTable;
 use super::ordering::EntryOrdering;
+use super::patch::PatchRows;
 use super::{Deleted, Fill, LogRecords, MergeColumns, MergeError, MergeRules};
 use crate::memory::batch_bytes;
 use crate::table::conform;
 
 use entry::{Entry, Link, NONE, RowRef};
-pub(super) use gather::has_no_value;
 use gather::{LogBatch, Presence};
 
 /// The log records of a slice, folded as far as they have come.

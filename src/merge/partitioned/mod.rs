@@ -21,10 +21,9 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
-use super::apply::patched;
-use super::slice::Batches;
+use super::patch::patched;
 use super::spill::SpillFile;
-use super::{Fill, MergeColumns, MergeCounts, MergeError, MergeResources, MergeRules, SliceSource};
+use super::{Batches, Fill, MergeColumns, MergeCounts, MergeError, MergeResources, MergeRules, SliceSource};
 use crate::table::conform;
 use partitioning::{Partitioning, Runs};
 use run::MergedRuns;

@@ -12,7 +12,7 @@ use arrow::compute::interleave;
 use arrow::datatypes::{DataType, Field, Schema, UInt8Type, UInt64Type};
 
 use super::super::MergeError;
-use super::super::apply::{Patch, PatchRows, Verdict};
+use super::super::patch::{Patch, PatchRows, Verdict};
 use super::super::spill::{Frame, SpillFile};
 use super::frame::numbered;
 use crate::memory::batch_bytes;

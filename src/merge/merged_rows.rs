@@ -8,68 +8,8 @@ use arrow::datatypes::SchemaRef;
 use super::apply::Apply;
 use super::fold::Fold;
 use super::partitioned::PartitionedRows;
-use super::{LogRecords, MergeColumns, MergeError, MergeRules};
-use crate::memory::SpillArea;
+use super::{Batches, MergeColumns, MergeCounts, MergeError, MergeResources, MergeRules, SliceSource};
 use crate::table::conform;
-
-/// Batches of rows, pulled one by one.
-pub type Batches<'a> = Box<dyn Iterator<Item = Result<RecordBatch, MergeError>> + Send + 'a>;
-
-/// Where the rows of a slice come from. Each call starts anew: a merge that runs out of memory
-/// reads again.
-pub trait SliceSource: Send + Sync {
-    /// The effective log records in log order, with the columns of `columns` that blocks have.
-    ///
-    /// # Errors
-    /// Files that cannot be read.
-    fn logs(
-        &self,
-        columns: &SchemaRef,
-    ) -> Result<Box<dyn Iterator<Item = Result<LogRecords, MergeError>> + Send + '_>, MergeError>;
-
-    /// Whether log records say by `_hoodie_operation` what was done to their rows. Of base rows nobody
-    /// asks it.
-    ///
-    /// Source: `DeleteContext`, `RecordContext.isDeleteHoodieOperation`.
-    fn has_operations(&self) -> bool {
-        false
-    }
-
-    /// The rows of the base file in its order, with the columns of `columns` that it has; none
-    /// for a slice of logs only.
-    ///
-    /// # Errors
-    /// Files that cannot be read.
-    fn base(&self, columns: &SchemaRef) -> Result<Batches<'_>, MergeError>;
-}
-
-/// How much memory a merge may take, and where it puts what does not fit.
-#[derive(Debug, Clone)]
-pub struct MergeResources {
-    /// Bytes for log records and their keys. What is decoded at the moment, and the batch that
-    /// comes out, are on top.
-    pub budget_bytes: usize,
-    /// Where log records go that need more.
-    pub spill: SpillArea,
-}
-
-impl Default for MergeResources {
-    /// 256 MiB, then the system's temporary folder.
-    fn default() -> Self {
-        Self { budget_bytes: 256 << 20, spill: SpillArea::default() }
-    }
-}
-
-/// What a merge did to the base rows, as far as it has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct MergeCounts {
-    /// Base rows that others took the place of, or that were filled from others.
-    pub updated: u64,
-    /// Base rows that went.
-    pub deleted: u64,
-    /// Rows of keys that the base did not have.
-    pub added: u64,
-}
 
 /// Rows of new keys per batch that comes out.
 const REST_ROWS: usize = 8192;
