@@ -5,8 +5,8 @@ use lakebed_hudi::file_name::{BaseFileName, FileId, MarkerKind, WriteToken};
 
 use super::WriteError;
 use super::base_file::BaseFileEncoder;
+use super::context::WriteContext;
 use super::encoding::ROW_GROUP_ROWS;
-use super::group_writer::WriteContext;
 use super::staging::{self, encode_into, send};
 use crate::memory::batch_bytes;
 use crate::storage::{FileWriter, TablePath};

@@ -11,7 +11,8 @@ use lakebed_hudi::file_name::{BaseFileName, MarkerKind};
 
 use super::WriteError;
 use super::base_file::{BaseFileEncoder, BaseFileSummary};
-use super::group_writer::{Buffer, WriteContext};
+use super::buffer::Buffer;
+use super::context::WriteContext;
 use super::meta_columns::Place;
 use super::row_format::RowFormat;
 use super::run_store::{Run, RunStore};

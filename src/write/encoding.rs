@@ -18,7 +18,7 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
-use super::generated_chunk::compression;
+use super::codec::compression;
 use super::generated_columns::GeneratedColumns;
 use super::parquet_schema::parquet_schema;
 

@@ -7,7 +7,7 @@
 use std::io::Write;
 
 use bytes::Bytes;
-use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
+use parquet::basic::{Encoding, Type};
 use parquet::column::page::{CompressedPage, Page, PageWriter as _};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::{ParquetError, Result};
@@ -16,17 +16,10 @@ use parquet::file::statistics::Statistics;
 use parquet::file::writer::{SerializedPageWriter, SerializedRowGroupWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
+use super::codec::{ZSTD_LEVEL, compression};
 use super::delta_packed::{delta_packed, put_varint};
 use super::encoding::EncodingSet;
 use super::generated_columns::Generated;
-
-/// The codec of all that is written.
-pub(super) const ZSTD_LEVEL: i32 = 1;
-
-/// The codec as Parquet names it.
-pub(super) fn compression() -> Result<Compression> {
-    Ok(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
-}
 
 /// Bytes before the first page: a page at offset 0 would be taken for none.
 const PADDING: &[u8] = b"PAR1";

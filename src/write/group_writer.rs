@@ -1,52 +1,12 @@
 //! The rows of one file group under one write: a buffer and the file that it goes to.
 
-use std::sync::Arc;
-
 use arrow::array::RecordBatch;
-use lakebed_hudi::file_name::WriteToken;
 
 use super::WriteError;
 use super::base_writer::BaseWriter;
+use super::context::WriteContext;
 use super::log_writer::LogWriter;
-use super::meta_columns::Place;
-use super::row_format::RowFormat;
-use super::run_store::RunStore;
-use crate::environment::Ids;
-use crate::memory::batch_bytes;
-use crate::merge::MergeResources;
-use crate::storage::Storage;
-use crate::table::{BaseFile, FileGroupId, StagedFile, WriteTask};
-
-/// What a writer needs of the write that it is part of.
-#[derive(Debug, Clone)]
-pub(super) struct WriteContext {
-    pub(super) storage: Arc<dyn Storage>,
-    pub(super) ids: Arc<dyn Ids>,
-    pub(super) task: Arc<WriteTask>,
-    pub(super) format: Arc<RowFormat>,
-    /// Where rows go for which there is no memory.
-    pub(super) runs: Arc<RunStore>,
-    /// What each merge with a base file may take.
-    pub(super) merge: MergeResources,
-}
-
-impl WriteContext {
-    /// The token of the one file that writer `number` makes.
-    pub(super) fn token(&self, number: u32) -> WriteToken {
-        WriteToken::new(number, self.task.token_stage, 0)
-    }
-
-    /// Where the first rows of writer `number` go.
-    pub(super) fn place(&self, number: u32, partition: &str, file_name: String) -> Place {
-        Place {
-            instant: self.task.instant,
-            partition: partition.to_owned(),
-            file_name,
-            task: number,
-            rows_numbered: 0,
-        }
-    }
-}
+use crate::table::{BaseFile, FileGroupId, StagedFile};
 
 /// The buffer and the file of one group.
 #[derive(Debug)]
@@ -99,29 +59,5 @@ impl GroupWriter {
             Self::Base(writer) => writer.finish(context).await,
             Self::Log(writer) => writer.finish(context).await,
         }
-    }
-}
-
-/// Rows that wait.
-#[derive(Debug, Default)]
-pub(super) struct Buffer {
-    batches: Vec<RecordBatch>,
-    bytes: usize,
-}
-
-impl Buffer {
-    fn push(&mut self, batch: RecordBatch) {
-        self.bytes += batch_bytes(&batch);
-        self.batches.push(batch);
-    }
-
-    fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// All rows, in the order in which they came; the buffer is empty then.
-    pub(super) fn take(&mut self) -> Vec<RecordBatch> {
-        self.bytes = 0;
-        std::mem::take(&mut self.batches)
     }
 }

@@ -3,7 +3,8 @@
 use lakebed_hudi::file_name::{LogFileName, MarkerKind};
 
 use super::WriteError;
-use super::group_writer::{Buffer, WriteContext};
+use super::buffer::Buffer;
+use super::context::WriteContext;
 use super::row_format::LogBlocks;
 use super::staging::{self, on_rayon};
 use crate::storage::{FileWriter, TablePath};

@@ -3,7 +3,10 @@
 mod append_writer;
 mod base_file;
 mod base_writer;
+mod buffer;
+mod codec;
 mod column_ranges;
+mod context;
 mod deletes;
 mod delta_packed;
 mod encoding;

@@ -10,7 +10,8 @@ use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::table_config::TableType;
 
 use super::append_writer::AppendWriter;
-use super::group_writer::{GroupWriter, WriteContext};
+use super::context::WriteContext;
+use super::group_writer::GroupWriter;
 use super::row_format::RowFormat;
 use super::run_store::RunStore;
 use super::staging::make_partition;
