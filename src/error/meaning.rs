@@ -1,7 +1,6 @@
-//! What the whole crate's errors mean to a caller: what to do next.
+//! What each module's errors mean.
 
-use std::fmt;
-
+use super::{Error, ErrorKind};
 use crate::commit::CommitError;
 use crate::ingest::decode::{DecodeError, DecodeProblem};
 use crate::ingest::source::SourceError;
@@ -15,89 +14,6 @@ use crate::table::properties::PropertiesFileError;
 use crate::table::{ConformError, DataFileError, NewTableError, TableError};
 use crate::timeline::TimelineError;
 use crate::write::WriteError;
-
-/// What a caller does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ErrorKind {
-    /// Change what was asked for: an argument, a setting, an address, credentials.
-    FixInput,
-    /// Nothing was written, to keep the table right. The message says what would allow it.
-    Refused,
-    /// Somebody else was at the table: try again.
-    Conflict,
-    /// Look at the rows: more of them were bad than allowed.
-    DataQuality,
-    /// Stop, and do not start again: a newer run has taken over.
-    Fenced,
-    /// Read the message: the disk, the network or a damaged file.
-    Failed,
-}
-
-impl ErrorKind {
-    /// The kind as scripts see it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::FixInput => "fix_input",
-            Self::Refused => "refused",
-            Self::Conflict => "conflict",
-            Self::DataQuality => "data_quality",
-            Self::Fenced => "fenced",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// Any error of this crate, with what to do next. The detail is its source.
-#[derive(Debug)]
-pub struct Error {
-    kind: ErrorKind,
-    detail: Box<dyn std::error::Error + Send + Sync>,
-}
-
-impl Error {
-    /// An error of that kind.
-    pub fn new(kind: ErrorKind, detail: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { kind, detail: detail.into() }
-    }
-
-    /// What to do next.
-    pub fn kind(&self) -> ErrorKind {
-        self.kind
-    }
-
-    /// The messages from the outermost to the first cause, without those that the one before
-    /// them already tells.
-    pub fn chain(&self) -> Vec<String> {
-        let mut messages = vec![self.detail.to_string()];
-        let mut next = self.detail.source();
-        while let Some(cause) = next {
-            let message = cause.to_string();
-            if !messages.last().is_some_and(|last| tells(last, &message)) {
-                messages.push(message);
-            }
-            next = cause.source();
-        }
-        messages
-    }
-}
-
-/// Whether `message` has all that `cause` says: the system's own words may begin with a capital.
-fn tells(message: &str, cause: &str) -> bool {
-    let words = cause.split(" (os error ").next().unwrap_or(cause);
-    message.to_lowercase().contains(&words.to_lowercase())
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.detail, f)
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.detail.source()
-    }
-}
 
 /// What each module's errors mean.
 trait Meaning {
@@ -136,6 +52,20 @@ from_module_errors!(
     TimelineError,
     WriteError,
 );
+
+/// Errors that mean the same whatever is wrong.
+macro_rules! always {
+    ($kind:ident: $($error:ty),+ $(,)?) => {
+        $(impl Meaning for $error {
+            fn kind(&self) -> ErrorKind {
+                ErrorKind::$kind
+            }
+        })+
+    };
+}
+
+always!(FixInput: AsOfError, ColumnsError, ConformError, FilterError, LockOptionsError, TableUriError);
+always!(Failed: TablePathError);
 
 impl Meaning for IngestError {
     fn kind(&self) -> ErrorKind {
@@ -191,12 +121,6 @@ impl Meaning for DecodeError {
     }
 }
 
-impl Meaning for ColumnsError {
-    fn kind(&self) -> ErrorKind {
-        ErrorKind::FixInput
-    }
-}
-
 impl Meaning for StorageError {
     fn kind(&self) -> ErrorKind {
         match self {
@@ -206,24 +130,6 @@ impl Meaning for StorageError {
             }
             _ => ErrorKind::Failed,
         }
-    }
-}
-
-impl Meaning for TableUriError {
-    fn kind(&self) -> ErrorKind {
-        ErrorKind::FixInput
-    }
-}
-
-impl Meaning for TablePathError {
-    fn kind(&self) -> ErrorKind {
-        ErrorKind::Failed
-    }
-}
-
-impl Meaning for LockOptionsError {
-    fn kind(&self) -> ErrorKind {
-        ErrorKind::FixInput
     }
 }
 
@@ -297,30 +203,12 @@ impl Meaning for ReadError {
     }
 }
 
-impl Meaning for FilterError {
-    fn kind(&self) -> ErrorKind {
-        ErrorKind::FixInput
-    }
-}
-
-impl Meaning for AsOfError {
-    fn kind(&self) -> ErrorKind {
-        ErrorKind::FixInput
-    }
-}
-
 impl Meaning for NewTableError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Misread { .. } | Self::Type { .. } | Self::Different { .. } => ErrorKind::Refused,
             _ => ErrorKind::FixInput,
         }
-    }
-}
-
-impl Meaning for ConformError {
-    fn kind(&self) -> ErrorKind {
-        ErrorKind::FixInput
     }
 }
 
@@ -385,46 +273,5 @@ impl Meaning for SinkError {
             Self::Storage(error) => error.kind(),
             Self::Lock(error) => error.kind(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kinds_pass_through_the_layers() {
-        let missing = || StorageError::MissingCredentials { location: "s3://b/t".into(), source: None };
-        assert_eq!(
-            Error::from(SinkError::Commit(CommitError::Storage(missing()))).kind(),
-            ErrorKind::FixInput
-        );
-        let exists = TableError::Exists { uri: "file:/t".into() };
-        assert_eq!(Error::from(WriteError::Table(exists)).kind(), ErrorKind::Refused);
-    }
-
-    #[test]
-    fn the_chain_tells_nothing_twice() {
-        let cause = |text: &str| -> Box<dyn std::error::Error + Send + Sync> { text.into() };
-        let io = StorageError::Io {
-            operation: crate::storage::Operation::Get,
-            location: "/t/x".into(),
-            source: cause("the disk is on fire"),
-        };
-        let error = Error::from(TableError::Storage(io));
-        assert_eq!(error.chain(), ["get /t/x", "the disk is on fire"]);
-        let denied = StorageError::PermissionDenied {
-            operation: crate::storage::Operation::Put,
-            location: "/t/x".into(),
-            source: cause("Permission denied (os error 13)"),
-        };
-        assert_eq!(Error::from(denied).chain(), ["put /t/x: permission denied"]);
-        let telling = ConformError::Type {
-            column: "a".into(),
-            found: arrow::datatypes::DataType::Utf8,
-            expected: arrow::datatypes::DataType::Int32,
-            source: arrow::error::ArrowError::CastError("no".into()),
-        };
-        assert_eq!(Error::from(telling).chain().len(), 1);
     }
 }
