@@ -1,7 +1,6 @@
 //! `lakebed read`: every format, and back again by `lakebed ingest`.
 
 use std::fs::{self, File};
-use std::io::Read as _;
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::table_config::NewTable;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::{Ran, command, lakebed};
+use super::{Ran, command, lakebed, unread};
 use crate::test_table::{self, Row, TestTable, bucket_table, checkpoint, is_committed};
 
 /// Rows of every type; the last is null throughout but for its key.
@@ -306,15 +305,8 @@ async fn files_are_complete_or_absent_and_not_replaced_unasked() {
 async fn a_reader_that_goes_away_ends_the_reading() {
     let table = table_of(&rows()).await;
     for format in ["table", "csv", "jsonl", "json"] {
-        let mut child = command(&["read", &table.path("t"), "--format", format])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        drop(child.stdout.take());
-        let mut said = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(0), ""), "{format}");
+        let read = unread(&["read", &table.path("t"), "--format", format]);
+        assert_eq!((read.code, read.err.as_str()), (0, ""), "{format}");
     }
 }
 

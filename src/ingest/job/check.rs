@@ -2,7 +2,7 @@
 
 use lakebed_hudi::date_pattern::DatePattern;
 
-use super::{BadRecordPolicy, Job, JobError, MergeKind, Operation, TimeSpan};
+use super::{BadRecordPolicy, FormatSettings, Job, JobError, MergeKind, Operation, TimeSpan};
 use crate::commit::check_pipeline_name;
 use crate::ingest::decode::FormatKind;
 use crate::near_match::near_match;
@@ -159,6 +159,15 @@ fn check_format(job: &Job) -> Result<(), JobError> {
         }
         _ => {}
     }
+    check_characters(format)?;
+    if format.record_bytes.is_some_and(|size| size.0 > RECORD_BYTES_MAX) {
+        return Err(JobError::new("format.record_bytes", "it must be at most 1 GiB"));
+    }
+    Ok(())
+}
+
+/// Checks the characters that part CSV.
+fn check_characters(format: &FormatSettings) -> Result<(), JobError> {
     let characters = [
         ("format.delimiter", format.delimiter),
         ("format.quote", format.quote),
@@ -174,9 +183,6 @@ fn check_format(job: &Job) -> Result<(), JobError> {
     }
     if format.escape == Some(format.delimiter.unwrap_or(',')) {
         return Err(contradiction("format.escape", "format.delimiter", "they are the same character"));
-    }
-    if format.record_bytes.is_some_and(|size| size.0 > RECORD_BYTES_MAX) {
-        return Err(JobError::new("format.record_bytes", "it must be at most 1 GiB"));
     }
     Ok(())
 }

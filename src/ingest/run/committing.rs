@@ -67,44 +67,10 @@ impl Run {
         let (outcome, took) = done.map_err(|_| IngestError::Stopped)??;
         match outcome {
             Outcome::Committed { .. } | Outcome::AlreadyCommitted { .. } => {
-                let Committing { prepared, letters, .. } = committing;
-                if let Some(letters) = letters {
-                    letters.publish().await?;
-                }
-                self.forget = false;
-                self.bad_committed = committing.bad_count;
-                let files = &prepared.staged.files;
-                let committed = Committed {
-                    checkpoint: prepared.progress.checkpoint,
-                    instant: prepared.task.instant.to_string(),
-                    rows: files.iter().map(|file| file.rows.brought()).sum(),
-                    deletes: files.iter().map(|file| file.rows.deleted).sum(),
-                    files: files.len() as u64,
-                    bytes: files.iter().map(|file| file.size_bytes).sum(),
-                    buffered_bytes: self.target.buffered_bytes(),
-                    newest_millis: committing.newest_millis,
-                    watermark_millis: prepared.progress.watermark(),
-                    flushed: committing.flushed,
-                    took,
-                };
-                self.summary.add(&committed);
-                (self.events)(&Event::Committed(committed));
+                self.committed(committing, took).await?;
                 Ok(Flow::On)
             }
-            Outcome::Conflicted { reason } => {
-                if let Some(letters) = committing.letters {
-                    letters.discard().await?;
-                }
-                tracing::warn!(%reason, "a checkpoint was given up; reading goes on from the last progress");
-                self.bad.rewind(self.bad_committed);
-                self.open = Checkpoint::default();
-                self.target.rewind().await?;
-                if self.job.source.stdin {
-                    return Err(IngestError::Conflict { reason });
-                }
-                (self.events)(&Event::Rewound { reason: reason.clone() });
-                Ok(Flow::Again(reason))
-            }
+            Outcome::Conflicted { reason } => self.conflicted(committing, reason).await,
             Outcome::Fenced { by } => {
                 // Should this fail, the next run does it.
                 if let Some(letters) = committing.letters
@@ -116,5 +82,47 @@ impl Run {
             }
             Outcome::Retryable { reason } => Err(IngestError::Retryable { tries: 1, reason }),
         }
+    }
+
+    async fn committed(&mut self, committing: Committing, took: Duration) -> Result<(), IngestError> {
+        let Committing { prepared, letters, .. } = committing;
+        if let Some(letters) = letters {
+            letters.publish().await?;
+        }
+        self.forget = false;
+        self.bad_committed = committing.bad_count;
+        let files = &prepared.staged.files;
+        let committed = Committed {
+            checkpoint: prepared.progress.checkpoint,
+            instant: prepared.task.instant.to_string(),
+            rows: files.iter().map(|file| file.rows.brought()).sum(),
+            deletes: files.iter().map(|file| file.rows.deleted).sum(),
+            files: files.len() as u64,
+            bytes: files.iter().map(|file| file.size_bytes).sum(),
+            buffered_bytes: self.target.buffered_bytes(),
+            newest_millis: committing.newest_millis,
+            watermark_millis: prepared.progress.watermark(),
+            flushed: committing.flushed,
+            took,
+        };
+        self.summary.add(&committed);
+        (self.events)(&Event::Committed(committed));
+        Ok(())
+    }
+
+    /// Goes back to the last progress, where the source can.
+    async fn conflicted(&mut self, committing: Committing, reason: String) -> Result<Flow, IngestError> {
+        if let Some(letters) = committing.letters {
+            letters.discard().await?;
+        }
+        tracing::warn!(%reason, "a checkpoint was given up; reading goes on from the last progress");
+        self.bad.rewind(self.bad_committed);
+        self.open = Checkpoint::default();
+        self.target.rewind().await?;
+        if self.job.source.stdin {
+            return Err(IngestError::Conflict { reason });
+        }
+        (self.events)(&Event::Rewound { reason: reason.clone() });
+        Ok(Flow::Again(reason))
     }
 }

@@ -1,16 +1,13 @@
-//! The Avro schema of a block, checked and written anew for the decoder.
-//!
-//! A schema is bytes from outside: a short text can stand for billions of columns, name itself,
-//! or make a row of no bytes. What is left after this module is a tree of bounded size without
-//! references, and holds only the attributes that decide how bytes become columns.
+//! The types of a schema, with all names written out.
 
 use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
+use super::AvroSchemaError;
+
 /// Columns, nested ones included.
 const COLUMNS_MAX: usize = 16_384;
-const SCHEMA_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Names and types alone, with all references written out.
 const EXPANDED_BYTES_MAX: usize = 4 * 1024 * 1024;
 const DEPTH_MAX: usize = 64;
@@ -19,107 +16,28 @@ const FIXED_BYTES_MAX: u64 = 1024 * 1024;
 const ITEM_RATIO_MAX: u64 = 1024;
 const DECIMAL_PRECISION_MAX: u64 = 38;
 
-/// Why a schema is not one that rows can be read by.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AvroSchemaError {
-    /// The text is no JSON.
-    #[error("the schema is no JSON: {reason}")]
-    Json {
-        /// What the parser says.
-        reason: String,
-    },
-    /// A part of the schema that Avro does not know.
-    #[error("the schema is wrong at {at}: expected {expected}, found {found}")]
-    Shape {
-        /// The column, its parts joined by dots.
-        at: String,
-        /// What was expected.
-        expected: &'static str,
-        /// The part found, or its beginning.
-        found: String,
-    },
-    /// More than any table has.
-    #[error("the schema has too many {what}: the limit is {max}")]
-    TooLarge {
-        /// What there is too much of.
-        what: &'static str,
-        /// How much there may be.
-        max: usize,
-    },
-}
-
-/// A record schema whose columns can be picked.
 #[derive(Debug, Clone)]
-pub(super) struct BlockSchema {
-    columns: Vec<Column>,
-}
-
-#[derive(Debug, Clone)]
-struct Column {
-    name: String,
-    part: Part,
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) part: Part,
 }
 
 /// A type with all names written out.
 #[derive(Debug, Clone)]
-struct Part {
-    json: Value,
-    columns: usize,
+pub(super) struct Part {
+    pub(super) json: Value,
+    pub(super) columns: usize,
     depth: usize,
     text_bytes: usize,
     /// The fewest bytes that a value takes in Avro.
-    bytes_min: u64,
+    pub(super) bytes_min: u64,
     /// The bytes that values of `fixed` types take in memory, whether null or not.
-    fixed_bytes: u64,
-}
-
-impl BlockSchema {
-    /// Reads and checks a schema.
-    pub(super) fn parse(text: &str) -> Result<Self, AvroSchemaError> {
-        if text.len() > SCHEMA_BYTES_MAX {
-            return Err(AvroSchemaError::TooLarge { what: "bytes", max: SCHEMA_BYTES_MAX });
-        }
-        let schema: Value = serde_json::from_str(text).map_err(|error| AvroSchemaError::Json {
-            reason: error.to_string().chars().take(200).collect(),
-        })?;
-        let mut expansion = Expansion::default();
-        let Some("record") = schema.get("type").and_then(Value::as_str) else {
-            return Err(expansion.wrong("a record", &schema));
-        };
-        let (_, _, namespace) = expansion.full_name(&schema, "")?;
-        let columns = expansion.fields(&schema, &namespace)?;
-        if columns.iter().all(|column| column.part.bytes_min == 0) {
-            return Err(expansion.wrong("a column that takes bytes", &schema));
-        }
-        Ok(Self { columns })
-    }
-
-    /// The columns of `names` in the order of the schema; all of them for `None`.
-    pub(super) fn project(&self, names: Option<&[&str]>) -> Self {
-        let keep = |column: &&Column| names.is_none_or(|names| names.contains(&column.name.as_str()));
-        Self { columns: self.columns.iter().filter(keep).cloned().collect() }
-    }
-
-    /// The schema as the decoder takes it.
-    pub(super) fn to_json(&self) -> String {
-        let fields: Vec<_> =
-            self.columns.iter().map(|c| json!({"name": c.name, "type": c.part.json})).collect();
-        json!({"type": "record", "name": "block", "fields": fields}).to_string()
-    }
-
-    /// A guess at the memory of a row of nulls, which takes hardly any bytes in Avro.
-    pub(super) fn row_bytes(&self) -> u64 {
-        self.columns.iter().map(|c| c.part.fixed_bytes + 16 * c.part.columns as u64).sum()
-    }
-}
-
-fn text_of<'a>(schema: &'a Value, key: &str) -> Option<&'a str> {
-    schema.get(key).and_then(Value::as_str)
+    pub(super) fixed_bytes: u64,
 }
 
 /// Named types seen so far and where the walk is.
 #[derive(Default)]
-struct Expansion {
+pub(super) struct Expansion {
     named: HashMap<String, Option<Part>>,
     columns: usize,
     text_bytes: usize,
@@ -127,7 +45,7 @@ struct Expansion {
 }
 
 impl Expansion {
-    fn fields(&mut self, record: &Value, namespace: &str) -> Result<Vec<Column>, AvroSchemaError> {
+    pub(super) fn fields(&mut self, record: &Value, namespace: &str) -> Result<Vec<Column>, AvroSchemaError> {
         let Some(fields) = record.get("fields").and_then(Value::as_array) else {
             return Err(self.wrong("fields of a record", record));
         };
@@ -365,7 +283,7 @@ impl Expansion {
     }
 
     /// The full name of a named type, its last part, and the namespace for what it holds.
-    fn full_name(
+    pub(super) fn full_name(
         &self,
         schema: &Value,
         enclosing: &str,
@@ -380,11 +298,15 @@ impl Expansion {
         Ok((full, name.to_owned(), namespace.to_owned()))
     }
 
-    fn wrong(&self, expected: &'static str, found: &Value) -> AvroSchemaError {
+    pub(super) fn wrong(&self, expected: &'static str, found: &Value) -> AvroSchemaError {
         let at = if self.path.is_empty() { "its root".to_owned() } else { self.path.join(".") };
         let bounded = |text: String| text.chars().take(120).collect();
         AvroSchemaError::Shape { at: bounded(at), expected, found: bounded(found.to_string()) }
     }
+}
+
+fn text_of<'a>(schema: &'a Value, key: &str) -> Option<&'a str> {
+    schema.get(key).and_then(Value::as_str)
 }
 
 fn is_primitive(name: &str) -> bool {

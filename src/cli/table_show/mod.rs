@@ -1,6 +1,8 @@
 //! `lakebed table show`: what a table is, how large, and who can share it.
 
-use std::collections::BTreeMap;
+mod content;
+mod sharing;
+
 use std::io;
 
 use clap::Args;
@@ -11,14 +13,14 @@ use serde::Serialize;
 
 use super::column::Column;
 use super::output::{Page, Report};
-use super::{Context, Exit, human};
+use super::{Context, Exit};
 use crate::error::Error;
 use crate::sink::{SinkError, StatedIndex, check_undeclared};
-use crate::storage::{self, Scheme, TableUri};
-use crate::table::{
-    Engine, Table, TableError, TableSnapshot, check_readable, check_writable, properties, writer_options,
-};
-use crate::timeline::Timeline;
+use crate::storage::{self, TableUri};
+use crate::table::{Engine, Table, check_readable, check_writable, properties, writer_options};
+
+use content::{Content, look_into};
+use sharing::{sharing_notes, write_conditions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -82,41 +84,6 @@ struct PartitionColumn {
 struct WriterOption {
     key: &'static str,
     value: String,
-}
-
-/// What is in a table.
-#[derive(Debug, Serialize)]
-struct Content {
-    columns: Vec<Column>,
-    timeline: TimelineSummary,
-    files: FileSummary,
-}
-
-#[derive(Debug, Serialize)]
-struct TimelineSummary {
-    /// Completed instants by action.
-    completed: BTreeMap<String, u64>,
-    last_commit: Option<String>,
-    last_completed: Option<String>,
-    pending: Vec<Pending>,
-}
-
-#[derive(Debug, Serialize)]
-struct Pending {
-    instant: String,
-    action: String,
-    age_ms: Option<u64>,
-}
-
-/// Counts of the files that readers see.
-#[derive(Debug, Default, Serialize)]
-struct FileSummary {
-    partitions: u64,
-    file_groups: u64,
-    base_files: u64,
-    log_files: u64,
-    base_bytes: u64,
-    log_bytes: u64,
 }
 
 /// Runs `lakebed table show`.
@@ -200,83 +167,6 @@ fn partial_update_mode(mode: &PartialUpdateMode) -> String {
     }
 }
 
-/// What other writers must know besides their options.
-fn sharing_notes(config: &TableConfig, scheme: Scheme) -> Vec<&'static str> {
-    let mut notes = Vec::new();
-    if config.record_key.is_none() {
-        notes.push("the table has no record key: rows can only be added to it");
-    } else if config.bucket_index.is_none() {
-        notes.push(
-            "the table's properties declare no index: each writer must be told the one that the others use, or \
-             rows of one key come to be there twice",
-        );
-    }
-    if scheme != Scheme::File {
-        notes.push("the lock of a table in a bucket needs Hudi's AWS bundle on the other side");
-    }
-    notes
-}
-
-/// What a job must state to write a table.
-fn write_conditions(config: &TableConfig) -> Vec<String> {
-    let mut conditions = Vec::new();
-    if config.zone == DeclaredZone::Local {
-        let zone = "the zone of the JVMs that write to it (timeline_timezone): its timeline is in LOCAL time";
-        conditions.push(zone.to_owned());
-    }
-    if !config.metadata_partitions().is_empty() {
-        let drop =
-            "that its metadata table is dropped (metadata_table: drop): Lakebed does not keep it up to date";
-        conditions.push(drop.to_owned());
-    }
-    if config.bucket_index.is_none() && config.record_key.is_some() {
-        let index = "the index that its other writers use (index): to update or delete rows, and where its file \
-                     groups are buckets";
-        conditions.push(index.to_owned());
-    }
-    conditions
-}
-
-async fn look_into(snapshot: &TableSnapshot) -> Result<Content, Error> {
-    let columns = match snapshot.schema().await {
-        Ok(schema) => Column::all(&schema),
-        Err(TableError::NoSchema { .. }) => Vec::new(),
-        Err(error) => return Err(error.into()),
-    };
-    let mut files = FileSummary::default();
-    for (_, groups) in snapshot.all_file_groups().await? {
-        files.partitions += 1;
-        files.file_groups += groups.len() as u64;
-        for slice in groups.iter().filter_map(|group| group.latest()) {
-            files.base_files += u64::from(slice.base.is_some());
-            files.base_bytes += slice.base.as_ref().map_or(0, |base| base.size_bytes);
-            files.log_files += slice.logs.len() as u64;
-            files.log_bytes += slice.log_bytes();
-        }
-    }
-    Ok(Content { columns, timeline: summary(&snapshot.table, &snapshot.timeline), files })
-}
-
-fn summary(table: &Table, timeline: &Timeline) -> TimelineSummary {
-    let mut completed = BTreeMap::new();
-    for instant in timeline.completed() {
-        *completed.entry(instant.requested_as.to_string()).or_insert(0) += 1;
-    }
-    let last = timeline.completed_writes().next_back();
-    let now = table.environment.clock.unix_millis();
-    let pending = timeline.pending().map(|instant| Pending {
-        instant: instant.time.to_string(),
-        action: instant.requested_as.to_string(),
-        age_ms: instant.time.to_unix_millis(table.zone).and_then(|time| u64::try_from(now - time).ok()),
-    });
-    TimelineSummary {
-        completed,
-        last_commit: last.map(|instant| instant.time.to_string()),
-        last_completed: last.and_then(|i| i.completion()).map(|time| time.to_string()),
-        pending: pending.collect(),
-    }
-}
-
 impl Report for ShowReport {
     fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
         page.heading(&format!("{}  {}", self.table, self.uri))?;
@@ -313,17 +203,40 @@ impl ShowReport {
         self.sharing_notes.clear();
     }
 
+    /// What the properties say, a line each.
     fn properties(&self) -> Vec<(&'static str, String)> {
         let or = |text: String, none: &str| if text.is_empty() { none.to_owned() } else { text };
-        let yes =
-            |refusal: &Option<String>| refusal.as_ref().map_or("yes".to_owned(), |r| format!("no: {r}"));
+        let readable =
+            self.read_refusal.as_ref().map_or("yes".to_owned(), |refusal| format!("no: {refusal}"));
+        vec![
+            ("version", format!("{}, times in {}", self.version, self.timezone)),
+            ("type", self.table_type.to_owned()),
+            ("key", or(self.record_key.join(", "), "none")),
+            ("partition", self.partition_text()),
+            ("merge", self.merge_text()),
+            ("index", self.index_text()),
+            ("readers", or(self.readers.join(", "), "none declared")),
+            ("metadata", or(self.metadata_table.join(", "), "no metadata table")),
+            ("readable", readable),
+            ("writable", self.writable_text()),
+        ]
+    }
+
+    fn partition_text(&self) -> String {
+        if self.partition.is_empty() {
+            return "none".to_owned();
+        }
+        let column = |part: &PartitionColumn| match part.timestamp {
+            true => format!("{} (time)", part.column),
+            false => part.column.clone(),
+        };
+        let columns: Vec<String> = self.partition.iter().map(column).collect();
         let mut paths = vec![if self.hive_style { "column=value" } else { "value" }];
         paths.extend(self.url_encode.then_some("escaped"));
-        let partition: Vec<String> = self
-            .partition
-            .iter()
-            .map(|part| if part.timestamp { format!("{} (time)", part.column) } else { part.column.clone() })
-            .collect();
+        format!("{} ({})", columns.join(", "), paths.join(", "))
+    }
+
+    fn merge_text(&self) -> String {
         let mut merge = self.merge_mode.clone();
         if !self.ordering.is_empty() {
             merge.push_str(&format!(" by {}", self.ordering.join(", ")));
@@ -331,70 +244,24 @@ impl ShowReport {
         if let Some(mode) = &self.partial_update {
             merge.push_str(&format!(", partial update {mode}"));
         }
-        let write = match (&self.write_refusal, self.write_conditions.as_slice()) {
+        merge
+    }
+
+    fn index_text(&self) -> String {
+        let fields = self.hash_fields.join(", ");
+        match (self.buckets, self.bucket_engine.as_deref()) {
+            (None, _) => "none declared".to_owned(),
+            (Some(buckets), None | Some("SIMPLE")) => format!("{buckets} buckets by {fields}"),
+            (Some(_), Some(engine)) => format!("{engine} by {fields}"),
+        }
+    }
+
+    fn writable_text(&self) -> String {
+        match (&self.write_refusal, self.write_conditions.as_slice()) {
             (None, []) => "yes".to_owned(),
             (None, conditions) => format!("if the job states\n- {}", conditions.join("\n- ")),
             (refusal, _) if *refusal == self.read_refusal => "no, as it is not read".to_owned(),
-            (refusal, _) => yes(refusal),
-        };
-        vec![
-            ("version", format!("{}, times in {}", self.version, self.timezone)),
-            ("type", self.table_type.to_owned()),
-            ("key", or(self.record_key.join(", "), "none")),
-            (
-                "partition",
-                match partition.is_empty() {
-                    true => "none".to_owned(),
-                    false => format!("{} ({})", partition.join(", "), paths.join(", ")),
-                },
-            ),
-            ("merge", merge),
-            (
-                "index",
-                match (self.buckets, self.bucket_engine.as_deref()) {
-                    (None, _) => "none declared".to_owned(),
-                    (Some(buckets), None | Some("SIMPLE")) => {
-                        format!("{buckets} buckets by {}", self.hash_fields.join(", "))
-                    }
-                    (Some(_), Some(engine)) => format!("{engine} by {}", self.hash_fields.join(", ")),
-                },
-            ),
-            ("readers", or(self.readers.join(", "), "none declared")),
-            ("metadata", or(self.metadata_table.join(", "), "no metadata table")),
-            ("readable", yes(&self.read_refusal)),
-            ("writable", write),
-        ]
-    }
-}
-
-impl Content {
-    fn pairs(&self) -> Vec<(&'static str, String)> {
-        let Self { timeline, files, .. } = self;
-        let completed: Vec<String> =
-            timeline.completed.iter().map(|(action, n)| human::counted(*n, action)).collect();
-        let last = match (&timeline.last_commit, &timeline.last_completed) {
-            (Some(commit), Some(completed)) => {
-                let moment = completed.parse().map_or_else(|_| completed.clone(), human::moment);
-                format!("{commit}, completed {moment}")
-            }
-            _ => "none yet".to_owned(),
-        };
-        let pending = timeline.pending.iter().map(|pending| {
-            let age = pending.age_ms.map_or_else(String::new, |age| format!(" for {}", human::duration(age)));
-            format!("{} {}{age}", pending.action, pending.instant)
-        });
-        let pending: Vec<String> = pending.collect();
-        let counts = [
-            human::counted(files.partitions, "partition"),
-            human::counted(files.file_groups, "file group"),
-            format!("{} ({})", human::counted(files.base_files, "base file"), human::bytes(files.base_bytes)),
-            format!("{} ({})", human::counted(files.log_files, "log file"), human::bytes(files.log_bytes)),
-        ];
-        vec![
-            ("timeline", if completed.is_empty() { "empty".to_owned() } else { completed.join(", ") }),
-            ("last write", last),
-            ("pending", if pending.is_empty() { "none".to_owned() } else { pending.join("\n") }),
-            ("files", counts.join(", ")),
-        ]
+            (Some(refusal), _) => format!("no: {refusal}"),
+        }
     }
 }
