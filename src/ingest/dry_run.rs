@@ -16,17 +16,16 @@ use super::decode::{BadRecord, Fault};
 use super::job::{BadRecordPolicy, Job};
 use super::mapping::Mapping;
 use super::memory::InputMemory;
-use super::progress::progress_of;
 use super::reading::{Chunks, Ready, open_source, refusal, source_name};
 use super::report::InputCount;
 use super::source::Position;
 use super::target::{position_of, sink_options};
 use super::{Event, Events, IngestError, RunOptions};
 use crate::environment::Environment;
-use crate::sink::{MemoryShares, SinkError, by_bucket, check_open, check_undeclared, index_of};
+use crate::sink::{MemoryShares, Opening, SinkError, by_bucket, check_open, index_of};
 use crate::storage::Storage;
 use crate::table::properties::PropertiesFileError;
-use crate::table::{FileGroup, Table, TableError, WriteOperation, check_readers};
+use crate::table::{FileGroup, TableError, WriteOperation, check_readers};
 use crate::write::{KeyRules, KeyedBatch};
 
 /// What a run would do. Nothing was written.
@@ -153,12 +152,9 @@ impl Place {
             let (position, checkpoint, existing) = (None, 0, BTreeSet::new());
             return Ok(Self { config, schema, position, checkpoint, creates_table: true, existing });
         }
-        let table = Table::open(storage.clone(), environment, job.table.timeline_zone()).await?;
-        let (mut config, snapshot) = (table.config.clone(), table.snapshot(None).await?);
+        let opening = Opening::look(storage.clone(), environment, &job.pipeline, sink_options(job)).await?;
+        let (mut config, snapshot) = (opening.table().config.clone(), opening.table().snapshot(None).await?);
         config.bucket_index = index_of(&config, &job.table.stated_index()).map_err(SinkError::from)?;
-        check_undeclared(&table, &job.table.stated_index()).await?;
-        let progress = progress_of(job, table, storage.clone(), environment).await?;
-        let progress = progress.pipelines.get(&job.pipeline).cloned().unwrap_or_default();
         let index = config.bucket_index.as_ref();
         let mut existing = BTreeSet::new();
         let looks_for = index.filter(|_| !WriteOperation::from(job.operation).overwrites());
@@ -169,9 +165,10 @@ impl Place {
                 by_bucket(&partition, groups, index.buckets)?;
             }
         }
+        let progress = opening.progress().cloned().unwrap_or_default();
         Ok(Self {
             config,
-            schema: snapshot.schema().await?,
+            schema: opening.schema().clone(),
             position: position_of(&progress, source_name(job))?,
             checkpoint: progress.checkpoint,
             creates_table: false,

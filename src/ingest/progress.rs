@@ -1,15 +1,13 @@
 //! How far the pipelines of a table have come.
 
-use std::sync::Arc;
-
 use super::IngestError;
 use super::job::Job;
 use super::target::{self, sink_options};
 use crate::commit::{Committer, Outcome, PipelineProgress, Progress};
 use crate::environment::Environment;
 use crate::sink::{Sink, SinkError, SinkOptions};
+use crate::storage;
 use crate::storage::lock::TableLock;
-use crate::storage::{self, Storage};
 use crate::table::{Table, WriteOperation};
 
 /// How far every pipeline of the job's table has come by the last commit. Changes nothing.
@@ -19,16 +17,6 @@ use crate::table::{Table, WriteOperation};
 pub async fn committed_progress(job: &Job, environment: &Environment) -> Result<Progress, IngestError> {
     let storage = storage::open(&job.table.uri.parse()?, environment).await?;
     let table = Table::open(storage.clone(), environment, job.table.timeline_zone()).await?;
-    progress_of(job, table, storage, environment).await
-}
-
-/// How far every pipeline of `table` has come by the last commit.
-pub(super) async fn progress_of(
-    job: &Job,
-    table: Table,
-    storage: Arc<dyn Storage>,
-    environment: &Environment,
-) -> Result<Progress, IngestError> {
     let options = sink_options(job);
     let lock = TableLock::new(storage, environment, options.lock).map_err(SinkError::from)?;
     let committer = Committer::new(table, lock, options.commit);

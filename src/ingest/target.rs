@@ -1,6 +1,5 @@
 //! The table of a run: the one place that knows the sink.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{BooleanArray, RecordBatch};
@@ -14,8 +13,7 @@ use super::source::Position;
 use super::watermark::EventTime;
 use crate::commit::{Outcome, PipelineProgress, SourceProgress};
 use crate::environment::Environment;
-use crate::sink::{Prepared, Sink, SinkCommitter, SinkOptions};
-use crate::storage::Storage;
+use crate::sink::{Opening, Prepared, Sink, SinkCommitter, SinkOptions};
 use crate::write::{KeyRules, RefusedRow};
 
 /// How often something is tried that may work later, and the longest wait between two tries.
@@ -43,13 +41,9 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) async fn open(
-        job: &Job,
-        storage: Arc<dyn Storage>,
-        environment: &Environment,
-    ) -> Result<Self, IngestError> {
-        let options = sink_options(job);
-        let sink = Sink::open(storage, environment, &job.pipeline, Vec::new(), options).await?;
+    /// Claims the job's pipeline.
+    pub(super) async fn claim(job: &Job, opening: Opening) -> Result<Self, IngestError> {
+        let sink = opening.claim(Vec::new()).await?;
         let progress = sink.progress().unwrap_or_default();
         let source = source_name(job);
         let (stands, watermark) = (position_of(&progress, source)?, watermark_of(&progress, source));

@@ -61,6 +61,7 @@ pub(crate) use bucket_groups::by_bucket;
 use buckets::Buckets;
 pub use commits::{Prepared, SinkCommitter};
 pub use error::SinkError;
+pub use open::Opening;
 pub(crate) use open::{MemoryShares, check_open};
 pub use options::{MetadataTablePolicy, SinkOptions, StatedIndex};
 pub(crate) use stated_index::{check_undeclared, index_of};

@@ -11,7 +11,7 @@ use super::{
     MetadataTablePolicy, Prepared, Sink, SinkCommitter, SinkError, SinkOptions, StatedIndex, bucket_groups,
     check_undeclared, stated_index,
 };
-use crate::commit::{Committer, Known, check_pipeline};
+use crate::commit::{Committer, Known, PipelineProgress, check_pipeline};
 use crate::environment::Environment;
 use crate::memory::default_budget_bytes;
 use crate::storage::Storage;
@@ -36,39 +36,96 @@ impl Sink {
         restored: Vec<Prepared>,
         options: SinkOptions,
     ) -> Result<Self, SinkError> {
+        Opening::look(storage, environment, pipeline, options).await?.claim(restored).await
+    }
+}
+
+/// A table that a sink can be opened for, before its pipeline is claimed: for an engine that looks
+/// whether it can go on with its inputs before it fences a run that can.
+#[derive(Debug)]
+pub struct Opening {
+    pipeline: String,
+    options: SinkOptions,
+    committer: Committer,
+    timeline: Arc<Timeline>,
+    known: Known,
+    schema: TableSchema,
+    memory: MemoryShares,
+}
+
+impl Opening {
+    /// Looks at the table in `storage`, and how far `pipeline` has come. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`Sink::open`] but for the lock.
+    pub async fn look(
+        storage: Arc<dyn Storage>,
+        environment: &Environment,
+        pipeline: &str,
+        options: SinkOptions,
+    ) -> Result<Self, SinkError> {
         let table = Table::open(storage.clone(), environment, options.timeline_zone).await?;
         check_open(&table.config, &options)?;
-        check_undeclared(&table, &options.index).await?;
         schema_history::check_files(&table).await?;
         let lock = TableLock::new(storage.clone(), environment, options.lock)?;
         let committer = Committer::new(table, lock, options.commit);
-        let before = committer.timeline().await?;
-        let mut known = committer.known_by(&before).await?;
-        // Whoever is refused has changed nothing.
+        let timeline = committer.timeline().await?;
+        check_undeclared(committer.table(), &timeline, &options.index).await?;
+        let known = committer.known_by(&timeline).await?;
         check_pipeline(pipeline, &known)?;
-        let mut schema = schema_to_write(&committer, &known, &options).await?;
+        let schema = schema_to_write(&committer, &known, &options).await?;
         let memory = MemoryShares::new(storage.as_ref(), &schema, &options)?;
         if !options.operation.overwrites() {
-            bucket_groups::check(committer.table(), &before).await?;
+            bucket_groups::check(committer.table(), &timeline).await?;
         }
+        Ok(Self { pipeline: pipeline.to_owned(), options, committer, timeline, known, schema, memory })
+    }
+
+    /// The table.
+    pub fn table(&self) -> &Table {
+        self.committer.table()
+    }
+
+    /// The columns that rows are written with, see [`Sink::schema`].
+    pub fn schema(&self) -> &TableSchema {
+        &self.schema
+    }
+
+    /// How far the pipeline has come by its last commit; `None` before the first.
+    pub fn progress(&self) -> Option<&PipelineProgress> {
+        self.known.progress.pipelines.get(&self.pipeline)
+    }
+
+    /// Bytes of memory for rows that the caller holds, see [`Sink::input_bytes`].
+    pub fn input_bytes(&self) -> u64 {
+        self.memory.input_bytes
+    }
+
+    /// Claims the pipeline, as [`Sink::open`] does. What others have committed since the look is taken in.
+    ///
+    /// # Errors
+    /// As [`Sink::open`].
+    pub async fn claim(self, restored: Vec<Prepared>) -> Result<Sink, SinkError> {
+        let Self { pipeline, options, committer, timeline: before, mut known, mut schema, memory } = self;
         let committer = stated_index::adopt(committer, &options.index).await?;
         let committer = match options.metadata_table {
             MetadataTablePolicy::Drop => committer.drop_metadata_table().await?,
             MetadataTablePolicy::Refuse => committer,
         };
         let adopted = restored.iter().map(|prepared| prepared.task.instant).collect();
-        let (epoch, timeline) = committer.open_pipeline(pipeline, &adopted, &known).await?;
+        let (epoch, timeline) = committer.open_pipeline(&pipeline, &adopted, &known).await?;
+        // The groups of later commits were not looked at.
+        let mut buckets = Buckets::upto(known.upto());
+        restored.iter().for_each(|prepared| buckets.add(prepared.task.instant, &prepared.staged));
         if timeline != before {
             known = committer.known_by(&timeline).await?;
             schema = schema_to_write(&committer, &known, &options).await?;
         }
         let restore = known.restore;
         let keys = KeyRules::of(&committer.table().config);
-        let mut buckets = Buckets::upto(known.upto());
-        restored.iter().for_each(|prepared| buckets.add(prepared.task.instant, &prepared.staged));
         let commits = SinkCommitter::new(committer, epoch, known, &options);
         adopt(&commits, &restored, &timeline).await?;
-        Ok(Self {
+        Ok(Sink {
             commits,
             restore,
             restored,

@@ -16,6 +16,7 @@ use crate::merge::{LogRecords, MergeError, SliceSource as _};
 use crate::read::{ReadError, SliceReader};
 use crate::storage::TablePath;
 use crate::table::{FileGroupId, Refusal, Table, TableError, TableSnapshot, conform};
+use crate::timeline::Timeline;
 
 /// Where the bucket index of consistent hashing keeps its buckets, a folder per partition.
 const CONSISTENT_HASHING: &str = ".hoodie/.bucket_index/consistent_hashing_metadata";
@@ -64,7 +65,11 @@ pub(crate) fn index_of(config: &TableConfig, stated: &StatedIndex) -> Result<Opt
 ///
 /// Source: `HoodieConsistentHashingMetadata`, `BucketIdentifier`, Hudi 1.2.0; neither engine
 /// records its index in `hoodie.properties`.
-pub(crate) async fn check_undeclared(table: &Table, stated: &StatedIndex) -> Result<(), SinkError> {
+pub(crate) async fn check_undeclared(
+    table: &Table,
+    timeline: &Timeline,
+    stated: &StatedIndex,
+) -> Result<(), SinkError> {
     if table.config.bucket_index.is_some() {
         return Ok(());
     }
@@ -81,7 +86,7 @@ pub(crate) async fn check_undeclared(table: &Table, stated: &StatedIndex) -> Res
     if *stated != StatedIndex::Unstated {
         return Ok(());
     }
-    match bucket_like_group(table).await? {
+    match bucket_like_group(table, timeline).await? {
         None => Ok(()),
         Some(FileGroupId { partition, file_id }) => refuse(
             format!("writing beside groups that look like buckets ({file_id} in partition {partition:?})"),
@@ -91,8 +96,7 @@ pub(crate) async fn check_undeclared(table: &Table, stated: &StatedIndex) -> Res
 }
 
 /// A file group of the newest write if all of its groups look like buckets.
-async fn bucket_like_group(table: &Table) -> Result<Option<FileGroupId>, SinkError> {
-    let timeline = table.timeline.load().await.map_err(TableError::from)?;
+async fn bucket_like_group(table: &Table, timeline: &Timeline) -> Result<Option<FileGroupId>, SinkError> {
     for instant in timeline.completed_writes().rev() {
         let metadata = table.timeline.commit_metadata(instant).await.map_err(TableError::from)?;
         let groups: Vec<FileGroupId> = metadata

@@ -7,7 +7,7 @@ use lakebed::Error;
 use lakebed::ErrorKind;
 use lakebed::environment::{Environment, Ids, SeededIds};
 use lakebed::read::ScanOptions;
-use lakebed::sink::{Sink, SinkError, SinkOptions, StatedIndex};
+use lakebed::sink::{Opening, Sink, SinkError, SinkOptions, StatedIndex};
 use lakebed::storage::{self, Storage};
 use lakebed::table::{Table, WriteOperation};
 use lakebed_hudi::table_config::BucketIndex;
@@ -152,6 +152,20 @@ async fn a_group_of_which_the_random_id_begins_with_digits_is_no_bucket() {
     // The key says nothing of where its row is.
     let filtered = ScanOptions { filters: vec!["id = f".parse().unwrap()], ..ScanOptions::default() };
     assert_eq!(texts(&read(&table.snapshot().await, filtered).await), ["f y 1 -"]);
+}
+
+#[tokio::test]
+async fn groups_that_others_make_between_the_look_and_the_claim_are_refused() {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut first = table.sink("p1", SinkOptions::default()).await;
+    write(&mut first, "a", 1).await;
+    assert!(is_committed(&checkpoint(&mut first, 1).await));
+    let (storage, options) = (table.storage.clone(), SinkOptions::default());
+    let opening = Opening::look(storage, &table.environment, "p1", options).await.unwrap();
+    commit_without_index(&table).await;
+    let mut sink = opening.claim(Vec::new()).await.unwrap();
+    let refused = sink.write(&rows(&[("a", "x", 2, None)]), None).await.unwrap_err();
+    assert!(matches!(&refused, SinkError::NoBucket { partition, .. } if partition == "p=y"), "{refused}");
 }
 
 #[tokio::test]

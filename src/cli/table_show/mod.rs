@@ -94,11 +94,11 @@ pub(super) async fn run(context: &Context, args: ShowArgs) -> Result<Exit, Error
     let mut report = describe(&config, &uri);
     if report.read_refusal.is_none() {
         let table = Table::open(storage, &context.environment, None).await?;
-        match check_undeclared(&table, &StatedIndex::None).await {
+        let snapshot = table.snapshot(None).await?;
+        match check_undeclared(&table, &snapshot.timeline, &StatedIndex::None).await {
             Err(SinkError::Refused(refusal)) => report.refuse_writing(refusal.to_string()),
             checked => checked?,
         }
-        let snapshot = table.snapshot(None).await?;
         report.content = Some(look_into(&snapshot).await?);
     }
     context.output.report(&report)?;

@@ -22,9 +22,10 @@ use super::memory::InputMemory;
 use super::reading::{Chunks, Ready, open_source, refusal};
 use super::report::InputCount;
 use super::source::first_file;
-use super::target::{self, Target};
+use super::target::{self, Target, sink_options};
 use super::{Event, IngestError, Summary};
 use crate::environment::Environment;
+use crate::sink::Opening;
 
 use committing::Committing;
 pub use options::RunOptions;
@@ -57,8 +58,9 @@ pub async fn run(
         let columns = schema.arrow().fields().len() as u64;
         events(&Event::Created { uri: storage.uri().to_string(), columns });
     }
-    check(&job, &storage, options.reset_progress, environment).await?;
-    let target = Target::open(&job, storage, environment).await?;
+    let opening = Opening::look(storage, environment, &job.pipeline, sink_options(&job)).await?;
+    check(&job, &opening, options.reset_progress, environment).await?;
+    let target = Target::claim(&job, opening).await?;
     let mapping = Arc::new(Mapping::new(&job, &target.schema(), &target.keys())?);
     bad.recover(&target.committer(), environment).await?;
     if let Some(restore) = target.restore() {
