@@ -25,7 +25,7 @@
 //! | [`commit`] | the only writer of the timeline: begin, publish, roll back, fence |
 //! | [`sink`] | the two-phase sink that any engine can embed |
 //! | [`ingest`] | sources, decoders, the checkpoint loop |
-//! | [`cli`] | the program, a file per command |
+//! | [`cli`] | the program, a file or folder per command |
 //! | [`environment`], [`memory`], [`near_match`], `human`, [`Error`] | time, ids and a place for what does not fit, injected; what the machine has; words for people; for everyone |
 //!
 //! Dependencies point down: `cli -> ingest -> sink -> {write, commit} -> read -> merge -> table -> timeline
@@ -42,11 +42,13 @@
 //!
 //! # Terms
 //! Hudi's own: *instant*, *file group*, *file slice*, *base file*, *log file*, *record key*, *partition
-//! path*, *ordering value*, *marker*. Ours: a *pipeline* is a name under which a table keeps progress;
-//! an *epoch* one run of it; a *checkpoint* what one commit of it holds.
+//! path*, *bucket*, *ordering value*, *marker*. Ours: a *pipeline* is a name under which a table keeps
+//! *progress*, how far its sources were read; an *epoch* one run of it, by number; a *checkpoint* what one
+//! commit of it holds.
 //!
 //! # Absent, and why
-//! * Table services, the metadata table: being built; refused by name until then.
+//! * Table services (compaction, clustering, cleaning, archiving): to come; those of other engines are lived
+//!   with. A metadata table is not kept up to date: one that is there is refused, or dropped on demand.
 //! * Merge modes of Java classes, schema-on-read history, HFile and ORC files: they need a JVM or are
 //!   of no use without one.
 //! * A catalog: a table is its folder.

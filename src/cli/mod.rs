@@ -1,4 +1,4 @@
-//! The `lakebed` program: one file per command.
+//! The `lakebed` program: a file or folder per command.
 //!
 //! A command turns its arguments into calls of the library and the answer into a
 //! report, a plain value that prints itself for people and serialises for

@@ -77,7 +77,7 @@ pub struct Publication<'a> {
 }
 
 impl Committer {
-    /// Makes a write visible, or says why not.
+    /// Makes a write visible, or says why not. What the commits say since `known` was read is read into it.
     ///
     /// Idempotent: publishing again what is visible already changes nothing.
     ///

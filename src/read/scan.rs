@@ -69,6 +69,8 @@ pub struct PlannedSlice {
 }
 
 /// The rows of a table that are asked for: slices found and pruned, nothing opened yet.
+///
+/// Columns have the types that Spark shows: of partition columns those that it reads from the paths.
 #[derive(Debug)]
 pub struct Scan {
     snapshot: TableSnapshot,

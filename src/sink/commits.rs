@@ -12,7 +12,8 @@ use crate::commit::{Begun, Committer, Epoch, Heartbeat, Known, Outcome, Pipeline
 use crate::table::{StagedFiles, TableError, WriteTask};
 use crate::timeline::Timeline;
 
-/// A checkpoint of which all files are durable and nothing is visible.
+/// A checkpoint of which all files are durable and nothing is visible. A plain value: it can be stored,
+/// and committed by another process that hands it to [`Sink::open`](super::Sink::open).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prepared {
     /// The instant its files carry.

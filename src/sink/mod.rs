@@ -140,11 +140,13 @@ impl Sink {
         self.writing.as_ref().map_or(0, |writing| writing.writer.buffered_bytes())
     }
 
-    /// Takes rows of the next checkpoint. Columns are found by name; those that the table has and
-    /// `rows` lacks are null. Rows flagged in `deletes` only delete their key, and need no other columns
-    /// than those of key, partition and order.
+    /// Takes rows of the next checkpoint, as many as there are. Columns are found by name; those that the
+    /// table has and `rows` lacks are null. `deletes` has a flag for each row: those flagged only delete
+    /// their key, and need no other columns than those of key, partition and order.
     ///
-    /// Returns the rows that cannot be written; all others are taken.
+    /// In a table of buckets rows of one key that wait together are made one, as a reader would do it; in
+    /// others all rows are added. Returns the rows that cannot be written, in their order; all others are
+    /// taken.
     ///
     /// # Errors
     /// Rows that do not fit the table; those of the storage. [`SinkError::Rewind`] after a

@@ -12,6 +12,8 @@ use super::file_group::{BaseFile, FileGroupId};
 use crate::storage::{TablePath, TablePathError};
 
 /// What a write does to the table.
+///
+/// Source: `WriteOperationType`, of which these are the ones that Lakebed writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WriteOperation {

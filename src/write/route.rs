@@ -11,6 +11,8 @@ use super::{KeyedBatch, WriteError};
 use crate::merge::MergeColumns;
 
 /// A bucket of a partition: the unit that one writer fills.
+///
+/// Source: `BucketIdentifier`, the simple bucket index.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Bucket {
     /// The partition path.
