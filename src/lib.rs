@@ -26,7 +26,7 @@
 //! | [`sink`] | the two-phase sink that any engine can embed |
 //! | [`ingest`] | sources, decoders, the checkpoint loop |
 //! | [`cli`] | the program, a file or folder per command |
-//! | [`environment`], [`memory`], [`near_match`], `human`, [`Error`] | time, ids and a place for what does not fit, injected; what the machine has; words for people; for everyone |
+//! | [`environment`], [`memory`], `near_match`, `human`, [`Error`] | time, ids and a place for what does not fit, injected; what the machine has; words for people; for everyone |
 //!
 //! Dependencies point down: `cli -> ingest -> sink -> {write, commit} -> read -> merge -> table -> timeline
 //! -> storage`. Everyone may use `formats/hudi`; nobody imports `cli`. `write` and `commit` share only
@@ -61,7 +61,7 @@ mod human;
 pub mod ingest;
 pub mod memory;
 pub mod merge;
-pub mod near_match;
+mod near_match;
 pub mod read;
 pub mod sink;
 pub mod storage;

@@ -13,7 +13,7 @@ pub mod decode;
 mod dry_run;
 mod error;
 pub mod job;
-pub mod mapping;
+mod mapping;
 mod memory;
 mod metrics;
 mod progress;
@@ -28,6 +28,7 @@ pub use columns::{ColumnsError, SAMPLE_RECORDS, sampled_columns, stated_columns}
 pub use create::create_or_check;
 pub use dry_run::{DryBucket, DryRun, dry_run};
 pub use error::IngestError;
+pub use mapping::MappingError;
 pub use metrics::Metrics;
 pub use progress::{committed_progress, drop_progress};
 pub use report::{Committed, Event, Summary};
