@@ -105,6 +105,13 @@ impl Committer {
     /// holds the lock and finds the one without the other knows that nobody is at it. What undoes a
     /// commit that is there, or archived, is left to whoever planned it.
     ///
+    /// Nor does it take two to complete one rollback while the lock holds: we look again under it, and
+    /// Hudi, which does not, fails when what it undoes is gone. Should somebody who lost the lock complete
+    /// it once more all the same, readers take the two files for one instant; Hudi's do, too.
+    ///
+    /// Source: `BaseRollbackActionExecutor.finishRollback`, `ActiveTimelineV2.deletePending`,
+    /// `TimelineLayout.filterHoodieInstantsByLatestState`.
+    ///
     /// # Errors
     /// Those of the storage and the lock; call it again.
     pub(super) async fn finish_rollbacks(&self) -> Result<(), CommitError> {

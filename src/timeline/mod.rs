@@ -104,7 +104,8 @@ pub struct Timeline {
 impl Timeline {
     /// The timeline that `files` record, in whatever order they come.
     ///
-    /// Of the files of one instant the most advanced one counts.
+    /// Of the files of one instant the most advanced one counts, of two completed ones the later: all
+    /// times count for [`Timeline::latest_time`].
     pub fn from_files(files: impl IntoIterator<Item = TimelineFile>) -> Self {
         let mut timeline = Self::default();
         for file in files {
@@ -264,6 +265,19 @@ mod tests {
         assert_eq!((instant.action, instant.requested_as), (Action::Commit, Action::Compaction));
         assert_eq!(instant.file().name(), "20260101000000002_20260101000000004.commit");
         assert!(t.is_committed(time("02")));
+    }
+
+    #[test]
+    fn two_completed_files_are_one_instant_and_new_times_come_after_both() {
+        for order in [[0, 1], [1, 0]] {
+            let files = [
+                "20260101000000002_20260101000000003.rollback",
+                "20260101000000002_20260101000000005.rollback",
+            ];
+            let t = timeline(&order.map(|at| files[at]));
+            assert_eq!(t.instants().map(|i| i.completion()).collect::<Vec<_>>(), [Some(time("05"))]);
+            assert_eq!(t.latest_time(), Some(time("05")));
+        }
     }
 
     #[test]
