@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Datum, Scalar, StringArray, UInt64Array};
 use arrow::compute::kernels::cmp;
 use arrow::compute::{CastOptions, and_kleene, cast_with_options, is_not_null, is_null, or_kleene};
-use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema, TimeUnit};
 use arrow::error::ArrowError;
 use lakebed_hudi::schema::sql_type;
 
@@ -134,7 +134,7 @@ impl Filter {
             data_type: sql_type(data_type),
             expected: value_form(data_type),
         };
-        if data_type.is_nested() || would_be_rounded(value, data_type) {
+        if data_type.is_nested() || would_be_cut(value, data_type) {
             return Err(failed());
         }
         let text: ArrayRef = Arc::new(StringArray::from(vec![value]));
@@ -144,15 +144,32 @@ impl Filter {
     }
 }
 
-/// Whether the cast of `value` to a decimal would round it, and the filter ask for something else.
-fn would_be_rounded(value: &str, data_type: &DataType) -> bool {
-    let scale = match data_type {
-        DataType::Decimal32(_, scale) | DataType::Decimal64(_, scale) => *scale,
-        DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => *scale,
+/// Whether the cast of `value` would round it, or cut it off, and the filter ask for something else.
+fn would_be_cut(value: &str, data_type: &DataType) -> bool {
+    let decimals = value.trim().split_once('.').map_or("", |(_, decimals)| decimals);
+    let (decimals, digits_max) = match data_type {
+        DataType::Decimal32(_, scale) | DataType::Decimal64(_, scale) => (decimals, usize::try_from(*scale)),
+        DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => (decimals, usize::try_from(*scale)),
+        DataType::Timestamp(unit, _) | DataType::Time32(unit) | DataType::Time64(unit) => {
+            // A zone may follow.
+            let end = decimals.find(|c: char| !c.is_ascii_digit()).unwrap_or(decimals.len());
+            (decimals.split_at(end).0, Ok(second_digits(*unit)))
+        }
+        // A time of the day.
+        DataType::Date32 | DataType::Date64 => return value.contains(':'),
         _ => return false,
     };
-    let decimals = value.trim().split_once('.').map_or("", |(_, decimals)| decimals);
-    decimals.trim_end_matches('0').len() > usize::try_from(scale).unwrap_or_default()
+    decimals.trim_end_matches('0').len() > digits_max.unwrap_or_default()
+}
+
+/// How many digits of a second there are.
+fn second_digits(unit: TimeUnit) -> usize {
+    match unit {
+        TimeUnit::Second => 0,
+        TimeUnit::Millisecond => 3,
+        TimeUnit::Microsecond => 6,
+        TimeUnit::Nanosecond => 9,
+    }
 }
 
 /// What a value of that type is written like.
@@ -160,6 +177,12 @@ fn value_form(data_type: &DataType) -> &'static str {
     match data_type {
         DataType::Boolean => "true or false",
         DataType::Date32 | DataType::Date64 => "a date such as 2026-03-07",
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            "a date or a time such as '2026-03-07 16:25:57.123', with no more digits"
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            "a date or a time such as '2026-03-07 16:25:57.123456', with no more digits"
+        }
         DataType::Timestamp(_, _) => "a date or a time such as '2026-03-07 16:25:57'",
         data_type if data_type.is_integer() => "a whole number in the range of that type",
         data_type if data_type.is_decimal() => "a number with no more digits than that type has",
@@ -321,6 +344,38 @@ mod tests {
                 error.contains("which is decimal(10,2): expected a number with no more digits"),
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn a_time_is_compared_as_it_was_written_or_not_at_all() {
+        let utc = || Some("UTC".into());
+        let schema = Schema::new(vec![
+            Field::new("ms", DataType::Timestamp(TimeUnit::Millisecond, utc()), true),
+            Field::new("us", DataType::Timestamp(TimeUnit::Microsecond, None), true),
+            Field::new("ns", DataType::Timestamp(TimeUnit::Nanosecond, None), true),
+            Field::new("day", DataType::Date32, true),
+        ]);
+        let bind = |text: &str| text.parse::<Filter>().unwrap().bind(&schema).map_err(|e| e.to_string());
+        for text in [
+            "ms = '2026-03-07 16:25:57.123'",
+            "ms = '2026-03-07T16:25:57.123000Z'",
+            "ms = '2026-03-07 16:25:57.120+02:00'",
+            "us >= '2026-03-07 16:25:57.123456'",
+            "ns < '2026-03-07 16:25:57.123456789'",
+            "us > 2026-03-07",
+        ] {
+            bind(text).unwrap();
+        }
+        for (text, form) in [
+            ("ms = '2026-03-07 16:25:57.123456'", "57.123', with no more digits"),
+            ("ms in (2026-03-07, '2026-03-07 16:25:57.1234Z')", "57.123', with no more digits"),
+            ("us >= '2026-03-07 16:25:57.1234567+02:00'", "57.123456', with no more digits"),
+            ("ns < '2026-03-07 16:25:57.1234567891'", "16:25:57'"),
+            ("day = '2026-03-07 16:25:57'", "a date such as 2026-03-07"),
+        ] {
+            let error = bind(text).unwrap_err();
+            assert!(error.ends_with(form), "{text}: {error}");
         }
     }
 
