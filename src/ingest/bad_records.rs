@@ -31,6 +31,14 @@ const TABLE_BYTES_MAX: u64 = 8 << 10;
 /// The largest file that is published.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 
+/// The line of a bad record.
+pub(super) fn line_of(bad: &BadRecord) -> Vec<u8> {
+    // Plain values with text keys always encode.
+    let mut line = serde_json::to_vec(bad).unwrap_or_default();
+    line.push(b'\n');
+    line
+}
+
 /// Collects the bad records of a run.
 #[derive(Debug)]
 pub(super) struct BadRecords {
@@ -132,9 +140,7 @@ impl BadRecords {
         if let Some(limit) = self.limit.filter(|limit| self.count > *limit) {
             return Err(IngestError::TooManyBadRecords { limit, found: self.count, last: Box::new(bad) });
         }
-        // Plain values with text keys always encode.
-        self.lines.extend(serde_json::to_vec(&bad).unwrap_or_default());
-        self.lines.push(b'\n');
+        self.lines.extend(line_of(&bad));
         self.last = Some(bad);
         Ok(())
     }

@@ -10,6 +10,7 @@ use lakebed_hudi::table_config::TableConfig;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::bad_records::line_of;
 use super::checkpoint::Checkpoint;
 use super::create::{Found, find_table_of};
 use super::decode::{BadRecord, Fault};
@@ -108,7 +109,7 @@ pub async fn dry_run(
     let position = place.position.clone().filter(|_| !options.reset_progress);
     let source = open_source(&job, memory, &mapping, position, &mut options, environment)?;
     let mut chunks = Chunks::of(source, mapping, memory);
-    let mut dry = Dry::new(job, place, storage.uri().to_string());
+    let mut dry = Dry::new(job, place, storage.uri().to_string(), memory);
     loop {
         let chunk = tokio::select! {
             biased;
@@ -187,11 +188,14 @@ struct Dry {
     inputs: InputCount,
     counts: BTreeMap<(String, Option<u32>), (u64, u64)>,
     last_bad: Option<BadRecord>,
+    /// What the dead letters of an overwrite take, and may take.
+    letters_bytes: usize,
+    letters_bytes_max: usize,
     report: DryRun,
 }
 
 impl Dry {
-    fn new(job: Job, place: Place, uri: String) -> Self {
+    fn new(job: Job, place: Place, uri: String, memory: InputMemory) -> Self {
         let (creates_table, checkpoint) = (place.creates_table, place.checkpoint);
         let index = place.config.bucket_index.as_ref();
         Self {
@@ -202,6 +206,8 @@ impl Dry {
             inputs: InputCount::default(),
             counts: BTreeMap::new(),
             last_bad: None,
+            letters_bytes: 0,
+            letters_bytes_max: memory.letters_bytes,
             job,
             place,
         }
@@ -218,6 +224,7 @@ impl Dry {
         let mut bad: Vec<(u32, BadRecord)> = ready.bad.iter().cloned().chain(refused).collect();
         bad.sort_by_key(|(record, _)| *record);
         bad.into_iter().for_each(|(_, bad)| self.add_bad(bad));
+        self.check_letters();
         let (total, mut taken) = (chunk.records(), 0);
         while taken < total {
             let count = self.open.fit(&self.job.commit, total - taken);
@@ -275,6 +282,9 @@ impl Dry {
             return;
         }
         self.last_bad = Some(bad.clone());
+        if self.overwrites() {
+            self.letters_bytes += line_of(&bad).len();
+        }
         self.report.stopped_by = match (settings.policy, settings.limit) {
             (BadRecordPolicy::Fail, _) => Some(IngestError::BadRecord(Box::new(bad))),
             (BadRecordPolicy::DeadLetter, Some(limit)) if found > limit => {
@@ -282,6 +292,19 @@ impl Dry {
             }
             (BadRecordPolicy::DeadLetter, _) => None,
         };
+    }
+
+    /// Says if an overwrite has more dead letters than it may hold, which is looked at where a chunk
+    /// ends.
+    fn check_letters(&mut self) {
+        if self.letters_bytes > self.letters_bytes_max && self.report.stopped_by.is_none() {
+            let (found, limit_bytes) = (self.report.bad_records, self.letters_bytes_max as u64);
+            self.report.stopped_by = Some(IngestError::TooManyLetters { found, limit_bytes });
+        }
+    }
+
+    fn overwrites(&self) -> bool {
+        WriteOperation::from(self.job.operation).overwrites()
     }
 
     fn commit(&mut self) {
@@ -303,8 +326,7 @@ impl Dry {
     }
 
     fn finish(mut self) -> DryRun {
-        let overwrites = WriteOperation::from(self.job.operation).overwrites();
-        let none_is_good = overwrites && self.report.rows == 0 && self.report.stopped_by.is_none();
+        let none_is_good = self.overwrites() && self.report.rows == 0 && self.report.stopped_by.is_none();
         if let Some(last) = self.last_bad.take().filter(|_| none_is_good) {
             let found = self.report.bad_records;
             self.report.stopped_by = Some(IngestError::AllBad { found, last: Box::new(last) });

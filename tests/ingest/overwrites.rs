@@ -37,6 +37,13 @@ async fn assert_unchanged(place: &Place) {
     assert_eq!((place.ids(), pending, place.markers()), ((0..5).collect(), 0, 0));
 }
 
+/// Why a run would stop, by a dry run.
+async fn foreseen(place: &Place, job: Job) -> Option<IngestError> {
+    let (_keep, stop) = watch::channel(false);
+    let dry = dry_run(job, RunOptions::default(), &place.environment, stop, Arc::new(|_: &Event| ()));
+    dry.await.unwrap().stopped_by
+}
+
 #[tokio::test]
 async fn an_overwrite_that_is_stopped_changes_nothing() {
     let (place, job) = place().await;
@@ -68,6 +75,8 @@ async fn an_overwrite_with_more_dead_letters_than_it_may_hold_changes_nothing() 
     let error = Error::from(place.run(job(&letters), RunOptions::default()).await.unwrap_err());
     assert_eq!(error.kind(), ErrorKind::DataQuality);
     assert!(error.to_string().contains("bad records take more than the "), "{error}");
+    let foreseen = foreseen(&place, job(&letters)).await.unwrap();
+    assert_eq!(foreseen.to_string(), error.to_string(), "a dry run tells it");
     assert_unchanged(&place).await;
     let mut dead = std::fs::read_dir(place.path("dead")).unwrap().map(|entry| entry.unwrap().path());
     assert!(!dead.any(|path| path.extension().is_some_and(|extension| extension == "jsonl")));
@@ -88,9 +97,7 @@ async fn an_overwrite_without_a_good_record_changes_nothing() {
         );
         assert_eq!(Error::from(error).kind(), ErrorKind::DataQuality);
         assert_unchanged(&place).await;
-        let (_keep, stop) = watch::channel(false);
-        let dry = dry_run(job, RunOptions::default(), &place.environment, stop, Arc::new(|_: &Event| ()));
-        let stopped_by = dry.await.unwrap().stopped_by;
+        let stopped_by = foreseen(&place, job).await;
         assert!(matches!(stopped_by, Some(IngestError::AllBad { found: 2, .. })), "{stopped_by:?}");
     }
     place.deliver("c.csv", &csv(10..12));
