@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lakebed_hudi::instant::InstantTime;
+use lakebed_hudi::timeline_file::Action;
 use lakebed_hudi::timeline_metadata::MetadataError;
 
 use super::{PipelineProgress, Progress};
@@ -88,6 +89,21 @@ pub enum CommitError {
     RollbackPlan {
         /// The plan.
         path: TablePath,
+        /// What is wrong with it.
+        source: MetadataError,
+    },
+    /// The plan of a table service that another writer is to carry out, and that cannot be read.
+    #[error(
+        "{path}: the plan of this {action} is broken ({source}), so that nobody can tell which file groups it is \
+         about, and Hudi's writers fail on it, too; if no writer is about it, delete {remedy}"
+    )]
+    ServicePlan {
+        /// The plan.
+        path: TablePath,
+        /// The service.
+        action: Action,
+        /// What to delete.
+        remedy: String,
         /// What is wrong with it.
         source: MetadataError,
     },

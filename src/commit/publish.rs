@@ -19,7 +19,7 @@ use crate::storage::lock::LockGuard;
 use crate::table::{
     FileGroupId, StagedFiles, WriteOperation, check_readable, check_writable, grown_schema, properties,
 };
-use crate::timeline::{Instant, Timeline, TimelineError};
+use crate::timeline::{Instant, Timeline};
 
 /// What became of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -321,7 +321,12 @@ impl Committer {
     /// The groups that a pending service is about to rewrite.
     async fn planned(&self, instant: &Instant) -> Result<Option<OtherWrite>, CommitError> {
         let file = TimelineFile::requested(instant.time, instant.requested_as);
-        let broken = |source| TimelineError::Metadata { path: self.table.timeline.path(&file), source };
+        let broken = |source| CommitError::ServicePlan {
+            path: self.table.timeline.path(&file),
+            action: instant.requested_as,
+            remedy: plan_remedy(instant),
+            source,
+        };
         let (kind, groups) = match instant.requested_as {
             Action::Compaction | Action::LogCompaction => {
                 let plan =
@@ -347,6 +352,18 @@ impl Committer {
             _ => return Ok(None),
         };
         Ok(Some(OtherWrite { instant: instant.time, kind, groups }))
+    }
+}
+
+/// What to do about a pending service without a plan.
+fn plan_remedy(service: &Instant) -> String {
+    match service.state {
+        State::Inflight => format!(
+            "first the data files with {} in their names, then {} and this file",
+            service.time,
+            service.file().name()
+        ),
+        _ => "this file: the service has not begun".to_owned(),
     }
 }
 

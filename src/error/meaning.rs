@@ -250,6 +250,7 @@ impl Meaning for CommitError {
             | Self::Progress { .. }
             | Self::ProgressSize { .. }
             | Self::RollbackPlan { .. }
+            | Self::ServicePlan { .. }
             | Self::ClockBehind { .. } => ErrorKind::Failed,
         }
     }

@@ -301,6 +301,37 @@ async fn a_broken_plan_of_a_rollback_is_named_with_what_to_do() {
     table.sink("p1", SinkOptions::default()).await;
 }
 
+#[tokio::test]
+async fn a_broken_plan_of_a_service_is_named_with_what_to_do() {
+    for action in [Action::Compaction, Action::Clustering] {
+        let table = TestTable::create(&bucket_table()).await;
+        let mut sink = table.sink("p1", SinkOptions::default()).await;
+        write(&mut sink, "a", 1).await;
+        let prepared = sink.prepare(progress(1)).await.unwrap().unwrap();
+        let now = InstantTime::from_unix_millis(table.environment.clock.unix_millis(), TimelineZone::Utc);
+        let path_of = async |file: TimelineFile| table.snapshot().await.table.timeline.path(&file);
+        let requested = path_of(TimelineFile::requested(now, action)).await;
+        let inflight = path_of(TimelineFile::inflight(now, action)).await;
+        for (plan, begun) in [("", false), ("cut off", false), ("", true)] {
+            table.storage.put(&requested, plan.into()).await.unwrap();
+            if begun {
+                table.storage.put(&inflight, "".into()).await.unwrap();
+            }
+            let told = sink.committer().commit(&prepared).await.unwrap_err().to_string();
+            assert!(told.starts_with(&format!("{requested}: the plan of this {action} is broken")), "{told}");
+            let remedy = match begun {
+                true => format!("data files with {now} in their names, then {} and", inflight.file_name()),
+                false => "delete this file: the service has not begun".to_owned(),
+            };
+            assert!(told.contains(&remedy), "{told}");
+        }
+        for path in [inflight, requested] {
+            table.storage.delete(&path).await.unwrap();
+        }
+        assert!(is_committed(&sink.committer().commit(&prepared).await.unwrap()));
+    }
+}
+
 /// Rewinding fails at one of its operations, and is called again.
 #[tokio::test]
 async fn all_is_given_up_by_a_rewind_that_is_called_again() {
