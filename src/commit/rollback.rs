@@ -39,8 +39,6 @@ impl Committer {
         let released = guard.release().await;
         let Some((rollback, plan)) = scheduled? else { return Ok(()) };
         released?;
-        let inflight = TimelineFile::inflight(rollback, Action::Rollback);
-        self.put_or_keep(&inflight, Bytes::new()).await?;
         let deleted = self.delete_files(&plan).await?;
         self.sweep_partitions(target, &plan).await?;
         let guard = self.locked().await?;
@@ -55,9 +53,9 @@ impl Committer {
         Ok(())
     }
 
-    /// Puts the plan of a rollback, or finds the one that is there. `None` if `target` is not
-    /// pending any more, or not for `run` to undo. The caller holds the lock, under which runs are
-    /// fenced as well.
+    /// Puts the plan of a rollback, or finds the one that is there, and begins it. `None` if `target` is
+    /// not pending any more, or not for `run` to undo. The caller holds the lock, under which runs are
+    /// fenced as well, and without which others may complete and archive the rollback.
     async fn schedule_rollback(
         &self,
         target: &Instant,
@@ -75,12 +73,17 @@ impl Committer {
         if timeline.get(target.time, target.action).is_none_or(Instant::is_completed) {
             return Ok(None);
         }
-        if let Some(planned) = self.planned_rollback(&timeline, target.time).await? {
-            return Ok(Some(planned));
-        }
-        let plan = self.rollback_plan(target).await?;
-        let rollback = self.new_time(&timeline).await?;
-        self.put(&TimelineFile::requested(rollback, Action::Rollback), plan.to_avro()?.into()).await?;
+        let (rollback, plan) = match self.planned_rollback(&timeline, target.time).await? {
+            Some(planned) => planned,
+            None => {
+                let plan = self.rollback_plan(target).await?;
+                let rollback = self.new_time(&timeline).await?;
+                let requested = TimelineFile::requested(rollback, Action::Rollback);
+                self.put(&requested, plan.to_avro()?.into()).await?;
+                (rollback, plan)
+            }
+        };
+        self.put_or_keep(&TimelineFile::inflight(rollback, Action::Rollback), Bytes::new()).await?;
         Ok(Some((rollback, plan)))
     }
 
@@ -91,7 +94,7 @@ impl Committer {
         target: InstantTime,
     ) -> Result<Option<(InstantTime, RollbackPlan)>, CommitError> {
         for rollback in timeline.pending().filter(|i| i.action == Action::Rollback) {
-            let plan = self.read_rollback_plan(rollback.time).await?;
+            let Some(plan) = self.read_rollback_plan(rollback.time).await? else { continue };
             if plan.instant_to_rollback.is_some_and(|i| i.commit_time == target) {
                 return Ok(Some((rollback.time, plan)));
             }
@@ -124,7 +127,12 @@ impl Committer {
     async fn finish_rollbacks_locked(&self, guard: &LockGuard) -> Result<(), CommitError> {
         let timeline = self.timeline().await?;
         for rollback in timeline.pending().filter(|i| i.action == Action::Rollback) {
-            let plan = self.read_rollback_plan(rollback.time).await?;
+            let Some(plan) = self.read_rollback_plan(rollback.time).await? else {
+                guard.check().await?;
+                self.table.storage.delete(&self.table.timeline.path(&rollback.file())).await?;
+                tracing::warn!(rollback = %rollback.time, "removed what was left of a rollback without a plan");
+                continue;
+            };
             let Some(target) = plan.instant_to_rollback else { continue };
             let is_there = timeline.instants().any(|instant| instant.time == target.commit_time);
             if is_there || self.is_archived(target.commit_time).await? {
@@ -137,11 +145,20 @@ impl Committer {
         Ok(())
     }
 
-    async fn read_rollback_plan(&self, rollback: InstantTime) -> Result<RollbackPlan, CommitError> {
+    /// The plan of a pending rollback. `None` where nothing but `.inflight` is there: somebody put that
+    /// after others had completed and archived the rollback, or a broken plan was deleted.
+    ///
+    /// Hudi passes such rollbacks by and leaves them for ever.
+    ///
+    /// Source: `BaseHoodieTableServiceClient.getPendingRollbackInfos`.
+    async fn read_rollback_plan(&self, rollback: InstantTime) -> Result<Option<RollbackPlan>, CommitError> {
         let file = TimelineFile::requested(rollback, Action::Rollback);
-        let bytes = self.table.timeline.read(&file).await?;
+        let bytes = match self.table.timeline.read(&file).await {
+            Err(error) if error.is_not_found() => return Ok(None),
+            bytes => bytes?,
+        };
         let broken = |source| CommitError::RollbackPlan { path: self.table.timeline.path(&file), source };
-        RollbackPlan::from_avro(&bytes).map_err(broken)
+        RollbackPlan::from_avro(&bytes).map(Some).map_err(broken)
     }
 
     async fn rollback_plan(&self, target: &Instant) -> Result<RollbackPlan, CommitError> {
@@ -262,7 +279,8 @@ impl Committer {
         for file in files {
             self.table.storage.delete(&self.table.timeline.path(&file)).await?;
         }
-        if timeline.get(rollback, Action::Rollback).is_some_and(Instant::is_completed) {
+        // Others may have completed it, and archived it since.
+        if timeline.get(rollback, Action::Rollback).is_none_or(Instant::is_completed) {
             return Ok(());
         }
         let total: usize = partition_metadata.values().map(|p| p.success_delete_files.len()).sum();

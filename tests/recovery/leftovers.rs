@@ -30,6 +30,29 @@ async fn a_rollback_that_was_cut_off_behind_its_target_is_completed() {
     assert_eq!(of_rollbacks().len(), 1);
 }
 
+#[tokio::test]
+async fn what_is_begun_of_a_rollback_after_it_was_archived_is_removed() {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut sink = table.sink("p1", SinkOptions::default()).await;
+    write(&mut sink, 1).await;
+    drop(sink);
+    let mut next = table.sink("p1", SinkOptions::default()).await;
+    write(&mut next, 1).await;
+    assert!(is_committed(&checkpoint(&mut next, 1).await));
+    let snapshot = table.snapshot().await;
+    let rollback = snapshot.timeline.completed().find(|i| i.action == Action::Rollback).unwrap().time;
+    table.archive(1).await;
+    // As a process leaves it that had stopped before it could begin what others have completed.
+    let inflight = TimelineFile::inflight(rollback, Action::Rollback);
+    table.storage.put(&snapshot.table.timeline.path(&inflight), "".into()).await.unwrap();
+    write(&mut next, 2).await;
+    assert!(is_committed(&checkpoint(&mut next, 2).await));
+    let mut last = table.sink("p2", SinkOptions::default()).await;
+    assert_eq!(table.files_named(".rollback"), [""; 0]);
+    write(&mut last, 3).await;
+    assert!(is_committed(&checkpoint(&mut last, 1).await));
+}
+
 /// Has another process plan to roll a checkpoint back, and stop: its plan deletes the files, or was made
 /// before there were any.
 async fn plan_rollback(table: &TestTable, prepared: &Prepared, with_files: bool) {
