@@ -10,14 +10,20 @@ use crate::table::Table;
 /// How many claims of older epochs are kept for whoever looks into a table.
 const KEPT: usize = 4;
 
+/// No claim is longer.
+const CLAIM_BYTES_MAX: u64 = 4 << 10;
+
 /// One run of a pipeline. Each run claims the next number, durably; a run that finds a greater
-/// one than its own is fenced.
+/// one than its own is fenced, and so is one that finds its own number claimed by another: they begin
+/// anew where the claims were removed before the first commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Epoch {
     /// The pipeline.
     pub pipeline: String,
     /// Counted from 1.
     pub number: u64,
+    /// What its claim says, and no other one does.
+    claim: String,
 }
 
 #[derive(Serialize)]
@@ -26,6 +32,7 @@ struct Claim<'a> {
     epoch: u64,
     claimed_at: InstantTime,
     process: u32,
+    id: String,
 }
 
 /// Refuses names of pipelines that could not be folders.
@@ -56,22 +63,39 @@ impl Epoch {
             CommitError::LastEpoch { path }
         })?;
         let now = InstantTime::from_unix_millis(table.environment.clock.unix_millis(), table.zone);
-        let claim = Claim { pipeline, epoch: number, claimed_at: now, process: std::process::id() };
-        let text = serde_json::to_string(&claim).unwrap_or_default();
-        let path = folder.join(&format!("epoch-{number:010}.json"))?;
-        table.storage.put_if_absent(&path, text.into()).await?;
+        let (process, id) = (std::process::id(), table.environment.ids.uuid().to_string());
+        let claim = Claim { pipeline, epoch: number, claimed_at: now, process, id };
+        let claim = serde_json::to_string(&claim).unwrap_or_default();
+        let path = path_in(&folder, number)?;
+        table.storage.put_if_absent(&path, claim.clone().into()).await?;
         claims.truncate(claims.len().saturating_sub(KEPT));
         for (_, old) in claims {
             table.storage.delete(&old).await?;
         }
-        Ok(Self { pipeline: pipeline.to_owned(), number })
+        Ok(Self { pipeline: pipeline.to_owned(), number, claim })
     }
 
     /// The epoch that has fenced this one, if any.
+    ///
+    /// # Errors
+    /// [`CommitError::LostClaim`] where nobody can tell.
     pub(crate) async fn fenced_by(&self, table: &Table) -> Result<Option<u64>, CommitError> {
-        let claims = claims(table, &self.folder()?).await?;
-        Ok(claims.last().map(|(number, _)| *number).filter(|newest| *newest > self.number))
+        let folder = self.folder()?;
+        let newest = claims(table, &folder).await?.last().map_or(0, |(number, _)| *number);
+        if newest > self.number {
+            return Ok(Some(newest));
+        }
+        let path = path_in(&folder, self.number)?;
+        match table.storage.get(&path, CLAIM_BYTES_MAX).await {
+            Ok(found) => Ok((found.bytes != self.claim.as_bytes()).then_some(self.number)),
+            Err(StorageError::NotFound { .. }) => Err(CommitError::LostClaim { path }),
+            Err(error) => Err(error.into()),
+        }
     }
+}
+
+fn path_in(folder: &TablePath, number: u64) -> Result<TablePath, CommitError> {
+    Ok(folder.join(&format!("epoch-{number:010}.json"))?)
 }
 
 /// The claims in `folder`, by number.

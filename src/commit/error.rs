@@ -81,6 +81,15 @@ pub enum CommitError {
         /// The claim.
         path: TablePath,
     },
+    /// A run whose claim was removed: others may have begun since, and cannot be told from it.
+    #[error(
+        "{path} is gone, by which this run of the pipeline could be told from others: somebody has removed it; \
+         start the pipeline again, once"
+    )]
+    LostClaim {
+        /// The claim.
+        path: TablePath,
+    },
     /// The plan of a rollback that another writer began, and that cannot be read.
     #[error(
         "{path}: the plan of this rollback is broken ({source}); if no writer is about it, delete the file: what it \

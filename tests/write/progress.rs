@@ -148,3 +148,26 @@ async fn epochs_go_on_from_the_last_commit_where_their_claims_are_gone() {
     assert_eq!(new.epoch().number, 3);
     assert_eq!(checkpoint(&mut old, 2).await, Outcome::Fenced { by: 3 });
 }
+
+#[tokio::test]
+async fn a_run_whose_claim_is_gone_before_any_commit_stops() {
+    let claims = ".hoodie/.aux/lakebed".parse().unwrap();
+    for has_begun_again in [false, true] {
+        let table = TestTable::create(&bucket_table()).await;
+        let mut old = table.sink("p1", SinkOptions::default()).await;
+        old.write(&rows(&[("a", "x", 1, None)]), None).await.unwrap();
+        let prepared = old.prepare(progress(1)).await.unwrap().unwrap();
+        table.storage.delete_dir(&claims).await.unwrap();
+        if !has_begun_again {
+            let error = old.committer().commit(&prepared).await.unwrap_err();
+            let told = error.to_string();
+            assert!(told.starts_with(".hoodie/.aux/lakebed/p1/epoch-0000000001.json is gone"), "{told}");
+            assert_eq!(Error::from(error).kind(), ErrorKind::Conflict);
+        }
+        let mut new = table.sink("p1", SinkOptions::default()).await;
+        assert_eq!((old.epoch().number, new.epoch().number), (1, 1), "nothing tells of the first one");
+        assert_eq!(old.committer().commit(&prepared).await.unwrap(), Outcome::Fenced { by: 1 });
+        commit(&mut new, 1).await;
+        assert_eq!(table.texts().await, ["a x 1 -"]);
+    }
+}
