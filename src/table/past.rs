@@ -55,10 +55,12 @@ pub(super) async fn check_past(
     time: InstantTime,
 ) -> Result<(), TableError> {
     let name = || table.config.name.clone();
-    let mut writes = timeline.pending().filter(|i| i.action.writes_data() && !i.is_pending_service());
-    if let Some(pending) = writes.next().filter(|pending| pending.time <= time) {
-        let (action, instant) = (pending.action, pending.time);
-        return Err(PastError::Pending { table: name(), time, action, instant }.into());
+    let writes = timeline.pending().filter(|i| i.action.writes_data() && !i.is_pending_service());
+    for pending in writes.filter(|i| i.time <= time) {
+        if !table.timeline.is_clustering(pending).await? {
+            let (action, instant) = (pending.action, pending.time);
+            return Err(PastError::Pending { table: name(), time, action, instant }.into());
+        }
     }
     if timeline.get(time, Action::Savepoint).is_some_and(Instant::is_completed) {
         return Ok(());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lakebed_hudi::table_config::TableConfig;
 use lakebed_hudi::timeline_file::{Action, TimelineFile, TimelineLayout};
-use lakebed_hudi::timeline_metadata::{CleanMetadata, CommitMetadata, MetadataError};
+use lakebed_hudi::timeline_metadata::{CleanMetadata, CommitMetadata, MetadataError, RequestedReplaceMetadata};
 
 use super::{Instant, Timeline, TimelineError};
 use crate::storage::{FolderStamp, Storage, TablePath, TablePathError};
@@ -112,6 +112,29 @@ impl TimelineStore {
         match CommitMetadata::from_bytes(&self.read(&file).await?) {
             Err(MetadataError::Empty) => Ok(CommitMetadata::default()),
             read => read.map_err(|source| TimelineError::Metadata { path: self.path(&file), source }),
+        }
+    }
+
+    /// Whether a pending instant is a clustering, which layout 1 calls a replacement like any other: its
+    /// plan tells.
+    ///
+    /// Source: `ClusteringUtils.isClusteringInstant`.
+    ///
+    /// # Errors
+    /// A plan that cannot be read.
+    pub async fn is_clustering(&self, pending: &Instant) -> Result<bool, TimelineError> {
+        if pending.requested_as != Action::ReplaceCommit {
+            return Ok(pending.requested_as == Action::Clustering);
+        }
+        let file = TimelineFile::requested(pending.time, pending.requested_as);
+        let bytes = match self.read(&file).await {
+            Err(error) if error.is_not_found() => return Ok(false),
+            bytes => bytes?,
+        };
+        match RequestedReplaceMetadata::from_avro(&bytes) {
+            Ok(plan) => Ok(plan.clustering_plan.is_some()),
+            Err(MetadataError::Empty) => Ok(false),
+            Err(source) => Err(TimelineError::Metadata { path: self.path(&file), source }),
         }
     }
 

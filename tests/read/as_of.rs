@@ -99,6 +99,27 @@ async fn what_may_still_change_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pending_clustering_of_version_6_is_told_by_its_plan() {
+    let folder = unpack("v6_clustering");
+    let timeline = folder.path().join(".hoodie");
+    // As it was while the clustering was under way.
+    let (clustering, later) = ("20261124165336363", "20261124165337601");
+    for name in [format!("{clustering}.replacecommit"), format!("{later}.commit")] {
+        std::fs::remove_file(timeline.join(name)).unwrap();
+    }
+    std::fs::remove_file(timeline.join(format!("{later}.inflight"))).unwrap();
+    std::fs::remove_file(timeline.join(format!("{later}.commit.requested"))).unwrap();
+    for as_of in [clustering, "2999-01-01"] {
+        assert_eq!(rows(folder.path(), as_of).await.unwrap(), ["k0 newer", "k1 v1", "k2 v2", "k3 v3"]);
+    }
+    // Without one it is a write.
+    std::fs::write(timeline.join(format!("{clustering}.replacecommit.requested")), "").unwrap();
+    let is_pending =
+        |past: &PastError| matches!(past, PastError::Pending { instant, .. } if instant.as_str() == clustering);
+    assert!(is_refused(&rows(folder.path(), clustering).await, is_pending));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_clean_that_was_archived_is_not_forgotten() {
     let new = NewTable { table_type: TableType::CopyOnWrite, ..bucket_table() };
     let table = TestTable::create(&new).await;
