@@ -149,7 +149,9 @@ fn would_be_cut(value: &str, data_type: &DataType) -> bool {
     let decimals = value.trim().split_once('.').map_or("", |(_, decimals)| decimals);
     let (decimals, digits_max) = match data_type {
         DataType::Decimal32(_, scale) | DataType::Decimal64(_, scale) => (decimals, usize::try_from(*scale)),
-        DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => (decimals, usize::try_from(*scale)),
+        DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => {
+            (decimals, usize::try_from(*scale))
+        }
         DataType::Timestamp(unit, _) | DataType::Time32(unit) | DataType::Time64(unit) => {
             // A zone may follow.
             let end = decimals.find(|c: char| !c.is_ascii_digit()).unwrap_or(decimals.len());

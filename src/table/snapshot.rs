@@ -11,7 +11,7 @@ use lakebed_hudi::timeline_file::{Action, TimelineLayout};
 use lakebed_hudi::timeline_metadata::CommitMetadata;
 
 use super::file_group::{FileGroup, FileGroupId, SliceRules, file_groups};
-use super::past::check_past;
+use super::past::{check_past, check_versions};
 use super::{Table, TableError, file_schema, schema_history};
 use crate::storage::{Entry, Listing, TablePath};
 use crate::timeline::{Instant, Timeline};
@@ -43,6 +43,9 @@ impl TableSnapshot {
         let mut snapshot =
             Self { table: table.clone(), timeline: Timeline::default(), as_of, replaced: BTreeSet::new() };
         snapshot.refresh().await?;
+        if let Some(time) = as_of {
+            check_versions(&snapshot, time).await?;
+        }
         Ok(snapshot)
     }
 

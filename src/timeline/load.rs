@@ -5,7 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lakebed_hudi::table_config::TableConfig;
 use lakebed_hudi::timeline_file::{Action, TimelineFile, TimelineLayout};
-use lakebed_hudi::timeline_metadata::{CleanMetadata, CommitMetadata, MetadataError, RequestedReplaceMetadata};
+use lakebed_hudi::timeline_metadata::{
+    CleanMetadata, CommitMetadata, MetadataError, RequestedReplaceMetadata,
+};
 
 use super::{Instant, Timeline, TimelineError};
 use crate::storage::{FolderStamp, Storage, TablePath, TablePathError};

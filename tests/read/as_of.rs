@@ -10,6 +10,7 @@ use lakebed::sink::SinkOptions;
 use lakebed::storage;
 use lakebed::table::{PastError, Table, TableError};
 use lakebed_hudi::table_config::{NewTable, TableType};
+use lakebed_hudi::timeline_file::Action;
 
 use crate::fixtures::unpack;
 use crate::test_table::*;
@@ -114,8 +115,7 @@ async fn a_pending_clustering_of_version_6_is_told_by_its_plan() {
     }
     // Without one it is a write.
     std::fs::write(timeline.join(format!("{clustering}.replacecommit.requested")), "").unwrap();
-    let is_pending =
-        |past: &PastError| matches!(past, PastError::Pending { instant, .. } if instant.as_str() == clustering);
+    let is_pending = |past: &PastError| matches!(past, PastError::Pending { instant, .. } if instant.as_str() == clustering);
     assert!(is_refused(&rows(folder.path(), clustering).await, is_pending));
 }
 
@@ -141,5 +141,43 @@ async fn a_clean_that_was_archived_is_not_forgotten() {
         let is_cleaned =
             matches!(&refused, TableError::Past(PastError::Cleaned { kept, .. }) if *kept == instants[3]);
         assert!(is_cleaned, "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_a_clean_deleted_is_named() {
+    for table_type in [TableType::CopyOnWrite, TableType::MergeOnRead] {
+        let table = TestTable::create(&NewTable { table_type, ..bucket_table() }).await;
+        let mut sink = table.sink("p", SinkOptions::default()).await;
+        // A group that stays as it is, and one of which the clean leaves the newest version.
+        sink.write(&crate::test_table::rows(&[("stays", "y", 1, None)]), None).await.unwrap();
+        assert!(is_committed(&checkpoint(&mut sink, 1).await));
+        for number in 2..=6 {
+            write(&mut sink, "k", number).await;
+            assert!(is_committed(&checkpoint(&mut sink, number as u64).await));
+            let now = table.snapshot().await.table;
+            match number {
+                4 if table_type == TableType::MergeOnRead => services::compact(&now).await,
+                5 => services::clean(&now).await,
+                _ => {}
+            }
+        }
+        let snapshot = table.snapshot().await;
+        let writes = snapshot.timeline.completed_writes().filter(|i| i.requested_as != Action::Compaction);
+        let written: Vec<_> = writes.map(|instant| instant.time).collect();
+        let clean = snapshot.timeline.completed().find(|i| i.action == Action::Clean).unwrap().time;
+        let table = snapshot.table;
+        // The group had no file by then.
+        assert_eq!(texts_of(&table.snapshot(Some(written[0])).await.unwrap()).await, ["stays y 1 -"]);
+        for as_of in &written[1..4] {
+            let refused = table.snapshot(Some(*as_of)).await.unwrap_err();
+            let told = refused.to_string();
+            assert!(matches!(refused, TableError::Past(PastError::CleanedFile { .. })), "{told}");
+            assert!(told.contains(&format!("read it as of {clean} or later")), "{told}");
+        }
+        for (as_of, k) in [(written[4], 5), (clean, 5), (written[5], 6)] {
+            let texts = texts_of(&table.snapshot(Some(as_of)).await.unwrap()).await;
+            assert_eq!(texts, [format!("k x {k} -"), "stays y 1 -".to_owned()], "{as_of}");
+        }
     }
 }
