@@ -203,3 +203,81 @@ impl Outlet {
         self.rows.send(Waiting::Batch(batch, room)).map_err(|_| ReadError::Stopped)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::{DataType, Field, Schema};
+    use lakebed_hudi::file_name::FileId;
+    use lakebed_hudi::schema::TableSchema;
+    use lakebed_hudi::table_config::{NewTable, TableType};
+
+    use super::*;
+    use crate::environment::Environment;
+    use crate::memory::SpillArea;
+    use crate::merge::MergeRules;
+    use crate::storage::object::ObjectStorage;
+    use crate::table::{FileGroupId, FileSlice, Table};
+
+    /// Three slices without rows, of which two are open at a time, and a thread to merge them.
+    async fn queue() -> (SliceQueue, Merging) {
+        let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Utf8, true)]));
+        let new = NewTable {
+            name: "t".into(),
+            table_type: TableType::CopyOnWrite,
+            record_key_fields: Vec::new(),
+            partition_fields: Vec::new(),
+            ordering_fields: Vec::new(),
+            partial_update: None,
+            bucket_index: None,
+            hive_style: true,
+            url_encode: true,
+            create_schema: TableSchema::from_arrow(&schema, "t").unwrap().to_avro(),
+            readers: Vec::new(),
+        };
+        let environment = Environment::real();
+        let storage = ObjectStorage::in_memory(&"s3://memory/t".parse().unwrap(), &environment);
+        let table = Table::create(Arc::new(storage), &environment, &new).await.unwrap();
+        let snapshot = table.snapshot(None).await.unwrap();
+        let rules = Arc::new(MergeRules::of(&table.config).unwrap());
+        let stored = TableSchema::from_avro(&new.create_schema).unwrap().arrow_with_meta();
+        let spill = SpillArea::default();
+        let shape = Arc::new(Shape { stored, output: schema, filters: Vec::new(), rules, spill });
+        let planned = |bucket| PlannedSlice {
+            group: FileGroupId { partition: String::new(), file_id: FileId::of_bucket(bucket) },
+            slice: FileSlice {
+                base_instant: "20260101000000001".parse().unwrap(),
+                base: None,
+                logs: Vec::new(),
+            },
+            shown: Arc::default(),
+        };
+        let options = Arc::new(ScanOptions { parallelism: 1, ..ScanOptions::default() });
+        let (mergers, openings) = channel();
+        let merging = Merging {
+            openings: Arc::new(Mutex::new(openings)),
+            shape: shape.clone(),
+            options: options.clone(),
+            runtime: Handle::current(),
+        };
+        let todo = [planned(0), planned(1), planned(2)].into();
+        (SliceQueue { snapshot, options, shape, todo, open: VecDeque::new(), mergers, left: 1 }, merging)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_thread_that_dies_within_a_slice_ends_its_rows_with_an_error() {
+        let (mut queue, merging) = queue().await;
+        let thread = tokio::task::spawn_blocking(move || merging.run());
+        assert!(queue.next().await.is_none());
+        drop(queue);
+        thread.await.unwrap();
+
+        let (mut queue, merging) = self::queue().await;
+        // Where tasks run nobody may wait for one: it panics with the first slice in its hands.
+        let thread = tokio::spawn(async move { merging.run() });
+        for slice in ["whose thread died", "that was open", "that no thread is left for"] {
+            assert!(matches!(queue.next().await, Some(Err(ReadError::Stopped))), "a slice {slice}");
+            queue.open.pop_front();
+        }
+        assert!(thread.await.unwrap_err().is_panic());
+    }
+}

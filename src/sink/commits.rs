@@ -226,3 +226,67 @@ impl SinkCommitter {
         self.shared.run.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, RecordBatch, StringArray};
+    use lakebed_hudi::table_config::{NewTable, TableType};
+
+    use super::*;
+    use crate::environment::Environment;
+    use crate::sink::Sink;
+    use crate::storage::Storage;
+    use crate::storage::object::ObjectStorage;
+    use crate::table::{Table, WriteOperation};
+
+    /// Takes all instants but the newest away, as who archives does in the end.
+    async fn archive(table: &Table) {
+        let timeline = table.timeline.load().await.unwrap();
+        let newest = timeline.completed_writes().next_back().unwrap().time;
+        for file in table.storage.list(&table.timeline.folder).await.unwrap().files {
+            if file.path.file_name() < newest.as_str() {
+                table.storage.delete(&file.path).await.unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_run_forgets_what_it_committed() {
+        let ids: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
+        let rows = RecordBatch::try_from_iter([("id", ids)]).unwrap();
+        let new = NewTable {
+            name: "t".into(),
+            table_type: TableType::CopyOnWrite,
+            record_key_fields: Vec::new(),
+            partition_fields: Vec::new(),
+            ordering_fields: Vec::new(),
+            partial_update: None,
+            bucket_index: None,
+            hive_style: true,
+            url_encode: true,
+            create_schema: TableSchema::from_arrow(&rows.schema(), "t").unwrap().to_avro(),
+            readers: Vec::new(),
+        };
+        for is_archived in [false, true] {
+            let environment = Environment::real();
+            let uri = "s3://memory/t".parse().unwrap();
+            let storage: Arc<dyn Storage> = Arc::new(ObjectStorage::in_memory(&uri, &environment));
+            Table::create(storage.clone(), &environment, &new).await.unwrap();
+            let options = SinkOptions { operation: WriteOperation::Insert, ..SinkOptions::default() };
+            let mut sink = Sink::open(storage, &environment, "p", Vec::new(), options).await.unwrap();
+            for checkpoint in 1..=10 {
+                sink.write(&rows, None).await.unwrap();
+                let progress = PipelineProgress { checkpoint, ..PipelineProgress::default() };
+                let prepared = sink.prepare(progress).await.unwrap().unwrap();
+                let outcome = sink.committer().commit(&prepared).await.unwrap();
+                assert!(matches!(outcome, Outcome::Committed { .. }), "{outcome:?}");
+                // The one that was just committed, and the one that it saw completed last.
+                assert!(sink.commits.own_instants().len() <= 2, "{:?}", sink.commits.own_instants());
+                assert!(sink.buckets.groups_in_flight().count() <= 2, "checkpoint {checkpoint}");
+                if is_archived {
+                    archive(sink.table()).await;
+                }
+            }
+        }
+    }
+}
