@@ -20,10 +20,13 @@ mod bridge;
 mod filter;
 mod filter_text;
 mod log_file;
+mod outlet;
 mod parquet_rows;
 mod partition_columns;
+mod planned;
 mod prune;
 mod scan;
+mod scan_options;
 mod shown_rows;
 mod slice;
 mod slice_queue;
@@ -41,7 +44,9 @@ use crate::table::{DataFileError, TableError};
 
 pub use as_of::{AsOfError, parse_as_of};
 pub use filter::{Comparison, Filter, FilterError, FilterTest};
-pub use scan::{PlannedSlice, Scan, ScanOptions};
+pub use planned::PlannedSlice;
+pub use scan::Scan;
+pub use scan_options::ScanOptions;
 pub use slice::SliceReader;
 
 /// Why rows could not be read.

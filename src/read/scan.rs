@@ -10,63 +10,14 @@ use lakebed_hudi::base_file::{META_COLUMNS, PARTITION_PATH};
 use lakebed_hudi::schema::is_meta_column;
 
 use super::ReadError;
-use super::filter::{BoundFilter, Filter, FilterError, unknown_column};
+use super::filter::{BoundFilter, FilterError, unknown_column};
 use super::partition_columns::PartitionColumns;
+use super::planned::{PlannedSlice, Shape};
+use super::scan_options::ScanOptions;
 use super::slice_queue::SliceQueue;
 use super::which_bucket::bucket_of;
-use crate::memory::{SpillArea, default_budget_bytes};
 use crate::merge::MergeRules;
-use crate::table::{FileGroup, FileGroupId, FileSlice, TableSnapshot};
-
-/// What to read of a table, and with how much memory.
-#[derive(Debug, Clone)]
-pub struct ScanOptions {
-    /// The columns, in this order; all if `None`.
-    pub columns: Option<Vec<String>>,
-    /// Rows come out that pass all of these.
-    pub filters: Vec<Filter>,
-    /// No more rows than this.
-    pub limit: Option<u64>,
-    /// Whether all columns means Hudi's five, first, as well.
-    pub with_meta: bool,
-    /// Whether log files are left out: the rows as of the last compaction of each file group.
-    pub base_files_only: bool,
-    /// Rows per batch at most.
-    pub batch_rows: usize,
-    /// Memory for merging and for batches that wait, over all slices that are read at a time.
-    /// What is decoded at the moment, a row group for each column, comes on top.
-    /// [`default_budget_bytes`] unless set.
-    pub memory_budget_bytes: usize,
-    /// Slices merged at the same time; as many as there are cores unless set. The next ones are
-    /// opened meanwhile, so that none of these waits for the storage as a rule.
-    pub parallelism: usize,
-}
-
-impl Default for ScanOptions {
-    fn default() -> Self {
-        Self {
-            columns: None,
-            filters: Vec::new(),
-            limit: None,
-            with_meta: false,
-            base_files_only: false,
-            batch_rows: 8192,
-            memory_budget_bytes: usize::try_from(default_budget_bytes()).unwrap_or(usize::MAX),
-            parallelism: std::thread::available_parallelism().map_or(1, usize::from),
-        }
-    }
-}
-
-/// A file slice that may hold rows that are asked for.
-#[derive(Debug, Clone)]
-pub struct PlannedSlice {
-    /// The file group.
-    pub group: FileGroupId,
-    /// Its files.
-    pub slice: FileSlice,
-    /// The values of partition columns that the path decides, one each.
-    pub(super) shown: Arc<BTreeMap<String, ArrayRef>>,
-}
+use crate::table::{FileGroup, FileSlice, TableSnapshot};
 
 /// The rows of a table that are asked for: slices found and pruned, nothing opened yet.
 ///
@@ -77,19 +28,6 @@ pub struct Scan {
     options: ScanOptions,
     slices: Vec<PlannedSlice>,
     shape: Arc<Shape>,
-}
-
-/// What is the same for all slices.
-#[derive(Debug)]
-pub(super) struct Shape {
-    /// All columns of the table as they are stored, meta columns first.
-    pub(super) stored: SchemaRef,
-    /// The columns that come out, as they are shown.
-    pub(super) output: SchemaRef,
-    pub(super) filters: Vec<BoundFilter>,
-    pub(super) rules: Arc<MergeRules>,
-    /// Where merges that need more memory put their log records.
-    pub(super) spill: SpillArea,
 }
 
 impl Scan {

@@ -9,9 +9,10 @@ use arrow::error::ArrowError;
 
 use super::ReadError;
 use super::filter::BoundFilter;
-use super::scan::{PlannedSlice, ScanOptions, Shape};
+use super::outlet::Outlet;
+use super::planned::{PlannedSlice, Shape};
+use super::scan_options::ScanOptions;
 use super::slice::SliceReader;
-use super::slice_queue::Outlet;
 use crate::merge::{MergeColumns, MergeResources, MergedRows};
 
 /// Merges a slice and sends its rows as they come out.

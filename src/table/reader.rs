@@ -7,7 +7,6 @@ use arrow::datatypes::{DataType, Schema};
 use lakebed_hudi::table_config::{NewTable, PartialUpdateMode, TableConfig, TableType, key};
 
 use super::NewTableError;
-use super::create::is_text;
 use crate::near_match::near_match;
 
 /// An engine that reads Hudi tables.
@@ -159,4 +158,9 @@ fn has_instants(data_type: &DataType) -> bool {
         DataType::Struct(fields) => fields.iter().any(|field| has_instants(field.data_type())),
         _ => false,
     }
+}
+
+/// Whether a column is text.
+pub(super) fn is_text(schema: &Schema, column: &str) -> bool {
+    schema.field_with_name(column).is_ok_and(|field| *field.data_type() == DataType::Utf8)
 }
