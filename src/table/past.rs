@@ -7,7 +7,8 @@ use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::Action;
 use lakebed_hudi::timeline_metadata::CleanMetadata;
 
-use super::{FileGroupId, Table, TableError, TableSnapshot};
+use super::{FileGroupId, Table, TableError, TableSnapshot, partition_folder};
+use crate::storage::TablePath;
 use crate::timeline::{Instant, Timeline, TimelineError};
 
 /// Why the rows of some time in the past cannot be told.
@@ -45,8 +46,8 @@ pub enum PastError {
     },
     /// A file of that time was deleted.
     #[error(
-        "table {table} cannot be read as of {time}: the clean {clean} deleted {file:?} of partition {partition:?}, \
-         which had rows of that time; read it as of {clean} or later"
+        "table {table} cannot be read as of {time}: the clean {clean} deleted {path}, which had rows of that time; \
+         read it as of {clean} or later"
     )]
     CleanedFile {
         /// The table's name.
@@ -55,10 +56,8 @@ pub enum PastError {
         time: InstantTime,
         /// The clean.
         clean: InstantTime,
-        /// The partition path.
-        partition: String,
-        /// The file's name.
-        file: String,
+        /// The file.
+        path: TablePath,
     },
 }
 
@@ -141,9 +140,9 @@ pub(super) async fn check_versions(snapshot: &TableSnapshot, time: InstantTime) 
         let is_superseded =
             of_group.filter_map(|slice| slice.base.as_ref()).any(|base| base.name.instant > deleted.instant);
         if !is_superseded {
-            let (table, partition) = (snapshot.table.config.name.clone(), group.partition);
-            let Deleted { clean, file, .. } = deleted;
-            return Err(PastError::CleanedFile { table, time, clean, partition, file }.into());
+            let path = partition_folder(&group.partition)?.join(&deleted.file)?;
+            let (table, clean) = (snapshot.table.config.name.clone(), deleted.clean);
+            return Err(PastError::CleanedFile { table, time, clean, path }.into());
         }
         listed = Some((group.partition, groups));
     }
