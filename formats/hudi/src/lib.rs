@@ -20,6 +20,7 @@
 //! | [`schema`] | Avro JSON, Arrow and how schemas grow | `TableSchemaResolver` |
 //! | [`base_file`], [`bloom`] | a base file's footer | `HoodieAvroWriteSupport` |
 //! | [`parquet_guard`] | what a Parquet file claims, checked before it is read | - |
+//! | [`avro_rows`] | rows in Avro, measured before they are decoded | - |
 //! | [`log_file`] | log blocks: found, planned, decoded, encoded | `HoodieLogFileReader`, `HoodieLogFormatWriter` |
 //! | [`ordering_value`] | what decides between two versions of a record | `OrderingValues` |
 //!
@@ -33,6 +34,7 @@
 
 #[cfg(test)]
 mod allocations;
+pub mod avro_rows;
 pub mod base_file;
 pub mod bloom;
 pub mod bucket;

@@ -1,30 +1,23 @@
 //! The content of Avro data blocks: records to Arrow batches and back.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
-use arrow::error::ArrowError;
-use arrow_avro::codec::Tz;
-use arrow_avro::reader::{Decoder, ReaderBuilder};
-use arrow_avro::schema::{AvroSchema, Fingerprint, FingerprintAlgorithm, SCHEMA_METADATA_KEY, SchemaStore};
+use arrow_avro::schema::SCHEMA_METADATA_KEY;
 use arrow_avro::writer::format::AvroBinaryFormat;
 use arrow_avro::writer::{Encoder, WriterBuilder};
 use bytes::Bytes;
 
-use super::avro_schema::{AvroSchemaError, BlockSchema};
-use super::plain_fields::{plain_batch, plain_schema};
+use crate::avro_rows::{
+    AvroRows, AvroRowsError, AvroRowsOptions, AvroSchemaError, RowSchema, Unions, bounded, guard,
+};
 
 /// The version of data block contents that is written; 1 to 3 have one form.
 const CONTENT_VERSION: i32 = 3;
 const LENGTH_BYTES: usize = 4;
-/// What the decoder wants before each record: a magic byte and the id of the schema.
-const FRAME: [u8; 5] = [0, 0, 0, 0, 7];
-const SCHEMA_ID: u32 = 7;
-/// Encoded records, and memory of nulls, per batch.
+/// What a batch takes in memory.
 const BATCH_BYTES: u64 = 64 * 1024 * 1024;
+/// What a byte of a record may take in memory, beyond what any record may: numbers are a byte at least.
+const RECORD_RATIO_MAX: u64 = 64;
 
 /// Why the content of an Avro block cannot be read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -102,9 +95,7 @@ pub struct AvroBlockReader {
     at: usize,
     record: u64,
     records: u64,
-    batch_rows: usize,
-    decoder: Decoder,
-    schema: SchemaRef,
+    rows: AvroRows,
     done: bool,
 }
 
@@ -120,7 +111,13 @@ impl AvroBlockReader {
         schema: &str,
         options: AvroReadOptions<'_>,
     ) -> Result<Self, AvroBlockError> {
-        let written = BlockSchema::parse(schema)?;
+        let rows = AvroRowsOptions {
+            columns: options.columns,
+            batch_rows: options.batch_rows,
+            batch_bytes: BATCH_BYTES,
+            any_union: false,
+        };
+        let rows = AvroRows::try_new(schema, rows).map_err(|error| of_record(error, 0))?;
         let mut head = content.iter().copied();
         let mut number = || {
             let bytes: Vec<u8> = head.by_ref().take(LENGTH_BYTES).collect();
@@ -137,20 +134,12 @@ impl AvroBlockReader {
         let records = records
             .ok_or_else(|| broken(&format!("it declares {count} records and has room for {possible}")))?;
 
-        let wanted = written.project(options.columns);
-        let rows_max = BATCH_BYTES / written.row_bytes().max(1);
-        let batch_rows = options.batch_rows.min(usize::try_from(rows_max).unwrap_or(usize::MAX)).max(1);
-        let reader_schema = options.columns.is_some().then(|| wanted.to_json());
-        let decoder = guard(|| build_decoder(written.to_json(), reader_schema, batch_rows))
-            .and_then(|built| built)
-            .map_err(|reason| AvroBlockError::Columns { reason })?;
-        let schema = plain_schema(&decoder.schema());
-        Ok(Self { content, at, record: 0, records, batch_rows, decoder, schema, done: false })
+        Ok(Self { content, at, record: 0, records, rows, done: false })
     }
 
     /// The schema of the batches.
     pub fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+        self.rows.schema()
     }
 
     /// How many records the block declares.
@@ -159,24 +148,21 @@ impl AvroBlockReader {
     }
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>, AvroBlockError> {
-        let mut rows = 0;
-        let mut bytes = 0;
-        while rows < self.batch_rows && bytes < BATCH_BYTES && self.record < self.records {
+        while !self.rows.is_full() && self.record < self.records {
             let body = self.take_body()?;
-            bytes += body.len() as u64;
-            decode_record(&mut self.decoder, &body)
-                .map_err(|reason| AvroBlockError::Record { record: self.record, reason })?;
+            let record_bytes_max = BATCH_BYTES.max(RECORD_RATIO_MAX * body.len() as u64);
+            let taken = self.rows.push(&body, record_bytes_max);
+            let taken = taken.map_err(|error| of_record(error, self.record))?;
+            if taken < body.len() {
+                let reason = format!("it takes {taken} of its {} bytes", body.len());
+                return Err(AvroBlockError::Record { record: self.record, reason });
+            }
             self.record += 1;
-            rows += 1;
         }
         if self.record == self.records && self.at < self.content.len() {
             return Err(broken(&format!("{} bytes follow its last record", self.content.len() - self.at)));
         }
-        let record = self.record;
-        let unflushed =
-            |error: ArrowError| AvroBlockError::Record { record, reason: bounded(&error.to_string()) };
-        let batch = self.decoder.flush().map_err(|error| unflushed(error.into()))?;
-        batch.map(|batch| plain_batch(&batch, &self.schema)).transpose().map_err(unflushed)
+        self.rows.flush().map_err(|error| of_record(error, self.record))
     }
 
     fn take_body(&mut self) -> Result<Bytes, AvroBlockError> {
@@ -208,35 +194,6 @@ impl Iterator for AvroBlockReader {
     }
 }
 
-fn build_decoder(written: String, wanted: Option<String>, batch_rows: usize) -> Result<Decoder, String> {
-    let mut store = SchemaStore::new_with_type(FingerprintAlgorithm::Id);
-    let text = |error: ArrowError| bounded(&error.to_string());
-    store.set(Fingerprint::Id(SCHEMA_ID), AvroSchema::new(written)).map_err(text)?;
-    let mut builder =
-        ReaderBuilder::new().with_writer_schema_store(store).with_batch_size(batch_rows).with_tz(Tz::Utc);
-    if let Some(wanted) = wanted {
-        builder = builder.with_reader_schema(AvroSchema::new(wanted));
-    }
-    builder.build_decoder().map_err(text)
-}
-
-/// Feeds one record. The decoder reads a stream; the lengths keep it from running on.
-fn decode_record(decoder: &mut Decoder, body: &[u8]) -> Result<(), String> {
-    let room = decoder.capacity();
-    let mut feed = |bytes: &[u8]| decoder.decode(bytes).map_err(|error| bounded(&error.to_string()));
-    let taken = feed(&FRAME)?;
-    let frame_only = decoder.capacity() == room;
-    if taken != FRAME.len() || !frame_only {
-        return Err("the record before it is longer than its schema says".to_owned());
-    }
-    let taken = decoder.decode(body).map_err(|error| bounded(&error.to_string()))?;
-    match taken {
-        0 => Err(format!("it ends within a value, after {} bytes", body.len())),
-        taken if taken < body.len() => Err(format!("it takes {taken} of its {} bytes", body.len())),
-        _ => Ok(()),
-    }
-}
-
 /// Encodes rows as the content of an Avro block.
 ///
 /// Source: `HoodieAvroDataBlock.serializeRecords`, table versions 6 to 9.
@@ -254,7 +211,7 @@ impl AvroBlockEncoder {
     /// # Errors
     /// A schema that is wrong or has another column, or another type, than the rows.
     pub fn try_new(schema: &str, rows: &Schema) -> Result<Self, AvroBlockError> {
-        let json = BlockSchema::parse(schema)?.to_json();
+        let json = RowSchema::parse(schema, Unions::Nullable)?.to_json();
         let mut metadata = rows.metadata().clone();
         metadata.insert(SCHEMA_METADATA_KEY.to_owned(), json);
         let rows = Schema::new_with_metadata(rows.fields().clone(), metadata);
@@ -299,24 +256,15 @@ impl AvroBlockEncoder {
     }
 }
 
-/// Turns a panic of the Avro library, on bytes from outside, into its message.
-fn guard<T>(call: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
-        let text = |panic: &dyn Any| {
-            panic
-                .downcast_ref::<&str>()
-                .map(|text| (*text).to_owned())
-                .or_else(|| panic.downcast_ref().cloned())
-        };
-        let text: String = text(panic.as_ref()).unwrap_or_default();
-        bounded(&format!("the avro library panicked: {text}"))
-    })
+/// The error of reading `record`, or of what it is read by.
+fn of_record(error: AvroRowsError, record: u64) -> AvroBlockError {
+    match error {
+        AvroRowsError::Schema(error) => AvroBlockError::Schema(error),
+        AvroRowsError::Columns { reason } => AvroBlockError::Columns { reason },
+        error => AvroBlockError::Record { record, reason: error.to_string() },
+    }
 }
 
 fn broken(reason: &str) -> AvroBlockError {
     AvroBlockError::Content { reason: reason.to_owned() }
-}
-
-fn bounded(text: &str) -> String {
-    text.chars().take(300).collect()
 }

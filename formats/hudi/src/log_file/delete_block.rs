@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::avro_primitive::{Decoder, PrimitiveError, put_bytes, put_long};
 use super::ordering_branch::{OrderingBranchError, TakeOrderingError, put_ordering, take_ordering};
+use crate::avro_rows::primitive::{Decoder, PrimitiveError, put_bytes, put_long};
 use crate::ordering_value::OrderingValue;
 
 /// The version of delete block contents that is read and written.

@@ -22,20 +22,16 @@
 //! Source: `HoodieLogFormatWriter`, `HoodieLogFileReader`, log format version 1.
 
 mod avro_block;
-mod avro_primitive;
-mod avro_schema;
 mod block;
 mod block_fields;
 mod delete_block;
 mod ordering_branch;
-mod plain_fields;
 mod scan_error;
 mod scan_plan;
 mod scanner;
 mod writer;
 
 pub use avro_block::{AvroBlockEncoder, AvroBlockError, AvroBlockReader, AvroReadOptions};
-pub use avro_schema::AvroSchemaError;
 pub use block::{
     BlockBody, BlockHeader, BlockHeaderError, BlockKind, BlockRef, CommandKind, UnsupportedBlock,
 };

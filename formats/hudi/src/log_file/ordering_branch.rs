@@ -1,6 +1,6 @@
 //! Ordering values as delete blocks hold them: a branch of a union and a value.
 
-use super::avro_primitive::{Decoder, PrimitiveError, put_bytes, put_long};
+use crate::avro_rows::primitive::{Decoder, PrimitiveError, put_bytes, put_long};
 use crate::ordering_value::{OrderingClass, OrderingValue};
 
 /// Delete blocks hold decimals with 15 of at most 30 digits behind the point.

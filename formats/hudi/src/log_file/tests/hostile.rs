@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::allocations::largest_allocation;
+use crate::avro_rows::primitive::put_long;
 use crate::parquet_guard;
 
 const CHECKS: [BlockCheck; 2] = [BlockCheck::Lengths, BlockCheck::None];
@@ -124,21 +125,36 @@ fn contents_that_were_cut_or_flipped_are_an_error_or_other_values() {
     }
 }
 
+/// Content of one record of `nulls` items, each of which is a null of 1 MiB.
+fn nulls_of_a_mebibyte(around: &str, nulls: u8) -> (Bytes, String) {
+    let item = r#"["null",{"type":"fixed","name":"f","size":1048576}]"#;
+    let column = format!(r#"{{"name":"a","type":{}}}"#, around.replace('?', item));
+    let mut body = Vec::new();
+    put_long(&mut body, nulls.into());
+    // An item is the branch of null; in a map, a text of no bytes is before it.
+    body.extend(vec![0; usize::from(nulls) * if around.contains("map") { 2 } else { 1 }]);
+    body.push(0);
+    let head = [3, 1, body.len() as i32].map(i32::to_be_bytes).concat();
+    ([head, body].concat().into(), format!(r#"{{"type":"record","name":"r","fields":[{column}]}}"#))
+}
+
 #[test]
-fn items_of_a_list_or_map_that_are_large_when_null_are_refused() {
-    let schema = |around: &str, size: u32| {
-        let item = format!(r#"["null",{{"type":"fixed","name":"f","size":{size}}}]"#);
-        let column = format!(r#"{{"name":"a","type":{}}}"#, around.replace('?', &item));
-        format!(r#"{{"type":"record","name":"r","fields":[{column}]}}"#)
-    };
-    let head = [3, 0].map(i32::to_be_bytes).concat();
-    let open = |schema: &str| {
-        AvroBlockReader::try_new(head.clone().into(), schema, AvroReadOptions::default()).map(drop)
-    };
+fn a_record_whose_nulls_take_far_more_memory_than_bytes_is_refused() {
     for around in [r#"{"type":"array","items":?}"#, r#"{"type":"map","values":?}"#] {
-        assert_eq!(open(&schema(around, 16)), Ok(()), "{around}");
-        let error = open(&schema(around, 1 << 20)).unwrap_err();
-        assert!(error.to_string().contains("nullable fixed types of more than 1 KiB"), "{error}");
+        let read = |nulls| {
+            let (content, schema) = nulls_of_a_mebibyte(around, nulls);
+            let rows = AvroBlockReader::try_new(content, &schema, AvroReadOptions::default()).unwrap();
+            largest_allocation(|| {
+                rows.map(|batch| batch.map(|batch| batch.num_rows())).collect::<Result<Vec<_>, _>>()
+            })
+        };
+        assert_eq!(read(2).0, Ok(vec![1]), "{around}");
+        let (refused, largest_bytes) = read(80);
+        let error = refused.unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "record 0 of the avro block is broken: it takes more than 67108864 bytes of memory"
+        );
+        assert!(largest_bytes < 1 << 20, "{largest_bytes}");
     }
-    assert_eq!(open(&schema("?", 1 << 20)), Ok(()));
 }

@@ -1,8 +1,8 @@
-//! Avro's binary encoding of the few primitives that delete blocks are made of.
+//! Avro's binary encoding of primitives.
 
 /// Why bytes are no Avro primitive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PrimitiveError {
+pub(crate) enum PrimitiveError {
     /// The bytes end within the value.
     CutShort,
     /// A number of more bits than its type has, or a length below zero.
@@ -13,31 +13,31 @@ pub(super) enum PrimitiveError {
 
 /// Takes values off the front of some bytes.
 #[derive(Debug, Clone)]
-pub(super) struct Decoder<'a> {
+pub(crate) struct Decoder<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> Decoder<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
     /// Bytes that are left.
-    pub(super) fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         self.bytes.len()
     }
 
-    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], PrimitiveError> {
+    pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], PrimitiveError> {
         let (taken, rest) = self.bytes.split_at_checked(count).ok_or(PrimitiveError::CutShort)?;
         self.bytes = rest;
         Ok(taken)
     }
 
-    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], PrimitiveError> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], PrimitiveError> {
         self.take(N)?.try_into().map_err(|_| PrimitiveError::CutShort)
     }
 
-    pub(super) fn long(&mut self) -> Result<i64, PrimitiveError> {
+    pub(crate) fn long(&mut self) -> Result<i64, PrimitiveError> {
         let mut number = 0_u64;
         for shift in (0..u64::BITS).step_by(7) {
             let [byte] = self.array()?;
@@ -53,21 +53,21 @@ impl<'a> Decoder<'a> {
         Err(PrimitiveError::Number)
     }
 
-    pub(super) fn int(&mut self) -> Result<i32, PrimitiveError> {
+    pub(crate) fn int(&mut self) -> Result<i32, PrimitiveError> {
         i32::try_from(self.long()?).map_err(|_| PrimitiveError::Number)
     }
 
-    pub(super) fn bytes(&mut self) -> Result<&'a [u8], PrimitiveError> {
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], PrimitiveError> {
         let length = usize::try_from(self.long()?).map_err(|_| PrimitiveError::Number)?;
         self.take(length)
     }
 
-    pub(super) fn string(&mut self) -> Result<&'a str, PrimitiveError> {
+    pub(crate) fn string(&mut self) -> Result<&'a str, PrimitiveError> {
         std::str::from_utf8(self.bytes()?).map_err(|_| PrimitiveError::Text)
     }
 }
 
-pub(super) fn put_long(out: &mut Vec<u8>, number: i64) {
+pub(crate) fn put_long(out: &mut Vec<u8>, number: i64) {
     let mut left = ((number << 1) ^ (number >> 63)).cast_unsigned();
     while left >= 0x80 {
         out.push((left & 0x7f) as u8 | 0x80);
@@ -76,7 +76,7 @@ pub(super) fn put_long(out: &mut Vec<u8>, number: i64) {
     out.push(left as u8);
 }
 
-pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     // No buffer exceeds isize::MAX bytes.
     put_long(out, bytes.len() as i64);
     out.extend_from_slice(bytes);

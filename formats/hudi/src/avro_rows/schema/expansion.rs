@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
-use super::AvroSchemaError;
+use super::super::shape::{Shape, VALUE_BYTES};
+use super::{AvroSchemaError, Unions};
 
 /// Columns, nested ones included.
 const COLUMNS_MAX: usize = 16_384;
@@ -12,8 +13,6 @@ const COLUMNS_MAX: usize = 16_384;
 const EXPANDED_BYTES_MAX: usize = 4 * 1024 * 1024;
 const DEPTH_MAX: usize = 64;
 const FIXED_BYTES_MAX: u64 = 1024 * 1024;
-/// What a byte of an item in a list or map may take in memory: a null of a `fixed` type is a byte.
-const ITEM_RATIO_MAX: u64 = 1024;
 const DECIMAL_PRECISION_MAX: u64 = 38;
 
 #[derive(Debug, Clone)]
@@ -26,13 +25,21 @@ pub(super) struct Column {
 #[derive(Debug, Clone)]
 pub(super) struct Part {
     pub(super) json: Value,
-    pub(super) columns: usize,
+    pub(super) shape: Shape,
+    columns: usize,
     depth: usize,
     text_bytes: usize,
     /// The fewest bytes that a value takes in Avro.
     pub(super) bytes_min: u64,
     /// The bytes that values of `fixed` types take in memory, whether null or not.
-    pub(super) fixed_bytes: u64,
+    fixed_bytes: u64,
+}
+
+impl Part {
+    /// A guess at what a null of this type takes in memory.
+    fn null_bytes(&self) -> u64 {
+        self.fixed_bytes.saturating_add(VALUE_BYTES * self.columns as u64)
+    }
 }
 
 /// Named types seen so far and where the walk is.
@@ -42,9 +49,14 @@ pub(super) struct Expansion {
     columns: usize,
     text_bytes: usize,
     path: Vec<String>,
+    unions: Unions,
 }
 
 impl Expansion {
+    pub(super) fn of(unions: Unions) -> Self {
+        Self { unions, ..Self::default() }
+    }
+
     pub(super) fn fields(&mut self, record: &Value, namespace: &str) -> Result<Vec<Column>, AvroSchemaError> {
         let Some(fields) = record.get("fields").and_then(Value::as_array) else {
             return Err(self.wrong("fields of a record", record));
@@ -68,9 +80,11 @@ impl Expansion {
 
     fn part(&mut self, schema: &Value, namespace: &str) -> Result<Part, AvroSchemaError> {
         match schema {
-            Value::String(name) if is_primitive(name) => self.leaf(json!(name), primitive_bytes_min(name), 0),
+            Value::String(name) if is_primitive(name) => {
+                self.leaf(json!(name), primitive_shape(name), primitive_bytes_min(name), 0)
+            }
             Value::String(name) => self.reference(schema, name, namespace),
-            Value::Array(branches) => self.nullable(schema, branches, namespace),
+            Value::Array(branches) => self.union(schema, branches, namespace),
             Value::Object(attributes) => match text_of(schema, "type") {
                 Some("record") => self.record(schema, namespace),
                 Some("array") => self.array(schema, attributes, namespace),
@@ -85,9 +99,15 @@ impl Expansion {
         }
     }
 
-    fn leaf(&mut self, json: Value, bytes_min: u64, fixed_bytes: u64) -> Result<Part, AvroSchemaError> {
+    fn leaf(
+        &mut self,
+        json: Value,
+        shape: Shape,
+        bytes_min: u64,
+        fixed_bytes: u64,
+    ) -> Result<Part, AvroSchemaError> {
         let text_bytes = json.to_string().len();
-        self.count(Part { json, columns: 1, depth: 1, text_bytes, bytes_min, fixed_bytes })
+        self.count(Part { json, shape, columns: 1, depth: 1, text_bytes, bytes_min, fixed_bytes })
     }
 
     /// Adds what a new part brings to the totals.
@@ -104,15 +124,31 @@ impl Expansion {
         Ok(part)
     }
 
-    /// The type around `inner`, of which `json` says everything but the inner type.
-    fn around(&mut self, inner: &Part, json: Value, bytes_min: u64) -> Result<Part, AvroSchemaError> {
+    /// The type around `inner`, of which `json` and `shape` say everything but the inner type.
+    fn around(
+        &mut self,
+        inner: &Part,
+        json: Value,
+        shape: Shape,
+        bytes_min: u64,
+    ) -> Result<Part, AvroSchemaError> {
         let depth = inner.depth + 1;
         if depth > DEPTH_MAX {
             return Err(AvroSchemaError::TooLarge { what: "nested types", max: DEPTH_MAX });
         }
-        self.count(Part { json: Value::Null, columns: 1, depth, text_bytes: 32, bytes_min, fixed_bytes: 0 })?;
+        let itself = Part {
+            json: Value::Null,
+            shape: Shape::Null,
+            columns: 1,
+            depth,
+            text_bytes: 32,
+            bytes_min,
+            fixed_bytes: 0,
+        };
+        self.count(itself)?;
         Ok(Part {
             json,
+            shape,
             columns: inner.columns + 1,
             depth,
             text_bytes: inner.text_bytes + 32,
@@ -121,28 +157,25 @@ impl Expansion {
         })
     }
 
-    fn nullable(
-        &mut self,
-        union: &Value,
-        branches: &[Value],
-        namespace: &str,
-    ) -> Result<Part, AvroSchemaError> {
+    fn union(&mut self, union: &Value, branches: &[Value], namespace: &str) -> Result<Part, AvroSchemaError> {
         let null = Value::from("null");
-        let inner = match branches {
-            [first, inner] if *first == null && *inner != null => inner,
-            [inner, second] if *second == null && *inner != null => inner,
-            _ => return Err(self.wrong("a union of null and one type", union)),
-        };
-        let inner_part = self.part(inner, namespace)?;
-        if inner_part.json.is_array() {
-            return Err(self.wrong("a union that holds no union", union));
+        let is_nullable = matches!(branches, [one, other] if (*one == null) != (*other == null));
+        if !is_nullable && self.unions == Unions::Nullable {
+            return Err(self.wrong("a union of null and one type", union));
         }
-        let mut json = vec![null.clone(), inner_part.json.clone()];
-        if branches.first() != Some(&null) {
-            json.reverse();
+        let parts = branches.iter().map(|branch| match branch {
+            branch if *branch == null => Ok(null_part()),
+            branch => self.part(branch, namespace),
+        });
+        let parts = parts.collect::<Result<Vec<_>, _>>()?;
+        if parts.is_empty() || parts.iter().any(|part| part.json.is_array()) {
+            return Err(self.wrong("a union of types, and not of unions", union));
         }
-        let json = Value::Array(json);
-        self.around(&inner_part, json, 1)
+        let json = parts.iter().map(|part| part.json.clone()).collect();
+        let null_bytes = parts.iter().filter(|_| is_nullable).map(Part::null_bytes).sum();
+        let shape =
+            Shape::Union { branches: parts.iter().map(|part| part.shape.clone()).collect(), null_bytes };
+        self.around(&joined(&parts), Value::Array(json), shape, 1)
     }
 
     fn array(
@@ -156,9 +189,8 @@ impl Expansion {
         if items.bytes_min == 0 {
             return Err(self.wrong("array items that take bytes", schema));
         }
-        self.check_item(&items, schema)?;
         let json = json!({"type": "array", "items": items.json});
-        self.around(&items, json, 1)
+        self.around(&items, json, Shape::List(Box::new(items.shape.clone())), 1)
     }
 
     fn map(
@@ -169,18 +201,8 @@ impl Expansion {
     ) -> Result<Part, AvroSchemaError> {
         let values = attributes.get("values").ok_or_else(|| self.wrong("values of a map", schema))?;
         let values = self.part(values, namespace)?;
-        self.check_item(&values, schema)?;
         let json = json!({"type": "map", "values": values.json});
-        self.around(&values, json, 1)
-    }
-
-    /// Refuses items of which a few bytes could take any memory.
-    fn check_item(&self, item: &Part, schema: &Value) -> Result<(), AvroSchemaError> {
-        // A map's value has a key of a byte at least.
-        if item.fixed_bytes > ITEM_RATIO_MAX.saturating_mul(item.bytes_min.max(1)) {
-            return Err(self.wrong("items without nullable fixed types of more than 1 KiB", schema));
-        }
-        Ok(())
+        self.around(&values, json, Shape::Map(Box::new(values.shape.clone())), 1)
     }
 
     fn record(&mut self, schema: &Value, namespace: &str) -> Result<Part, AvroSchemaError> {
@@ -190,16 +212,11 @@ impl Expansion {
         let fields: Vec<_> = columns.iter().map(|c| json!({"name": c.name, "type": c.part.json})).collect();
         let json = json!({"type": "record", "name": name, "fields": fields});
         let names: usize = columns.iter().map(|c| c.name.len() + 24).sum();
-        let sum = |of: fn(&Part) -> u64| columns.iter().fold(0_u64, |sum, c| sum.saturating_add(of(&c.part)));
-        let inner = Part {
-            json: Value::Null,
-            columns: columns.iter().map(|c| c.part.columns).sum(),
-            depth: columns.iter().map(|c| c.part.depth).max().unwrap_or_default(),
-            text_bytes: columns.iter().map(|c| c.part.text_bytes).sum::<usize>() + names + full.len(),
-            bytes_min: 0,
-            fixed_bytes: sum(|part| part.fixed_bytes),
-        };
-        let part = self.around(&inner, json, sum(|part| part.bytes_min))?;
+        let parts: Vec<_> = columns.into_iter().map(|column| column.part).collect();
+        let mut inner = joined(&parts);
+        inner.text_bytes += names + full.len();
+        let shape = Shape::Record(parts.into_iter().map(|part| part.shape).collect());
+        let part = self.around(&inner, json, shape, inner.bytes_min)?;
         self.named.insert(full, Some(part.clone()));
         Ok(part)
     }
@@ -212,7 +229,7 @@ impl Expansion {
         if text_of(schema, "logicalType") == Some("decimal") {
             self.add_decimal(schema, &mut json)?;
         }
-        let part = self.leaf(json, size, size)?;
+        let part = self.leaf(json, Shape::Fixed(size), size, size)?;
         self.named.insert(full, Some(part.clone()));
         Ok(part)
     }
@@ -223,7 +240,7 @@ impl Expansion {
         let symbols = symbols.filter(|s| !s.is_empty() && s.iter().all(Value::is_string));
         let symbols = symbols.ok_or_else(|| self.wrong("symbols of an enum", schema))?;
         let json = json!({"type": "enum", "name": name, "symbols": symbols});
-        let part = self.leaf(json, 1, 0)?;
+        let part = self.leaf(json, Shape::Symbol(symbols.len() as u64), 1, 0)?;
         self.named.insert(full, Some(part.clone()));
         Ok(part)
     }
@@ -240,8 +257,10 @@ impl Expansion {
                     "time-micros"
                     | "timestamp-millis"
                     | "timestamp-micros"
+                    | "timestamp-nanos"
                     | "local-timestamp-millis"
-                    | "local-timestamp-micros",
+                    | "local-timestamp-micros"
+                    | "local-timestamp-nanos",
                 ),
             ) => json = json!({"type": primitive, "logicalType": logical}),
             ("bytes", Some("decimal")) => {
@@ -250,7 +269,7 @@ impl Expansion {
             }
             _ => {}
         }
-        self.leaf(json, primitive_bytes_min(primitive), 0)
+        self.leaf(json, primitive_shape(primitive), primitive_bytes_min(primitive), 0)
     }
 
     fn add_decimal(&self, schema: &Value, json: &mut Value) -> Result<(), AvroSchemaError> {
@@ -307,6 +326,37 @@ impl Expansion {
 
 fn text_of<'a>(schema: &'a Value, key: &str) -> Option<&'a str> {
     schema.get(key).and_then(Value::as_str)
+}
+
+/// The null of a union: there is no column for it.
+fn null_part() -> Part {
+    let json = Value::from("null");
+    Part { json, shape: Shape::Null, columns: 0, depth: 0, text_bytes: 0, bytes_min: 0, fixed_bytes: 0 }
+}
+
+/// What `parts` are together.
+fn joined(parts: &[Part]) -> Part {
+    let sum = |of: fn(&Part) -> u64| parts.iter().fold(0_u64, |sum, part| sum.saturating_add(of(part)));
+    Part {
+        json: Value::Null,
+        shape: Shape::Null,
+        columns: parts.iter().map(|part| part.columns).sum(),
+        depth: parts.iter().map(|part| part.depth).max().unwrap_or_default(),
+        text_bytes: parts.iter().map(|part| part.text_bytes).sum(),
+        bytes_min: sum(|part| part.bytes_min),
+        fixed_bytes: sum(|part| part.fixed_bytes),
+    }
+}
+
+fn primitive_shape(name: &str) -> Shape {
+    match name {
+        "null" => Shape::Null,
+        "boolean" => Shape::Fixed(1),
+        "float" => Shape::Fixed(4),
+        "double" => Shape::Fixed(8),
+        "bytes" | "string" => Shape::Bytes,
+        _ => Shape::Number,
+    }
 }
 
 fn is_primitive(name: &str) -> bool {

@@ -1,4 +1,4 @@
-//! The Avro schema of a block, checked and written anew for the decoder.
+//! The Avro schema of rows, checked and written anew for the decoder.
 //!
 //! A schema is bytes from outside: a short text can stand for billions of columns, name itself,
 //! or make a row of no bytes. What is left after this module is a tree of bounded size without
@@ -8,6 +8,7 @@ mod expansion;
 
 use serde_json::{Value, json};
 
+use super::shape::Shape;
 use expansion::{Column, Expansion};
 
 const SCHEMA_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -43,20 +44,30 @@ pub enum AvroSchemaError {
 
 /// A record schema whose columns can be picked.
 #[derive(Debug, Clone)]
-pub(super) struct BlockSchema {
+pub(crate) struct RowSchema {
     columns: Vec<Column>,
 }
 
-impl BlockSchema {
+/// Which unions there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Unions {
+    /// Those of null and one type.
+    #[default]
+    Nullable,
+    /// All.
+    Any,
+}
+
+impl RowSchema {
     /// Reads and checks a schema.
-    pub(super) fn parse(text: &str) -> Result<Self, AvroSchemaError> {
+    pub(crate) fn parse(text: &str, unions: Unions) -> Result<Self, AvroSchemaError> {
         if text.len() > SCHEMA_BYTES_MAX {
             return Err(AvroSchemaError::TooLarge { what: "bytes", max: SCHEMA_BYTES_MAX });
         }
         let schema: Value = serde_json::from_str(text).map_err(|error| AvroSchemaError::Json {
             reason: error.to_string().chars().take(200).collect(),
         })?;
-        let mut expansion = Expansion::default();
+        let mut expansion = Expansion::of(unions);
         let Some("record") = schema.get("type").and_then(Value::as_str) else {
             return Err(expansion.wrong("a record", &schema));
         };
@@ -68,21 +79,27 @@ impl BlockSchema {
         Ok(Self { columns })
     }
 
-    /// The columns of `names` in the order of the schema; all of them for `None`.
-    pub(super) fn project(&self, names: Option<&[&str]>) -> Self {
-        let keep = |column: &&Column| names.is_none_or(|names| names.contains(&column.name.as_str()));
+    /// The columns of `names` in the order of the schema.
+    pub(super) fn project(&self, names: &[&str]) -> Self {
+        let keep = |column: &&Column| names.contains(&column.name.as_str());
         Self { columns: self.columns.iter().filter(keep).cloned().collect() }
     }
 
+    /// The forms of all columns, and whether they are of `names`; all are for `None`.
+    pub(super) fn shapes(self, names: Option<&[&str]>) -> Vec<(Shape, bool)> {
+        let keep = |name: &str| names.is_none_or(|names| names.contains(&name));
+        self.columns.into_iter().map(|column| (column.part.shape, keep(&column.name))).collect()
+    }
+
     /// The schema as the decoder takes it.
-    pub(super) fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         let fields: Vec<_> =
             self.columns.iter().map(|c| json!({"name": c.name, "type": c.part.json})).collect();
         json!({"type": "record", "name": "block", "fields": fields}).to_string()
     }
 
-    /// A guess at the memory of a row of nulls, which takes hardly any bytes in Avro.
-    pub(super) fn row_bytes(&self) -> u64 {
-        self.columns.iter().map(|c| c.part.fixed_bytes + 16 * c.part.columns as u64).sum()
+    /// The fewest bytes that a row takes in Avro, at least one.
+    pub(super) fn bytes_min(&self) -> u64 {
+        self.columns.iter().fold(0, |sum, column| column.part.bytes_min.saturating_add(sum))
     }
 }
