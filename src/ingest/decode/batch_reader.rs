@@ -37,7 +37,7 @@ pub trait BatchReader: Send + std::fmt::Debug {
 /// Passes over records by reading them, and cuts batches to what is held at once.
 #[derive(Debug)]
 pub(super) struct Skipping<I> {
-    batches: I,
+    pub(super) batches: I,
     kind: &'static str,
     schema: SchemaRef,
     batch_rows: usize,

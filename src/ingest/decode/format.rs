@@ -113,7 +113,8 @@ pub struct Limits {
     pub block_bytes: usize,
     /// Records of one batch.
     pub batch_rows: usize,
-    /// The greatest message of Arrow IPC, unpacked, in bytes.
+    /// The greatest message of Arrow IPC, and block of Avro (packed and unpacked together), in bytes;
+    /// also what an Avro record may take in memory.
     pub message_bytes: u64,
 }
 

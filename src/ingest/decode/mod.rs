@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Read -> unpack -> TextReader -> TextBlock -> RecordDecoder (parallel) -> Decoded     csv, jsonl
-//! file                         -> BatchReader                           -> Decoded     parquet, avro, arrow
+//! file                         -> BatchReader                           -> Decoded     parquet
+//! Read -> unpack               -> BatchReader                           -> Decoded     avro, arrow
 //! ```
 //!
 //! Text is cut into blocks of whole records first, without looking at values: so that every record
@@ -16,6 +17,7 @@
 //!   block takes bounded memory ([`Limits`]).
 
 mod avro;
+mod avro_blocks;
 mod batch_reader;
 mod csv;
 mod error;

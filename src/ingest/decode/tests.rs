@@ -8,6 +8,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod avro;
+
 fn wanted(columns: &[(&str, DataType)]) -> Wanted {
     let columns = columns
         .iter()
@@ -175,8 +177,9 @@ fn cut_inputs_are_errors_and_never_panic() {
             if let Err(error) = &result {
                 assert!(!error.to_string().contains("panicked"), "{name} cut at {length}: {error}");
             }
-            let may_end_early = matches!(name, "t.csv" | "t.jsonl" | "t.arrows" | "t.avro") || length == 0;
-            let whole = matches!(&result, Ok((rows, _)) if rows.len() == 10);
+            let may_end_early = matches!(name, "t.csv" | "t.jsonl" | "t.arrows") || length == 0;
+            // Of Avro no more is told than that a block has ended.
+            let whole = matches!(&result, Ok((rows, _)) if rows.len() == 10 || name == "t.avro" && [0, 4].contains(&rows.len()));
             assert!(result.is_err() || may_end_early || whole, "{name} cut at {length}: {result:?}");
         }
     }

@@ -12,7 +12,7 @@ const ZST_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 const READ_BYTES: usize = 256 << 10;
 
 /// The largest window that a Zstandard frame may ask memory for: 128 MiB, as its own tools allow.
-const ZST_WINDOW_LOG_MAX: u32 = 27;
+pub(super) const ZST_WINDOW_LOG_MAX: u32 = 27;
 
 type Sniffed = BufReader<Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>>;
 
