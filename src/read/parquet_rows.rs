@@ -6,7 +6,7 @@ use std::ops::Range;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use lakebed_hudi::parquet_guard;
+use lakebed_hudi::parquet_guard::{self, ChunkForm};
 use parquet::DecodeResult;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, RowSelection};
@@ -96,6 +96,7 @@ pub(super) struct ParquetRows {
 enum Fetch {
     /// Its bytes were asked for.
     Asked {
+        group: usize,
         decoder: Box<ParquetPushDecoder>,
         ranges: Vec<Range<u64>>,
         bytes: Pending<Result<Vec<Bytes>, StorageError>>,
@@ -162,7 +163,7 @@ impl ParquetRows {
             DecodeResult::NeedsData(ranges) => {
                 let (source, wanted) = (source.clone(), ranges.clone());
                 let bytes = self.bridge.start(async move { source.get(&wanted).await });
-                Fetch::Asked { decoder: Box::new(decoder), ranges, bytes }
+                Fetch::Asked { group: group.index, decoder: Box::new(decoder), ranges, bytes }
             }
             DecodeResult::Data(reader) => Fetch::Here(Some(reader)),
             DecodeResult::Finished => Fetch::Here(None),
@@ -171,13 +172,15 @@ impl ParquetRows {
 
     /// Waits for a row group, and checks its pages before the library takes memory for them.
     fn arrived(&self, fetch: Fetch) -> Result<Option<ParquetRecordBatchReader>, ReadError> {
-        let (mut decoder, ranges, bytes) = match fetch {
+        let (group, mut decoder, ranges, bytes) = match fetch {
             Fetch::Here(reader) => return Ok(reader),
-            Fetch::Asked { decoder, ranges, bytes } => (decoder, ranges, bytes.wait()??),
+            Fetch::Asked { group, decoder, ranges, bytes } => (group, decoder, ranges, bytes.wait()??),
         };
         let source = &self.file.source;
-        for pages in &bytes {
-            parquet_guard::check_pages(pages).map_err(|reason| source.parquet_error(reason))?;
+        for (range, pages) in ranges.iter().zip(&bytes) {
+            let form = self.form(group, range);
+            let checked = form.and_then(|form| parquet_guard::check_pages(pages, &form));
+            checked.map_err(|reason| source.parquet_error(reason))?;
         }
         let reader = source.guarded(|| {
             decoder.push_ranges(ranges, bytes)?;
@@ -190,6 +193,17 @@ impl ParquetRows {
                 Err(source.parquet_error("its columns reach beyond the ranges that it declares").into())
             }
         }
+    }
+
+    /// How the pages of a row group are written that lie in `range`.
+    fn form(&self, group: usize, range: &Range<u64>) -> Result<ChunkForm, &'static str> {
+        let within = |column: &&ColumnChunkMetaData| {
+            let (start, bytes) = column.byte_range();
+            start <= range.start && range.end <= start.saturating_add(bytes)
+        };
+        let groups = self.file.metadata.metadata().row_groups();
+        let column = groups.get(group).and_then(|group| group.columns().iter().find(within));
+        column.map(ChunkForm::of).ok_or("its pages lie in no column")
     }
 
     /// Fewer rows a batch where rows are wide.

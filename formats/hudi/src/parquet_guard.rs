@@ -1,8 +1,12 @@
 //! What a Parquet file claims, checked before the Parquet library believes it.
 //!
 //! The library reserves memory for as many row groups as the footer declares, and for as many
-//! bytes and dictionary values as a page header declares. Where the system refuses, the process
-//! ends, and no caller can catch that.
+//! bytes, dictionary values and lengths of byte arrays as a page declares. Where the system refuses,
+//! the process ends, and no caller can catch that.
+
+mod delta;
+
+pub use delta::ChunkForm;
 
 /// The greatest page of a sane file; Hudi's writers cut pages at 1 MiB of ordinary rows.
 const PAGE_BYTES_MAX: usize = 64 << 20;
@@ -11,6 +15,8 @@ const PAGE_BYTES_MAX: usize = 64 << 20;
 const PAGE_RATIO_MAX: usize = 1032;
 
 const MAGIC: &[u8] = b"PAR1";
+const DATA_PAGE: usize = 0;
+const DATA_PAGE_V2: usize = 3;
 const FOOTER_TAIL_BYTES: usize = 8;
 const DEPTH_MAX: u8 = 32;
 
@@ -47,34 +53,86 @@ pub fn check_struct(bytes: &[u8]) -> Checked<()> {
     Thrift { rest: bytes }.skip_struct(0)
 }
 
-/// Checks the page headers of one column chunk, or of some whole pages of it, and adds up what
-/// the pages hold unpacked.
+/// Checks the pages of one column chunk, or some whole pages of it, and adds up what they hold
+/// unpacked.
 ///
 /// # Errors
 /// What is wrong with a page.
-pub fn check_pages(chunk: &[u8]) -> Checked<usize> {
-    let mut thrift = Thrift { rest: chunk };
+pub fn check_pages(chunk: &[u8], form: &ChunkForm) -> Checked<usize> {
+    let mut rest = chunk;
     let mut unpacked_bytes = 0_usize;
-    while !thrift.rest.is_empty() {
-        let page = thrift.page_header()?;
-        if page.unpacked_bytes > PAGE_BYTES_MAX.max(page.packed_bytes.saturating_mul(PAGE_RATIO_MAX)) {
-            return Err("a page claims to unpack to more than its bytes can hold");
-        }
-        // No value of a dictionary takes less than a byte.
-        if page.dictionary_values > page.unpacked_bytes {
-            return Err("a dictionary claims more values than its bytes can hold");
-        }
-        thrift.take(page.packed_bytes)?;
+    while !rest.is_empty() {
+        let page = check_page_header(rest)?;
+        let behind = rest.get(page.header_bytes..).unwrap_or_default();
+        let (body, next) = behind.split_at_checked(page.packed_bytes).ok_or(CUT)?;
+        check_page(&page, body, form)?;
+        rest = next;
         unpacked_bytes = unpacked_bytes.saturating_add(page.unpacked_bytes);
     }
     Ok(unpacked_bytes)
 }
 
-/// What a page's header claims of the page.
-struct PageHeader {
-    unpacked_bytes: usize,
-    packed_bytes: usize,
+/// What a page's header claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageHeader {
+    /// The bytes of the header itself.
+    pub header_bytes: usize,
+    /// The bytes of the page behind it.
+    pub packed_bytes: usize,
+    /// What they unpack to.
+    pub unpacked_bytes: usize,
     dictionary_values: usize,
+    data: Option<DataPage>,
+}
+
+impl PageHeader {
+    /// Whether [`check_page`] has to see the page itself.
+    pub fn needs_body(&self) -> bool {
+        self.data.is_some_and(|data| data.is_delta())
+    }
+}
+
+/// What a page of values claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct DataPage {
+    values: usize,
+    encoding: usize,
+    levels: LevelBytes,
+}
+
+/// Where the repetition and definition levels of a page are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LevelBytes {
+    /// At the start of what is unpacked, encoded in these ways.
+    Within { repetition: usize, definition: usize },
+    /// Before what may be packed.
+    Before { bytes: usize, packed: bool },
+}
+
+/// Checks the page header at the start of `bytes`; what is behind it need not be there.
+///
+/// # Errors
+/// What is wrong with the page, or that its header does not end within `bytes`.
+pub fn check_page_header(bytes: &[u8]) -> Checked<PageHeader> {
+    let mut thrift = Thrift { rest: bytes };
+    let claimed = thrift.page_header()?;
+    let page = PageHeader { header_bytes: bytes.len() - thrift.rest.len(), ..claimed };
+    if page.unpacked_bytes > PAGE_BYTES_MAX.max(page.packed_bytes.saturating_mul(PAGE_RATIO_MAX)) {
+        return Err("a page claims to unpack to more than its bytes can hold");
+    }
+    // No value of a dictionary takes less than a byte.
+    if page.dictionary_values > page.unpacked_bytes {
+        return Err("a dictionary claims more values than its bytes can hold");
+    }
+    Ok(page)
+}
+
+/// Checks what a page declares within its `body`, all that is behind its header.
+///
+/// # Errors
+/// What is wrong with the page.
+pub fn check_page(page: &PageHeader, body: &[u8], form: &ChunkForm) -> Checked<()> {
+    delta::check(page, body, form)
 }
 
 /// A position in Thrift's compact encoding.
@@ -84,6 +142,8 @@ struct Thrift<'a> {
 
 const CUT: &str = "it ends within a header";
 const WRONG_TYPE: &str = "a page header holds a field of a wrong type";
+const TRUE: u8 = 1;
+const FALSE: u8 = 2;
 const I32: u8 = 5;
 const STRUCT: u8 = 12;
 
@@ -144,36 +204,62 @@ impl<'a> Thrift<'a> {
 
     /// The library reads a field by its number, whatever its type, and the last of a number counts.
     fn page_header(&mut self) -> Checked<PageHeader> {
-        let (mut last, mut unpacked, mut packed, mut dictionary_values) = (0, None, None, 0);
-        while let Some((number, kind)) = self.field(last)? {
-            match (number, kind) {
+        let (mut last, mut kind, mut unpacked, mut packed) = (0, None, None, None);
+        let (mut first, mut second, mut dictionary_values) = (None, None, 0);
+        while let Some((number, field)) = self.field(last)? {
+            match (number, field) {
+                (1, I32) => kind = Some(self.count()?),
                 (2, I32) => unpacked = Some(self.count()?),
                 (3, I32) => packed = Some(self.count()?),
-                (7, STRUCT) => dictionary_values = self.dictionary_values()?,
-                (2 | 3 | 7, _) => return Err(WRONG_TYPE),
-                _ => self.skip(kind, 0)?,
+                (5, STRUCT) => first = Some(self.data_page()?),
+                (7, STRUCT) => ([dictionary_values], _) = self.numbers()?,
+                (8, STRUCT) => second = Some(self.data_page_v2()?),
+                (1..=3 | 5 | 7 | 8, _) => return Err(WRONG_TYPE),
+                _ => self.skip(field, 0)?,
             }
             last = number;
         }
         let (unpacked_bytes, packed_bytes) = unpacked.zip(packed).ok_or("a page header says no size")?;
-        Ok(PageHeader { unpacked_bytes, packed_bytes, dictionary_values })
+        let data = match (kind, first, second) {
+            (Some(DATA_PAGE), data, None) | (Some(DATA_PAGE_V2), None, data) => data,
+            (Some(DATA_PAGE | DATA_PAGE_V2), ..) | (_, Some(_), _) | (_, _, Some(_)) => {
+                return Err("a page header says what another kind of page says");
+            }
+            _ => None,
+        };
+        Ok(PageHeader { header_bytes: 0, packed_bytes, unpacked_bytes, dictionary_values, data })
     }
 
-    fn dictionary_values(&mut self) -> Checked<usize> {
-        let (mut last, mut values) = (0, 0);
+    fn data_page(&mut self) -> Checked<DataPage> {
+        let ([values, encoding, definition, repetition], _) = self.numbers()?;
+        Ok(DataPage { values, encoding, levels: LevelBytes::Within { repetition, definition } })
+    }
+
+    fn data_page_v2(&mut self) -> Checked<DataPage> {
+        let ([values, _nulls, _rows, encoding, definition, repetition], packed) = self.numbers()?;
+        let bytes = definition.saturating_add(repetition);
+        Ok(DataPage { values, encoding, levels: LevelBytes::Before { bytes, packed } })
+    }
+
+    /// A struct's first `N` fields, which are numbers, and the boolean behind them; true if it has none.
+    fn numbers<const N: usize>(&mut self) -> Checked<([usize; N], bool)> {
+        let (mut last, mut numbers, mut flag) = (0, [0; N], true);
         while let Some((number, kind)) = self.field(last)? {
-            match (number, kind) {
-                (1, I32) => values = self.count()?,
-                (1, _) => return Err(WRONG_TYPE),
-                _ => self.skip(kind, 1)?,
+            let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+            match (place.and_then(|place| numbers.get_mut(place)), kind) {
+                (Some(place), I32) => *place = self.count()?,
+                (Some(_), _) => return Err(WRONG_TYPE),
+                (None, TRUE | FALSE) if place == Some(N) => flag = kind == TRUE,
+                (None, _) => self.skip(kind, 1)?,
             }
             last = number;
         }
-        Ok(values)
+        Ok((numbers, flag))
     }
 
     fn count(&mut self) -> Checked<usize> {
-        usize::try_from(self.int()?).map_err(|_| "a header holds a size below zero")
+        let count = i32::try_from(self.int()?).ok().and_then(|count| usize::try_from(count).ok());
+        count.ok_or("a header holds a number out of range")
     }
 
     fn skip_struct(&mut self, depth: u8) -> Checked<()> {

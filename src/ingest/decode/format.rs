@@ -113,8 +113,8 @@ pub struct Limits {
     pub block_bytes: usize,
     /// Records of one batch.
     pub batch_rows: usize,
-    /// The greatest message of Arrow IPC, and block of Avro (packed and unpacked together), in bytes;
-    /// also what an Avro record may take in memory.
+    /// The greatest message of Arrow IPC, block of Avro (packed and unpacked together) and page of
+    /// Parquet, in bytes; also what an Avro record may take in memory.
     pub message_bytes: u64,
 }
 

@@ -29,6 +29,7 @@ mod json;
 mod json_numbers;
 mod meter;
 mod parquet;
+mod parquet_pages;
 mod reader;
 mod record;
 mod text_block;

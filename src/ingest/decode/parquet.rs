@@ -13,6 +13,7 @@ use parquet::file::metadata::ColumnChunkMetaData;
 
 use super::batch_reader::BATCH_BYTES;
 use super::guard::guarded;
+use super::parquet_pages::CheckedFile;
 use super::{BatchReader, DecodeProblem, Limits};
 
 const KIND: &str = "parquet";
@@ -29,7 +30,8 @@ pub(super) fn open(file: File, limits: &Limits) -> Result<Box<dyn BatchReader>, 
     check_counts(&metadata, bytes)?;
     let batch_rows = batch_rows(&metadata, limits);
     let schema = metadata.schema().clone();
-    let mut reader = ParquetFile { file, metadata, schema, batch_rows, read: None };
+    let page_bytes_max = usize::try_from(limits.message_bytes).unwrap_or(usize::MAX);
+    let mut reader = ParquetFile { file, metadata, schema, batch_rows, page_bytes_max, read: None };
     reader.start(0)?;
     Ok(Box::new(reader))
 }
@@ -81,6 +83,7 @@ struct ParquetFile {
     metadata: ArrowReaderMetadata,
     schema: SchemaRef,
     batch_rows: usize,
+    page_bytes_max: usize,
     /// `None` behind the end, and after a failure.
     read: Option<ParquetRecordBatchReader>,
 }
@@ -94,6 +97,7 @@ impl std::fmt::Debug for ParquetFile {
 impl ParquetFile {
     fn start(&mut self, offset: u64) -> Result<(), DecodeProblem> {
         let file = self.file.try_clone().map_err(DecodeProblem::Io)?;
+        let file = CheckedFile::new(file, self.metadata.metadata(), self.page_bytes_max);
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
             .with_batch_size(self.batch_rows)
             .with_offset(usize::try_from(offset).unwrap_or(usize::MAX));

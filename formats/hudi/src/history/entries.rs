@@ -16,7 +16,7 @@ use parquet::file::properties::WriterProperties;
 
 use super::HistoryError;
 use crate::instant::InstantTime;
-use crate::parquet_guard::{check_footer, check_pages};
+use crate::parquet_guard::{ChunkForm, check_footer, check_pages};
 use crate::timeline_file::Action;
 use crate::timeline_metadata::evidence;
 
@@ -129,7 +129,7 @@ fn check_claims(file: &[u8], metadata: &ParquetMetaData, columns: &[&str]) -> Re
                 usize::try_from(column.compressed_size()).map_err(|_| "a column has a negative size")?;
             let chunk = start.checked_add(len).and_then(|end| file.get(start..end));
             let chunk = chunk.ok_or("a column ends after the file")?;
-            unpacked_bytes = unpacked_bytes.saturating_add(check_pages(chunk)?);
+            unpacked_bytes = unpacked_bytes.saturating_add(check_pages(chunk, &ChunkForm::of(column))?);
         }
     }
     Ok(unpacked_bytes)

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::allocations::largest_allocation;
 use crate::instant::{InstantTime, TimelineZone};
+use crate::parquet_guard::check_page_header;
 use crate::timeline_file::Action;
 use crate::timeline_metadata::{CleanerPlan, CommitMetadata, RequestedReplaceMetadata};
 
@@ -280,9 +281,9 @@ fn a_footer_that_nests_without_end_is_refused() {
 fn a_page_that_declares_gigabytes_is_refused_unread() {
     // Fields 1 to 3: data page, unpacked 2^31 - 1, packed 1.
     let page = [0x15, 0x00, 0x15, 0xfe, 0xff, 0xff, 0xff, 0x0f, 0x15, 0x02, 0x00, 0x00];
-    assert!(crate::parquet_guard::check_pages(&page).is_err());
+    assert!(check_page_header(&page).is_err());
     let sane = [0x15, 0x00, 0x15, 0x08, 0x15, 0x02, 0x00, 0x00];
-    assert_eq!(crate::parquet_guard::check_pages(&sane), Ok(4));
+    assert_eq!(check_page_header(&sane).map(|page| page.unpacked_bytes), Ok(4));
 }
 
 #[test]
@@ -290,7 +291,7 @@ fn a_dictionary_that_declares_values_by_the_billion_is_refused_unread() {
     // Fields 1 to 3: dictionary page, unpacked 8, packed 1; field 7: its count and encoding.
     let page = |dictionary: &[u8]| {
         let header = [&[0x15, 0x04, 0x15, 0x10, 0x15, 0x02][..], dictionary, &[0x00]].concat();
-        crate::parquet_guard::check_pages(&[&header[..], &[0]].concat())
+        check_page_header(&header).map(|page| page.unpacked_bytes)
     };
     assert_eq!(page(&[0x4c, 0x15, 0x02, 0x15, 0x00, 0x00]), Ok(8));
     let billions = [0xfe, 0xff, 0xff, 0xff, 0x0f];
