@@ -185,7 +185,7 @@ impl Meaning for DataFileError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Storage(error) => error.kind(),
-            Self::Parquet { .. } | Self::Log { .. } => ErrorKind::Failed,
+            Self::Parquet { .. } | Self::Log { .. } | Self::LogHeaders { .. } => ErrorKind::Failed,
         }
     }
 }

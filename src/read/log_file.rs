@@ -1,6 +1,6 @@
 //! The log records of a slice: blocks found, put in order, decoded one after the other.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -20,7 +20,7 @@ use super::bridge::{Bridge, Pending};
 use super::parquet_rows::{ParquetFile, ParquetRows};
 use crate::merge::{Deleted, LogRecords};
 use crate::storage::Storage;
-use crate::table::{ByteSource, LogFile, TableSnapshot, load_footer, scan_log, share};
+use crate::table::{ByteSource, KeptHeaders, LogFile, TableSnapshot, load_footer, scan_log};
 
 /// Files up to this size are fetched once, whole, as long as a slice has no more of them than fit
 /// [`HELD_BYTES_MAX`].
@@ -54,10 +54,11 @@ pub(super) async fn plan_blocks(
     logs: &[LogFile],
 ) -> Result<Vec<LogBlock>, ReadError> {
     let check = BlockCheck::of_scheme(snapshot.table.storage.uri().scheme().as_str());
+    let kept = &KeptHeaders::default();
     let scanned = stream::iter(sources(snapshot, logs))
         .map(|(name, source, hold)| async move {
             let source = if hold { source.held().await? } else { source };
-            let blocks = scan_log(&source, check).await?;
+            let blocks = scan_log(&source, check, kept).await?;
             Ok::<_, ReadError>((ScannedLogFile { name, blocks }, source))
         })
         .buffered(SCANS)
@@ -104,7 +105,6 @@ fn planned(
         found.map(|(_, source)| source)
     };
     let mut blocks = Vec::with_capacity(plan.blocks.len());
-    let mut schemas = HashSet::new();
     for planned in &plan.blocks {
         let Some(source) = source_of(planned.file) else { continue };
         let body = planned.block.body();
@@ -114,7 +114,7 @@ fn planned(
         blocks.push(LogBlock {
             body,
             has_operations: schema.as_ref().is_some_and(|schema| schema.contains(OPERATION)),
-            schema: schema.filter(|_| body == BlockBody::Avro).map(|text| share(&mut schemas, text)),
+            schema: schema.filter(|_| body == BlockBody::Avro),
             partial: planned.block.header.is_partial,
             content: source.part(planned.block.content.clone()),
         });

@@ -1,17 +1,16 @@
-//! The outlines of data files: footers of Parquet files and the blocks of log files.
+//! The outlines of data files: footers of Parquet files.
 //!
 //! Sizes that a file claims are checked against caps before memory is taken for them, and a
 //! panic of the Parquet library is caught and named.
 
 use std::any::Any;
-use std::collections::HashSet;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use bytes::Bytes;
-use lakebed_hudi::log_file::{BlockCheck, LogScanError, LogScanner, ScannedBlock, Step};
+use lakebed_hudi::log_file::LogScanError;
 use lakebed_hudi::parquet_guard;
 use parquet::DecodeResult;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
@@ -19,6 +18,7 @@ use parquet::basic::Type as PhysicalType;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
 
+use crate::human;
 use crate::storage::{Storage, StorageError, TablePath};
 
 /// What is read of the end of a Parquet file at first; ordinary footers fit.
@@ -51,6 +51,20 @@ pub enum DataFileError {
         path: TablePath,
         /// What is wrong with it.
         source: LogScanError,
+    },
+    /// Blocks that say more of themselves than is kept.
+    #[error(
+        "{path}: with the block at byte {offset}, the headers of the slice's blocks hold more than the {} \
+         that are kept of different schemas and of instants; compact the file group with the engine that \
+         wrote it", human::bytes(*max_bytes as u64)
+    )]
+    LogHeaders {
+        /// The log file.
+        path: TablePath,
+        /// Where the block starts.
+        offset: u64,
+        /// The limit.
+        max_bytes: usize,
     },
 }
 
@@ -182,7 +196,7 @@ pub(crate) async fn load_footer(
     source.guarded(|| arrow_metadata(Arc::new(metadata)))
 }
 
-async fn one(source: &ByteSource, range: Range<u64>) -> Result<Bytes, DataFileError> {
+pub(super) async fn one(source: &ByteSource, range: Range<u64>) -> Result<Bytes, DataFileError> {
     let mut ranges = source.get(&[range]).await?;
     Ok(ranges.pop().unwrap_or_default())
 }
@@ -300,74 +314,4 @@ fn arrow_metadata(metadata: Arc<ParquetMetaData>) -> Result<ArrowReaderMetadata,
     };
     let fields: Vec<_> = plain.schema().fields().iter().map(micros).collect();
     ArrowReaderMetadata::try_new(metadata, options.with_schema(Arc::new(Schema::new(fields))))
-}
-
-/// Finds the blocks of a log file, in file order.
-///
-/// They share equal schemas, and come without their record positions, which nothing here reads: both
-/// would lie in memory for each block.
-pub(crate) async fn scan_log(
-    source: &ByteSource,
-    check: BlockCheck,
-) -> Result<Vec<ScannedBlock>, DataFileError> {
-    let failed = |error| DataFileError::Log { path: source.path.clone(), source: error };
-    let mut scanner = LogScanner::new(source.bytes, check);
-    let (mut blocks, mut schemas) = (Vec::new(), HashSet::new());
-    loop {
-        match scanner.step().map_err(failed)? {
-            Step::Read(range) => {
-                scanner.supply(one(source, range).await?).map_err(failed)?;
-            }
-            Step::Found(mut found) => {
-                if let ScannedBlock::Block(block) = &mut found {
-                    block.header.schema = block.header.schema.take().map(|text| share(&mut schemas, text));
-                    block.header.record_positions = None;
-                }
-                blocks.push(found);
-            }
-            Step::End => return Ok(blocks),
-        }
-    }
-}
-
-/// The text among `texts` that equals `text`, which is added if there is none.
-pub(crate) fn share(texts: &mut HashSet<Arc<str>>, text: Arc<str>) -> Arc<str> {
-    if let Some(known) = texts.get(&text) {
-        return known.clone();
-    }
-    texts.insert(text.clone());
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use lakebed_hudi::log_file::{BlockHeader, BlockKind, encode_block};
-
-    use super::*;
-    use crate::environment::Environment;
-    use crate::storage::object::ObjectStorage;
-
-    #[tokio::test]
-    async fn blocks_of_one_schema_hold_it_once() {
-        let block = |schema: &str| {
-            let instant = "20260307162557000".parse().unwrap();
-            let header =
-                BlockHeader { record_positions: Some("AQAA".into()), ..BlockHeader::new(instant, schema) };
-            encode_block(BlockKind::Delete, &header, b"").unwrap()
-        };
-        let file = Bytes::from([block("\"int\""), block("\"long\""), block("\"int\"")].concat());
-        let (uri, path) = ("s3://memory/t".parse().unwrap(), TablePath::literal(".log"));
-        let storage = Arc::new(ObjectStorage::in_memory(&uri, &Environment::real()));
-        let source = ByteSource::file(storage.clone(), path.clone(), file.len() as u64);
-        storage.put(&path, file).await.unwrap();
-        let found = scan_log(&source, BlockCheck::None).await.unwrap();
-        let headers = found.iter().map(|found| match found {
-            ScannedBlock::Block(block) => &block.header,
-            ScannedBlock::Corrupt(corrupt) => panic!("{corrupt:?}"),
-        });
-        let schemas: Vec<_> = headers.clone().filter_map(|header| header.schema.clone()).collect();
-        assert_eq!(schemas.iter().map(AsRef::as_ref).collect::<Vec<_>>(), ["\"int\"", "\"long\"", "\"int\""]);
-        assert!(Arc::ptr_eq(&schemas[0], &schemas[2]));
-        assert!(headers.clone().all(|header| header.record_positions.is_none()));
-    }
 }

@@ -5,7 +5,8 @@ use lakebed_hudi::log_file::{BlockCheck, ScannedBlock};
 use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::timeline_metadata::CommitMetadata;
 
-use super::data_file::{ByteSource, load_footer, scan_log};
+use super::data_file::{ByteSource, load_footer};
+use super::log_outline::{KeptHeaders, scan_log};
 use super::{Table, TableError};
 use crate::storage::{StorageError, TablePath};
 
@@ -53,7 +54,7 @@ async fn of_base_file(table: &Table, source: &ByteSource) -> Result<TableSchema,
 
 async fn of_log_file(table: &Table, source: &ByteSource) -> Result<Option<TableSchema>, TableError> {
     let check = BlockCheck::of_scheme(table.storage.uri().scheme().as_str());
-    let blocks = scan_log(source, check).await?;
+    let blocks = scan_log(source, check, &KeptHeaders::default()).await?;
     let mut schemas = blocks.iter().filter_map(|found| match found {
         ScannedBlock::Block(block) if block.kind.is_data() && !block.header.is_partial => {
             block.header.schema.as_deref()
