@@ -176,7 +176,9 @@ fn position(value: &serde_json::Value) -> String {
         Ok(Position::Files(position)) => files(&position),
         Ok(Position::Stdin(position)) => {
             let place = position.place;
-            format!("{} ({})", human::counted(place.record, "record"), human::bytes(place.byte))
+            let records = human::counted(place.record, "record");
+            // Only text has bytes of its own before each record.
+            if place.byte == 0 { records } else { format!("{records} ({})", human::bytes(place.byte)) }
         }
         Err(_) => value.to_string(),
     }

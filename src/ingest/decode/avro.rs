@@ -12,12 +12,14 @@ use super::guard::guarded;
 use super::{BatchReader, DecodeProblem, Limits};
 use crate::human;
 
-/// Opens an Avro file. One block of it is in memory at a time.
+/// Opens an Avro file. One block of it is in memory at a time; `by_block` ends a batch with each, so
+/// that nothing waits for a block that is still to come.
 pub(super) fn open(
-    read: impl BufRead + Send + 'static,
+    read: Box<dyn BufRead + Send>,
+    by_block: bool,
     limits: &Limits,
 ) -> Result<Box<dyn BatchReader>, DecodeProblem> {
-    let (blocks, schema) = Blocks::open(Box::new(read), limits.message_bytes)?;
+    let (blocks, schema) = Blocks::open(read, limits.message_bytes)?;
     let options = AvroRowsOptions {
         columns: None,
         batch_rows: limits.batch_rows,
@@ -27,7 +29,7 @@ pub(super) fn open(
     let rows = AvroRows::try_new(&schema, options).map_err(problem)?;
     let schema = rows.schema();
     let (block, record_bytes_max) = (OpenBlock::default(), limits.message_bytes);
-    let batches = Batches { blocks, rows, block, record_bytes_max };
+    let batches = Batches { blocks, rows, block, by_block, record_bytes_max };
     Ok(Box::new(AvroFile(Skipping::new(batches, KIND, schema, limits))))
 }
 
@@ -64,6 +66,7 @@ struct Batches {
     blocks: Blocks,
     rows: AvroRows,
     block: OpenBlock,
+    by_block: bool,
     record_bytes_max: u64,
 }
 
@@ -91,6 +94,9 @@ impl Batches {
         while !self.rows.is_full() && self.has_record()? {
             let bytes = self.rows.push(self.block.rest(), self.record_bytes_max).map_err(problem)?;
             self.block.pass(bytes);
+            if self.by_block && self.block.records == 0 {
+                break;
+            }
         }
         self.rows.flush().map_err(problem)
     }

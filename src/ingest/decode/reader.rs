@@ -1,7 +1,7 @@
 //! One input of any format, read in chunks.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{BufRead, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -14,7 +14,7 @@ use super::text_reader::{Framing, TextReader};
 use super::unpack::{buffered, unpack};
 use super::{
     BadRecord, CsvOptions, DecodeError, DecodeProblem, Decoded, Fault, Format, FormatKind, Meter, Place,
-    TextBlock, Wanted, avro, excerpt, ipc, parquet,
+    ReadHash, TextBlock, Wanted, avro, excerpt, ipc, parquet,
 };
 use crate::memory::batch_bytes;
 
@@ -38,7 +38,7 @@ pub struct InputReader {
 #[derive(Debug)]
 enum Inner {
     Text { read: Box<TextReader>, header: Vec<u8>, decoder: Arc<dyn RecordDecoder> },
-    Batches(Box<dyn BatchReader>),
+    Batches { read: Box<dyn BatchReader>, hash: Option<ReadHash> },
 }
 
 /// Records that follow each other in one input, not decoded yet where they are text.
@@ -81,7 +81,7 @@ impl InputReader {
             Ok(read) => {
                 let place = match &read {
                     Inner::Text { read, .. } => read.place(),
-                    Inner::Batches(_) => Place::default(),
+                    Inner::Batches { .. } => Place::default(),
                 };
                 Ok(Self { input: name.clone(), read, place })
             }
@@ -93,7 +93,16 @@ impl InputReader {
     pub fn header(&self) -> &[u8] {
         match &self.read {
             Inner::Text { header, .. } => header,
-            Inner::Batches(_) => &[],
+            Inner::Batches { .. } => &[],
+        }
+    }
+
+    /// The hash of all bytes up to the end of the block or message that the last record so far is
+    /// in, where a stream of another format than text is read.
+    pub fn read_hash(&self) -> Option<&ReadHash> {
+        match &self.read {
+            Inner::Text { .. } => None,
+            Inner::Batches { hash, .. } => hash.as_ref(),
         }
     }
 
@@ -112,7 +121,7 @@ impl InputReader {
                 }
                 Err(problem) => Some(problem),
             },
-            Inner::Batches(read) => match read.skip(place.record) {
+            Inner::Batches { read, .. } => match read.skip(place.record) {
                 Ok(found) if found < place.record => {
                     Some(DecodeProblem::Shorter { unit: "records", expected: place.record, found })
                 }
@@ -145,7 +154,7 @@ impl InputReader {
                     ChunkBody::Text(block, decoder.clone())
                 })
             }
-            Inner::Batches(read) => {
+            Inner::Batches { read, .. } => {
                 let batch = read.next().map_err(|problem| problem.at(&self.input, None, first.record))?;
                 batch.map(|batch| {
                     self.place.record += batch.num_rows() as u64;
@@ -305,16 +314,19 @@ fn open_batches(
     format: &Format,
     wanted: &Wanted,
 ) -> Result<Inner, DecodeProblem> {
-    let read = match (kind, input) {
+    let (read, hash) = match (kind, input) {
         (FormatKind::Parquet, PlainInput::Stream(_)) => {
             return Err(DecodeProblem::NotStreamable { kind: kind.as_str() });
         }
-        (_, PlainInput::File(file, meter)) => open_file(name, file, &meter, kind, format)?,
-        (_, PlainInput::Stream(stream)) => open_stream(name, stream, kind, format)?,
+        (_, PlainInput::File(file, meter)) => (open_file(name, file, &meter, kind, format)?, None),
+        (_, PlainInput::Stream(stream)) => {
+            let hash = ReadHash::default();
+            (open_stream(name, stream, kind, format, Some(&hash))?, Some(hash))
+        }
     };
     let names: Vec<String> = read.schema().fields().iter().map(|field| field.name().clone()).collect();
     wanted.check(&names)?;
-    Ok(Inner::Batches(read))
+    Ok(Inner::Batches { read, hash })
 }
 
 /// A file whose records are no text.
@@ -326,7 +338,7 @@ pub(super) fn open_file(
     format: &Format,
 ) -> Result<Box<dyn BatchReader>, DecodeProblem> {
     if kind != FormatKind::Parquet {
-        return open_stream(name, Box::new(meter.of(file)), kind, format);
+        return open_stream(name, Box::new(meter.of(file)), kind, format, None);
     }
     let mut head = Vec::new();
     file.by_ref().take(4).read_to_end(&mut head).map_err(DecodeProblem::Io)?;
@@ -342,10 +354,15 @@ fn open_stream(
     stream: Box<dyn Read + Send>,
     kind: FormatKind,
     format: &Format,
+    hash: Option<&ReadHash>,
 ) -> Result<Box<dyn BatchReader>, DecodeProblem> {
     let read = buffered(unpack(stream, format.packing_of(name))?);
+    let read: Box<dyn BufRead + Send> = match hash {
+        Some(hash) => Box::new(hash.of(read)),
+        None => Box::new(read),
+    };
     match kind {
-        FormatKind::Avro => avro::open(read, &format.limits),
+        FormatKind::Avro => avro::open(read, hash.is_some(), &format.limits),
         _ => ipc::open(read, &format.limits),
     }
 }

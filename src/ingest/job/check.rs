@@ -109,10 +109,9 @@ fn check_source(job: &Job) -> Result<(), JobError> {
             "it is needed, since standard input has no name to tell it by",
         ));
     }
-    if let Some(kind) = job.format.kind.filter(|kind| source.stdin && !kind.is_text()) {
-        let why =
-            format!("only csv and jsonl can be verified on a restart; save the {} to a file", kind.as_str());
-        return Err(contradiction("source.stdin", "format.type", &why));
+    if source.stdin && job.format.kind == Some(FormatKind::Parquet) {
+        let why = "parquet is read from its end and cannot come from a stream; save it to a file";
+        return Err(contradiction("source.stdin", "format.type", why));
     }
     for pattern in &source.files {
         // In a class a brace means itself: it is how a name with one is written.

@@ -51,7 +51,7 @@ pub struct SourceSettings {
     #[serde(default, deserialize_with = "at_least_one")]
     #[schemars(length(min = 1))]
     pub files: Vec<String>,
-    /// Read standard input instead of files.
+    /// Read standard input instead of files: any format but Parquet.
     #[serde(default)]
     pub stdin: bool,
     /// Go on when all files are read, and wait for new ones.

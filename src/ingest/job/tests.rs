@@ -92,6 +92,11 @@ fn mistakes_are_named_with_their_place() {
             "source.stdin: it contradicts source.files: a job has one source",
         ),
         (
+            "pipeline: p\ntable: {uri: /t}\nsource: {stdin: true}\nformat: {type: parquet}\n".to_owned(),
+            "source.stdin: it contradicts format.type: parquet is read from its end and cannot come from a stream; \
+             save it to a file",
+        ),
+        (
             MINIMAL.replace("*.csv", "{a,b}.csv"),
             "source.files: \"/in/{a,b}.csv\" has braces: list one pattern for each",
         ),

@@ -87,12 +87,14 @@ pub enum SourceError {
     },
     /// A stream that does not begin as the one that was read before.
     #[error(
-        "standard input does not begin with the {bytes} bytes that were read before: give it the same input, or \
+        "standard input does not begin with the {count} {unit} that were read before: give it the same input, or \
          reset the progress"
     )]
     OtherPrefix {
-        /// How many bytes were compared.
-        bytes: u64,
+        /// How many were compared.
+        count: u64,
+        /// Of what: bytes of text, or records.
+        unit: &'static str,
     },
     /// Progress with names that are relative to a folder that is not known.
     #[error(

@@ -92,7 +92,8 @@ pub struct OpenFile {
 pub struct StdinPosition {
     /// The place of the next record.
     pub place: Place,
-    /// XXH3 of the text before it.
+    /// XXH3 of the text before it; in other formats, of all up to the end of the block or message that
+    /// the record before it is in.
     pub prefix: String,
 }
 
@@ -103,8 +104,11 @@ pub(super) enum Origin {
     File { done: Option<Arc<DoneFiles>>, open: Arc<OpenFile>, ends: Option<Arc<DoneFiles>> },
     /// The end of a file.
     Done(Arc<DoneFiles>),
-    /// Standard input, with the hash of the text before the chunk.
+    /// Text of standard input, with the hash of the text before the chunk.
     Stdin(Box<Xxh3>),
+    /// A part of a block of standard input, with the hashes up to the record before it and up to the
+    /// end of the block.
+    StdinBlock { before: String, within: String },
 }
 
 impl std::fmt::Debug for Origin {
@@ -112,7 +116,7 @@ impl std::fmt::Debug for Origin {
         f.write_str(match self {
             Self::File { open, .. } => &open.name,
             Self::Done(done) => &done.mark,
-            Self::Stdin(_) => "standard input",
+            Self::Stdin(_) | Self::StdinBlock { .. } => "standard input",
         })
     }
 }
@@ -135,6 +139,10 @@ impl Origin {
                 let mut hash = before.clone();
                 hash.update(chunk.map(|chunk| chunk.text_before(records)).unwrap_or_default());
                 Position::Stdin(StdinPosition { place, prefix: hex(&hash) })
+            }
+            Self::StdinBlock { before, within } => {
+                let prefix = if records == 0 { before } else { within };
+                Position::Stdin(StdinPosition { place, prefix: prefix.clone() })
             }
         }
     }

@@ -55,17 +55,22 @@ impl State {
             Self::New { stream, format, wanted, from } => open(stream, &format, &wanted, from)?,
         };
         let before = hash.clone();
-        let chunk = reader.next_chunk()?;
-        if let Some(chunk) = &chunk {
-            hash.update(chunk.text_before(chunk.records()));
-        }
-        let read = chunk.map(|chunk| Read {
-            chunk: Some(chunk),
-            extent: Extent::default(),
-            changed_millis: None,
-            origin: Origin::Stdin(before),
-        });
-        Ok((Self::Open { reader, hash }, read))
+        let Some(chunk) = reader.next_chunk()? else { return Ok((Self::Open { reader, hash }, None)) };
+        let origin = match reader.read_hash() {
+            Some(read) => {
+                // A message without records is passed over with the records behind it.
+                if chunk.records() > 0 {
+                    *hash = read.so_far();
+                }
+                Origin::StdinBlock { before: hex(&before), within: hex(&hash) }
+            }
+            None => {
+                hash.update(chunk.text_before(chunk.records()));
+                Origin::Stdin(before)
+            }
+        };
+        let read = Read { chunk: Some(chunk), extent: Extent::default(), changed_millis: None, origin };
+        Ok((Self::Open { reader, hash }, Some(read)))
     }
 }
 
@@ -79,12 +84,19 @@ fn open(
     let mut reader = InputReader::open(&name, PlainInput::Stream(stream), format, wanted)?;
     let mut hash = Box::new(Xxh3::new());
     hash.update(reader.header());
-    if let Some(from) = from {
-        let bytes = from.place.byte;
+    if let Some(from) = &from {
         reader.skip_to(from.place, |text| hash.update(text))?;
-        if hex(&hash) != from.prefix {
-            return Err(SourceError::OtherPrefix { bytes });
-        }
     }
-    Ok((Box::new(reader), hash))
+    let (record, byte) = from.as_ref().map_or((0, 0), |from| (from.place.record, from.place.byte));
+    let (count, unit) = match reader.read_hash() {
+        Some(read) => {
+            *hash = read.so_far();
+            (record, "records")
+        }
+        None => (byte, "bytes"),
+    };
+    match from {
+        Some(from) if hex(&hash) != from.prefix => Err(SourceError::OtherPrefix { count, unit }),
+        _ => Ok((Box::new(reader), hash)),
+    }
 }
