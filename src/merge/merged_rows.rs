@@ -8,11 +8,9 @@ use arrow::datatypes::SchemaRef;
 use super::apply::Apply;
 use super::fold::Fold;
 use super::partitioned::PartitionedRows;
+use super::resources::REST_ROWS;
 use super::{Batches, MergeColumns, MergeCounts, MergeError, MergeResources, MergeRules, SliceSource};
 use crate::table::conform;
-
-/// Rows of new keys per batch that comes out.
-const REST_ROWS: usize = 8192;
 
 /// The rows of a slice as they are now: base rows in their order, then new keys.
 ///

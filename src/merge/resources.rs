@@ -2,6 +2,9 @@
 
 use crate::memory::SpillArea;
 
+/// Rows of new keys per batch that comes out.
+pub(super) const REST_ROWS: usize = 8192;
+
 /// How much memory a merge may take, and where it puts what does not fit.
 #[derive(Debug, Clone)]
 pub struct MergeResources {

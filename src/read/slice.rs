@@ -95,11 +95,6 @@ impl SliceReader {
     pub fn base_rows(&self) -> u64 {
         self.base.as_ref().map_or(0, ParquetFile::num_rows)
     }
-
-    /// Whether there are log records to merge.
-    pub fn has_logs(&self) -> bool {
-        !self.blocks.is_empty()
-    }
 }
 
 async fn open_parquet(

@@ -22,14 +22,12 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 
 use super::patch::patched;
+use super::resources::REST_ROWS;
 use super::spill::SpillFile;
 use super::{Batches, Fill, MergeColumns, MergeCounts, MergeError, MergeResources, MergeRules, SliceSource};
 use crate::table::conform;
 use partitioning::{Partitioning, Runs};
 use run::MergedRuns;
-
-/// Rows of new keys per batch that comes out.
-const REST_ROWS: usize = 8192;
 
 /// The rows of a slice, merged partition by partition.
 pub(super) struct PartitionedRows<'a> {
