@@ -76,7 +76,7 @@ mod tests {
             ErrorKind::FixInput
         );
         let exists = TableError::Exists { uri: "file:/t".into() };
-        assert_eq!(Error::from(WriteError::Table(exists)).kind(), ErrorKind::Refused);
+        assert_eq!(Error::from(WriteError::from(exists)).kind(), ErrorKind::Refused);
     }
 
     #[test]

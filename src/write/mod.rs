@@ -103,13 +103,19 @@ pub enum WriteError {
     Path(#[from] TablePathError),
     /// A partition path that leads out of the table.
     #[error(transparent)]
-    Table(#[from] TableError),
+    Table(Box<TableError>),
     /// The storage failed meanwhile; that error is the one to look at.
     #[error("encoding was given up because the file could not be written")]
     Abandoned,
     /// The encoder stopped without an answer.
     #[error("encoding rows panicked; this is a bug, please report it with the rows that cause it")]
     Panicked,
+}
+
+impl From<TableError> for WriteError {
+    fn from(error: TableError) -> Self {
+        Self::Table(Box::new(error))
+    }
 }
 
 impl From<ReadError> for WriteError {
