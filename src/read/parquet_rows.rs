@@ -178,8 +178,9 @@ impl ParquetRows {
         };
         let source = &self.file.source;
         for (range, pages) in ranges.iter().zip(&bytes) {
-            let form = self.form(group, range);
-            let checked = form.and_then(|form| parquet_guard::check_pages(pages, &form));
+            let checked = self.forms(group, range).and_then(|forms| {
+                forms.iter().try_for_each(|form| parquet_guard::check_pages(pages, form).map(drop))
+            });
             checked.map_err(|reason| source.parquet_error(reason))?;
         }
         let reader = source.guarded(|| {
@@ -195,15 +196,16 @@ impl ParquetRows {
         }
     }
 
-    /// How the pages of a row group are written that lie in `range`.
-    fn form(&self, group: usize, range: &Range<u64>) -> Result<ChunkForm, &'static str> {
+    /// How the pages of a row group are written that lie in `range`, which is of one column chunk unless
+    /// chunks overlap.
+    fn forms(&self, group: usize, range: &Range<u64>) -> Result<Vec<ChunkForm>, &'static str> {
         let within = |column: &&ColumnChunkMetaData| {
             let (start, bytes) = column.byte_range();
-            start <= range.start && range.end <= start.saturating_add(bytes)
+            start < range.end && range.start < start.saturating_add(bytes)
         };
-        let groups = self.file.metadata.metadata().row_groups();
-        let column = groups.get(group).and_then(|group| group.columns().iter().find(within));
-        column.map(ChunkForm::of).ok_or("its pages lie in no column")
+        let columns = self.file.metadata.metadata().row_groups().get(group).map_or(&[][..], |g| g.columns());
+        let forms: Vec<_> = columns.iter().filter(within).map(ChunkForm::of).collect();
+        if forms.is_empty() { Err("its pages lie in no column") } else { Ok(forms) }
     }
 
     /// Fewer rows a batch where rows are wide.

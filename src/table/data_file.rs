@@ -17,6 +17,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::Type as PhysicalType;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
+use parquet::file::page_index::offset_index::PageLocation;
 
 use crate::human;
 use crate::storage::{Storage, StorageError, TablePath};
@@ -267,11 +268,33 @@ async fn with_page_index(
     }
     let bytes = source.get(&asked).await?;
     check_page_index(source, &metadata, &asked, &bytes)?;
-    source.guarded(|| {
+    let metadata = source.guarded(|| {
         let mut decoder = decoder()?;
         decoder.push_ranges(asked, bytes)?;
         decoded(decoder)
-    })
+    })?;
+    check_page_places(source, &metadata)?;
+    Ok(metadata)
+}
+
+/// Checks that the pages of the index lie within their column chunks: they are checked as pages of
+/// the chunk that they lie in.
+fn check_page_places(source: &ByteSource, metadata: &ParquetMetaData) -> Result<(), DataFileError> {
+    let groups = metadata.row_groups().iter().zip(metadata.offset_index().into_iter().flatten());
+    let chunks = groups.flat_map(|(group, indexes)| group.columns().iter().zip(indexes));
+    for (column, index) in chunks {
+        let (start, bytes) = column.byte_range();
+        let chunk = start..start.saturating_add(bytes);
+        let is_outside = |page: &PageLocation| {
+            let place = u64::try_from(page.offset).ok().zip(u64::try_from(page.compressed_page_size).ok());
+            let end = place.and_then(|(at, bytes)| at.checked_add(bytes).filter(|_| chunk.start <= at));
+            end.is_none_or(|end| end > chunk.end)
+        };
+        if index.page_locations().iter().any(is_outside) {
+            return Err(source.parquet_error("its page index leads out of a column"));
+        }
+    }
+    Ok(())
 }
 
 fn check_page_index(

@@ -157,8 +157,8 @@ struct Deleted {
     clean: InstantTime,
 }
 
-/// The newest file of each group, of those from `time` or before it, that cleans after it deleted: the
-/// newest ones, back to one that says that it left everything of that time.
+/// The newest file of each group, of those from `time` or before it, that cleans after it deleted, but
+/// for cleans that say that they left everything of that time.
 async fn deleted_versions(
     snapshot: &TableSnapshot,
     time: InstantTime,
@@ -168,7 +168,7 @@ async fn deleted_versions(
     for clean in cleans.rev() {
         let metadata = snapshot.table.timeline.clean_metadata(clean).await?;
         if metadata.earliest_retained().is_some_and(|kept| kept <= time) {
-            break;
+            continue;
         }
         for (partition, of_partition) in metadata.partition_metadata {
             for path in of_partition.success_delete_files {

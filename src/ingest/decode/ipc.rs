@@ -83,6 +83,12 @@ impl<R: Read> Messages<R> {
         let length = u64::from(word(&message, metadata_at - 4));
         self.ended = length == 0;
         if self.ended {
+            // The blocks of a file's footer follow its last message, and nothing that of a stream.
+            if !self.is_file && self.take(&mut Vec::new(), 1)? > 0 {
+                return Err(broken(
+                    "bytes follow its end: write one stream, not several one behind the other",
+                ));
+            }
             return Ok(message);
         }
         if length > METADATA_BYTES_MAX || self.take(&mut message, length)? < length {

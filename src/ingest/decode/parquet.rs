@@ -98,6 +98,7 @@ impl ParquetFile {
     fn start(&mut self, offset: u64) -> Result<(), DecodeProblem> {
         let file = self.file.try_clone().map_err(DecodeProblem::Io)?;
         let file = CheckedFile::new(file, self.metadata.metadata(), self.page_bytes_max);
+        let file = file.map_err(|found| DecodeProblem::Unsound { kind: KIND, found: found.to_owned() })?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
             .with_batch_size(self.batch_rows)
             .with_offset(usize::try_from(offset).unwrap_or(usize::MAX));

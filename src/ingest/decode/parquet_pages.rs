@@ -33,15 +33,26 @@ pub(super) struct CheckedFile {
 
 impl CheckedFile {
     /// A page may unpack to `page_bytes_max`.
-    pub(super) fn new(file: File, metadata: &ParquetMetaData, page_bytes_max: usize) -> Self {
+    ///
+    /// # Errors
+    /// Column chunks that overlap: their pages would be checked as those of one, and read as the other's.
+    pub(super) fn new(
+        file: File,
+        metadata: &ParquetMetaData,
+        page_bytes_max: usize,
+    ) -> Result<Self, &'static str> {
         let columns = metadata.row_groups().iter().flat_map(|group| group.columns());
         let chunks = columns.map(|column| {
             let (start, bytes) = column.byte_range();
             (start..start.saturating_add(bytes), ChunkForm::of(column))
         });
         let mut chunks: Vec<_> = chunks.collect();
+        chunks.retain(|(range, _)| !range.is_empty());
         chunks.sort_by_key(|(range, _)| range.start);
-        Self { file: Arc::new(file), chunks: chunks.into(), page_bytes_max }
+        if chunks.iter().zip(chunks.iter().skip(1)).any(|((a, _), (b, _))| a.end > b.start) {
+            return Err("two of its column chunks overlap");
+        }
+        Ok(Self { file: Arc::new(file), chunks: chunks.into(), page_bytes_max })
     }
 
     /// The form of the page at `at`.

@@ -556,6 +556,18 @@ fn a_message_that_the_memory_does_not_allow_is_named() {
     );
 }
 
+#[test]
+fn a_stream_behind_a_stream_is_refused() {
+    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..10));
+    let one = stream_of(&RecordBatch::try_from_iter([("id", numbers)]).unwrap());
+    let read = |bytes: &[u8]| {
+        read_on(open("t.arrows", bytes, &Format::default(), &wanted(&[("id", DataType::Int64)]))?)
+    };
+    assert_eq!(read(&one).unwrap().0.len(), 10);
+    let refused = read(&[&one[..], &one[..]].concat()).unwrap_err().to_string();
+    assert!(refused.contains("bytes follow its end: write one stream, not several"), "{refused}");
+}
+
 fn stream_of(batch: &RecordBatch) -> Vec<u8> {
     let mut file = arrow::ipc::writer::StreamWriter::try_new(Vec::new(), batch.schema_ref()).unwrap();
     file.write(batch).unwrap();

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use lakebed::storage::TablePath;
-use lakebed::table::Table;
+use lakebed::table::{Table, TableSnapshot};
 use lakebed_hudi::file_name::DataFileName;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
@@ -32,8 +32,25 @@ pub async fn clean(table: &Table) {
     if old.is_empty() {
         return;
     }
+    complete(table, &snapshot, &old, None).await;
+}
+
+/// Completes a clean that counts commits, keeps what was there from `kept` on, and finds nothing to delete.
+pub async fn clean_before(table: &Table, kept: InstantTime) {
+    let snapshot = table.snapshot(None).await.unwrap();
+    complete(table, &snapshot, &BTreeMap::new(), Some(kept)).await;
+}
+
+async fn complete(
+    table: &Table,
+    snapshot: &TableSnapshot,
+    old: &BTreeMap<String, Vec<TablePath>>,
+    kept: Option<InstantTime>,
+) {
     let start = time_after(table, snapshot.timeline.latest_time().unwrap()).await;
-    let (plan, done) = (plan(table, &old), cleaned(start, &old));
+    let mut done = cleaned(start, old);
+    done.earliest_commit_to_retain = kept.map(|kept| kept.to_string()).unwrap_or_default();
+    let plan = plan(table, old);
     put(table, TimelineFile::requested(start, Action::Clean), plan.to_avro().unwrap().into()).await;
     put(table, TimelineFile::inflight(start, Action::Clean), Bytes::new()).await;
     for path in old.values().flatten() {

@@ -12,7 +12,7 @@ use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::TimelineFile;
 
 pub use archive::archive;
-pub use clean::clean;
+pub use clean::{clean, clean_before};
 pub use compact::compact;
 
 async fn put(table: &Table, file: TimelineFile, bytes: Bytes) {

@@ -123,7 +123,11 @@ fn unpacked<'a>(
             let plain = lz4_flex::block::decompress(packed, unpacked_bytes).map_err(|_| BROKEN)?;
             Box::new(io::Cursor::new(plain))
         }
-        Compression::LZ4 => return Err("delta-encoded byte arrays in the old LZ4 packing cannot be checked"),
+        Compression::LZ4 => {
+            return Err(
+                "its byte arrays are delta-encoded and in the old LZ4 packing, which is not read: write them as LZ4_RAW",
+            );
+        }
         Compression::BROTLI(_) | Compression::LZO => return Ok(None),
     };
     Ok(Some(plain))
