@@ -35,6 +35,7 @@ mod heartbeat;
 mod known;
 mod late_files;
 mod metadata;
+mod others;
 mod pipeline;
 mod progress;
 mod publish;

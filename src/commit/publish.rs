@@ -3,23 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lakebed_hudi::file_name::DataFileName;
-use lakebed_hudi::history::HistoryColumns;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::schema::TableSchema;
-use lakebed_hudi::timeline_file::{Action, State, TimelineFile};
-use lakebed_hudi::timeline_metadata::{CommitMetadata, CompactionPlan, RequestedReplaceMetadata};
+use lakebed_hudi::timeline_file::{State, TimelineFile};
+use lakebed_hudi::timeline_metadata::CommitMetadata;
 
-use super::conflict::{OtherKind, OtherWrite, conflict};
+use super::conflict::conflict;
 use super::metadata::commit_metadata;
 use super::progress::{PROGRESS_KEY, PipelineProgress};
 use super::{Begun, CommitError, Committer, Epoch, Known};
 use crate::storage::TablePath;
 use crate::storage::lock::LockGuard;
-use crate::table::{
-    FileGroupId, StagedFiles, WriteOperation, check_readable, check_writable, grown_schema, properties,
-};
-use crate::timeline::{Instant, Timeline};
+use crate::table::{StagedFiles, WriteOperation, check_readable, check_writable, grown_schema, properties};
+use crate::timeline::Timeline;
 
 /// What became of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -236,76 +232,6 @@ impl Committer {
         Ok(changed.map(|(what, _)| format!("the table's {what} was changed in hoodie.properties")))
     }
 
-    /// What others did since the write began, or plan to do.
-    async fn others(
-        &self,
-        publication: &Publication<'_>,
-        timeline: &Timeline,
-    ) -> Result<Vec<OtherWrite>, CommitError> {
-        let mut others = Vec::new();
-        let since = publication.begun.snapshot_time;
-        let mut is_archived = timeline.start() > publication.begun.settled_time;
-        for instant in timeline.completed_writes() {
-            if instant.completion() <= since || publication.built_on.contains(&instant.time) {
-                continue;
-            }
-            match self.table.timeline.commit_metadata(instant).await {
-                // It has gone there since it was listed.
-                Err(error) if error.is_not_found() => is_archived = true,
-                metadata => others.extend(written(instant.time, &metadata?)),
-            }
-        }
-        if is_archived {
-            others.extend(self.archived_writes(publication).await?);
-        }
-        let ours = |i: &Instant| i.time == publication.begun.instant;
-        for instant in timeline.pending().filter(|i| !ours(i)) {
-            if instant.is_pending_service() {
-                others.extend(self.planned(instant).await?);
-            } else if instant.action.writes_data() {
-                // Later checkpoints of the same pipeline are built on this one.
-                if self.pipeline_of(instant).await?.as_ref() == Some(&publication.epoch.pipeline) {
-                    continue;
-                }
-                let groups = self.unfinished_groups(instant.time).await?;
-                others.push(OtherWrite { instant: instant.time, kind: OtherKind::Unfinished, groups });
-            }
-        }
-        Ok(others)
-    }
-
-    /// What others did since the write began and is archived already.
-    async fn archived_writes(&self, publication: &Publication<'_>) -> Result<Vec<OtherWrite>, CommitError> {
-        let Begun { instant, snapshot_time, settled_time, .. } = publication.begun;
-        let from = settled_time.unwrap_or(instant);
-        let mut others = Vec::new();
-        for entry in self.table.timeline.archived(from, HistoryColumns::All).await? {
-            let is_new = Some(entry.completion) > snapshot_time && entry.action.writes_data();
-            if let Some(bytes) = entry.metadata.filter(|_| is_new)
-                && !publication.built_on.contains(&entry.instant)
-            {
-                others.extend(written(entry.instant, &CommitMetadata::from_bytes(&bytes)?));
-            }
-        }
-        Ok(others)
-    }
-
-    /// The groups that an unfinished write has begun to write, by its markers.
-    ///
-    /// # Errors
-    /// Those of the storage.
-    pub async fn unfinished_groups(
-        &self,
-        instant: InstantTime,
-    ) -> Result<BTreeSet<FileGroupId>, CommitError> {
-        let group = |path: TablePath| {
-            let file_id = DataFileName::parse(path.file_name())?.file_id().clone();
-            let partition = path.parent().map(|parent| parent.to_string()).unwrap_or_default();
-            Some(FileGroupId { partition, file_id })
-        };
-        Ok(self.files_of(instant).await?.into_iter().filter_map(group).collect())
-    }
-
     /// Deletes files of the instant that are none of those to be published: of two base files of
     /// one group and instant, readers would take either.
     async fn delete_strays(&self, instant: InstantTime, staged: &StagedFiles) -> Result<(), CommitError> {
@@ -316,54 +242,6 @@ impl Committer {
             }
         }
         Ok(())
-    }
-
-    /// The groups that a pending service is about to rewrite.
-    async fn planned(&self, instant: &Instant) -> Result<Option<OtherWrite>, CommitError> {
-        let file = TimelineFile::requested(instant.time, instant.requested_as);
-        let broken = |source| CommitError::ServicePlan {
-            path: self.table.timeline.path(&file),
-            action: instant.requested_as,
-            remedy: plan_remedy(instant),
-            source,
-        };
-        let (kind, groups) = match instant.requested_as {
-            Action::Compaction | Action::LogCompaction => {
-                let plan =
-                    CompactionPlan::from_avro(&self.table.timeline.read(&file).await?).map_err(broken)?;
-                let groups = plan.operations.into_iter();
-                let group = |o: lakebed_hudi::timeline_metadata::CompactionOperation| FileGroupId {
-                    partition: o.partition_path,
-                    file_id: o.file_id,
-                };
-                (OtherKind::PendingCompaction, groups.map(group).collect())
-            }
-            Action::Clustering => {
-                let plan = RequestedReplaceMetadata::from_avro(&self.table.timeline.read(&file).await?)
-                    .map_err(broken)?;
-                let slices =
-                    plan.clustering_plan.into_iter().flat_map(|p| p.input_groups).flat_map(|g| g.slices);
-                let group = |s: lakebed_hudi::timeline_metadata::ClusteringSlice| FileGroupId {
-                    partition: s.partition_path,
-                    file_id: s.file_id,
-                };
-                (OtherKind::PendingClustering, slices.map(group).collect())
-            }
-            _ => return Ok(None),
-        };
-        Ok(Some(OtherWrite { instant: instant.time, kind, groups }))
-    }
-}
-
-/// What to do about a pending service without a plan.
-fn plan_remedy(service: &Instant) -> String {
-    match service.state {
-        State::Inflight => format!(
-            "first the data files with {} in their names, then {} and this file",
-            service.time,
-            service.file().name()
-        ),
-        _ => "this file: the service has not begun".to_owned(),
     }
 }
 
@@ -385,17 +263,4 @@ fn taken_back(timeline: &Timeline, begun: &Begun, known: &Known) -> Option<Strin
     }
     let source = known.source.filter(|source| !timeline.is_committed(*source))?;
     Some(format!("commit {source} is gone: the table was restored to an earlier state"))
-}
-
-/// What a completed commit touched.
-fn written(instant: InstantTime, metadata: &CommitMetadata) -> impl Iterator<Item = OtherWrite> + use<> {
-    let groups = metadata.write_stats().filter_map(|(partition, stat)| {
-        Some(FileGroupId { partition: partition.to_owned(), file_id: stat.group()? })
-    });
-    let written = OtherWrite { instant, kind: OtherKind::Written, groups: groups.collect() };
-    let replaced = metadata.partition_to_replace_file_ids.iter().flatten().flat_map(|(partition, ids)| {
-        ids.iter().map(|file_id| FileGroupId { partition: partition.clone(), file_id: file_id.clone() })
-    });
-    let replaced = OtherWrite { instant, kind: OtherKind::Replaced, groups: replaced.collect() };
-    [written, replaced].into_iter().filter(|other| !other.groups.is_empty())
 }

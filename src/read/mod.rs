@@ -19,6 +19,7 @@ mod as_of;
 mod bridge;
 mod filter;
 mod filter_text;
+mod filter_value;
 mod log_file;
 mod outlet;
 mod parquet_rows;
