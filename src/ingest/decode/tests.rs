@@ -1,4 +1,4 @@
-use std::io::{Cursor, Write as _};
+use std::io::{Cursor, Read as _, Write as _};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray as _, DictionaryArray, Int64Array, RecordBatch, StringArray};
@@ -9,6 +9,8 @@ use proptest::prelude::*;
 use super::*;
 
 mod avro;
+mod ipc;
+mod parquet;
 
 fn wanted(columns: &[(&str, DataType)]) -> Wanted {
     let columns = columns
@@ -340,103 +342,6 @@ fn inputs_that_cannot_be_read_say_why() {
     );
 }
 
-/// A Parquet file whose footer is `footer`.
-fn parquet_of(footer: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(footer.len()).unwrap().to_le_bytes();
-    [b"PAR1", footer, &length, b"PAR1"].concat()
-}
-
-#[test]
-fn what_a_parquet_footer_claims_is_checked_before_it_is_believed() {
-    // A list of 2^31 - 1 columns, for which the library would reserve memory.
-    let many = [0x15, 0x02, 0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07];
-    let long = [&b"PAR1"[..], &u32::MAX.to_le_bytes(), b"PAR1"].concat();
-    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..10_000));
-    let numbers = RecordBatch::try_from_iter([("id", numbers)]).unwrap();
-    let mut whole = Vec::new();
-    let mut writer = ::parquet::arrow::ArrowWriter::try_new(&mut whole, numbers.schema(), None).unwrap();
-    writer.write(&numbers).unwrap();
-    writer.close().unwrap();
-    // Its pages are cut away, so that its columns lie behind its end.
-    let footer_bytes = u32::from_le_bytes(*whole[..whole.len() - 4].last_chunk().unwrap()) as usize;
-    let footer = &whole[whole.len() - 8 - footer_bytes..whole.len() - 8];
-    for (bytes, expected) in [
-        (parquet_of(&many), "a header claims more than there are bytes"),
-        (long, "its footer claims 4294967295 bytes, at most 4 are possible"),
-        (parquet_of(footer), "its row group 0 claims rows or columns that are not there"),
-    ] {
-        let found = failure("t.parquet", &bytes, &id_and_text());
-        assert_eq!(found, format!("t.parquet: it is no sound parquet file: {expected}"));
-    }
-}
-
-/// A Parquet file of many zeros: one page of 1.1 MB, packed to little.
-fn zeros() -> Vec<u8> {
-    let zeros: ArrayRef = Arc::new(Int64Array::from_value(0, 140_000));
-    let batch = RecordBatch::try_from_iter([("id", zeros)]).unwrap();
-    let properties = ::parquet::file::properties::WriterProperties::builder()
-        .set_dictionary_enabled(false)
-        .set_compression(::parquet::basic::Compression::ZSTD(Default::default()))
-        .set_data_page_size_limit(4 << 20)
-        .set_data_page_row_count_limit(1 << 20)
-        .set_write_batch_size(1 << 20)
-        .build();
-    let mut file = Vec::new();
-    let mut writer =
-        ::parquet::arrow::ArrowWriter::try_new(&mut file, batch.schema(), Some(properties)).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
-    file
-}
-
-#[test]
-fn what_a_parquet_page_claims_is_checked_before_it_is_believed() {
-    let read = |bytes: &[u8], message_bytes| {
-        let limits = Limits { message_bytes, ..Limits::default() };
-        let format = Format { limits, ..Format::default() };
-        read_on(open("t.parquet", bytes, &format, &wanted(&[("id", DataType::Int64)]))?)
-            .map(|(rows, _)| rows.len())
-    };
-    let file = zeros();
-    assert_eq!(read(&file, 4 << 20).unwrap(), 140_000);
-    let refused = read(&file, 1 << 20).unwrap_err().to_string();
-    assert!(
-        refused.contains("a page takes 1.1 MiB, the memory allows 1.0 MiB: give the job more"),
-        "{refused}"
-    );
-    // The kind of the page, then what it unpacks to, in four bytes.
-    assert_eq!(file[4..7], [0x15, 0x00, 0x15]);
-    let mut claims = file;
-    claims[7..11].copy_from_slice(&[0xfe, 0xff, 0xff, 0x7f]);
-    let refused = read(&claims, 1 << 30).unwrap_err().to_string();
-    assert!(refused.contains("a page claims to unpack to more than its bytes can hold"), "{refused}");
-}
-
-#[test]
-fn lengths_that_a_parquet_page_has_no_values_for_are_refused() {
-    let texts: ArrayRef = Arc::new(StringArray::from_iter_values((0..40).map(|i| format!("v{i}"))));
-    let batch = RecordBatch::try_from_iter([("v", texts)]).unwrap();
-    let properties = ::parquet::file::properties::WriterProperties::builder()
-        .set_dictionary_enabled(false)
-        .set_encoding(::parquet::basic::Encoding::DELTA_LENGTH_BYTE_ARRAY)
-        .build();
-    let mut file = Vec::new();
-    let mut writer =
-        ::parquet::arrow::ArrowWriter::try_new(&mut file, batch.schema(), Some(properties)).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
-    let read = |file: &[u8]| {
-        read_on(open("t.parquet", file, &small_blocks(), &wanted(&[("v", DataType::Utf8)]))?)
-            .map(|(rows, _)| rows.len())
-    };
-    assert_eq!(read(&file).unwrap(), 40);
-    // Blocks of 128 in 4 parts, and the count.
-    let at = file.windows(4).position(|window| window == [0x80, 0x01, 4, 40]).unwrap();
-    file[at + 3] = 127;
-    let refused = read(&file).unwrap_err().to_string();
-    assert!(refused.contains("a page claims more lengths of byte arrays than it has values"), "{refused}");
-}
-
 #[test]
 fn a_packed_bomb_takes_no_more_than_a_block() {
     let bomb = zstd::encode_all(std::io::repeat(b'x').take(1 << 30), 1).unwrap();
@@ -447,8 +352,6 @@ fn a_packed_bomb_takes_no_more_than_a_block() {
         "t.jsonl.zst:1: a record is longer than 256 B; raise format.record_bytes if that is right"
     );
 }
-
-use std::io::Read as _;
 
 #[test]
 fn schemas_are_told_from_a_sample_or_the_file() {
@@ -535,88 +438,4 @@ fn unknown_columns_are_skipped_when_allowed() {
     let mut reader = open(name, &bytes, &small_blocks(), &wanted).unwrap();
     let chunk = reader.next_chunk().unwrap().unwrap();
     assert_eq!(chunk.decode().unwrap().rows.column(0).as_primitive::<Int64Type>().value(0), 0);
-}
-
-#[test]
-fn a_message_that_the_memory_does_not_allow_is_named() {
-    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..1_000));
-    let batch = RecordBatch::try_from_iter([("id", numbers)]).unwrap();
-    let mut file = arrow::ipc::writer::StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
-    file.write(&batch).unwrap();
-    let file = file.into_inner().unwrap();
-    let of =
-        |message_bytes| Format { limits: Limits { message_bytes, ..Limits::default() }, ..Format::default() };
-    let read =
-        |format: &Format| read_on(open("t.arrows", &file, format, &wanted(&[("id", DataType::Int64)]))?);
-    assert_eq!(read(&of(9_000)).unwrap().0.len(), 1_000);
-    let refused = read(&of(4_096)).unwrap_err().to_string();
-    assert!(
-        refused.contains("a message takes 7.8 KiB, the memory allows 4.0 KiB: give the job more"),
-        "{refused}"
-    );
-}
-
-#[test]
-fn a_stream_behind_a_stream_is_refused() {
-    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..10));
-    let one = stream_of(&RecordBatch::try_from_iter([("id", numbers)]).unwrap());
-    let read = |bytes: &[u8]| {
-        read_on(open("t.arrows", bytes, &Format::default(), &wanted(&[("id", DataType::Int64)]))?)
-    };
-    assert_eq!(read(&one).unwrap().0.len(), 10);
-    let refused = read(&[&one[..], &one[..]].concat()).unwrap_err().to_string();
-    assert!(refused.contains("bytes follow its end: write one stream, not several"), "{refused}");
-}
-
-fn stream_of(batch: &RecordBatch) -> Vec<u8> {
-    let mut file = arrow::ipc::writer::StreamWriter::try_new(Vec::new(), batch.schema_ref()).unwrap();
-    file.write(batch).unwrap();
-    file.into_inner().unwrap()
-}
-
-#[test]
-fn rows_that_a_message_has_no_room_for_are_refused() {
-    let bare = |rows| {
-        let schema = Schema::new(vec![Field::new("id", DataType::Null, true)]);
-        let nulls: ArrayRef = Arc::new(arrow::array::NullArray::new(rows));
-        stream_of(&RecordBatch::try_new(Arc::new(schema), vec![nulls]).unwrap())
-    };
-    let read = |rows| {
-        let reader = open("t.arrows", &bare(rows), &Format::default(), &wanted(&[("id", DataType::Int64)]))?;
-        read_on(reader).map(|(rows, _)| rows.len())
-    };
-    assert_eq!(read(20_000).unwrap(), 20_000);
-    let refused = read(1 << 44).unwrap_err().to_string();
-    assert!(refused.contains("a message claims 17592186044416 rows, it can hold 1048576"), "{refused}");
-}
-
-#[test]
-fn values_that_many_rows_share_are_read_in_parts_of_bounded_size() {
-    let rows = 20_000;
-    let keys = arrow::array::Int32Array::from_iter_values((0..rows).map(|row| row % 3));
-    let texts: ArrayRef = Arc::new(StringArray::from(vec!["a".repeat(5_000), "b".to_owned(), "c".into()]));
-    let shared: ArrayRef = Arc::new(DictionaryArray::new(keys, texts));
-    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows.into()));
-    let file = stream_of(&RecordBatch::try_from_iter([("id", ids), ("v", shared)]).unwrap());
-    let start = |record| {
-        let mut reader = open("t.arrows", &file, &Format::default(), &id_and_text()).unwrap();
-        reader.skip_to(Place { record, ..Place::default() }, |_| {}).unwrap();
-        reader
-    };
-    let (found, _) = read_on(start(0)).unwrap();
-    assert_eq!(found.len(), 20_000);
-    assert!(found.iter().all(|(record, row)| {
-        row.starts_with(&format!("{record}={}", ["a", "b", "c"][*record as usize % 3]))
-    }));
-    let (behind, _) = read_on(start(9_999)).unwrap();
-    assert_eq!(behind, found[9_999..]);
-    let mut reader = start(0);
-    let mut bytes = Vec::new();
-    while let Some(chunk) = reader.next_chunk().unwrap() {
-        assert_eq!(chunk.decode().unwrap().rows.column(1).data_type(), &DataType::Utf8);
-        bytes.push(chunk.bytes());
-    }
-    assert!(bytes.iter().all(|bytes| *bytes < 8 << 20), "{bytes:?}");
-    // Each part counts its own rows alone.
-    assert!(bytes.iter().sum::<usize>() < 50_000_000, "{bytes:?}");
 }
