@@ -37,6 +37,7 @@ pub struct Job {
     pub bad_records: BadRecordSettings,
     /// Memory for input, buffers, encoding, merging and uploads; a quarter of the machine's or the
     /// control group's, at most 2 GiB, if not set. What does not fit waits in the folder that TMPDIR names.
+    /// A page of Parquet, a message of Arrow or a block of Avro that does not fit is refused.
     #[serde(default)]
     pub memory: Option<Size>,
 }
