@@ -171,21 +171,28 @@ fn nulls_count_as_what_they_take_in_memory() {
     let mut reader = open("t.avro", &nulls(20), &Format { limits, ..Format::default() }, &wanted).unwrap();
     let first = reader.next_chunk().unwrap().unwrap();
     assert!((1..10).contains(&first.records()), "{}", first.records());
-    // A list of nulls that are records of a thousand columns.
+    // A list of nulls that are records of a thousand columns; and one of nulls beside other types, that
+    // are places in one of these.
     let fields: Vec<String> = (0..1000).map(|i| format!(r#"{{"name":"c{i}","type":"long"}}"#)).collect();
-    let item = format!(r#"["null",{{"type":"record","name":"i","fields":[{}]}}]"#, fields.join(","));
-    let list = format!(
-        r#"{{"type":"record","name":"r","fields":[{{"name":"v","type":{{"type":"array","items":{item}}}}}]}}"#
-    );
-    let nulls = |count: i64| {
-        let mut bytes = Vec::new();
-        put_long(&mut bytes, count);
-        bytes.extend(vec![0; count as usize + 1]);
-        file_of(&list, "null", &[(1, &*bytes)])
-    };
-    assert_eq!(rows_of(&nulls(10), 1 << 20).unwrap(), [1]);
-    let found = rows_of(&nulls(100_000), 1 << 20).unwrap_err().to_string();
-    assert!(found.contains("a record takes more than the 1.0 MiB that the memory allows"), "{found}");
+    let record = format!(r#"{{"type":"record","name":"i","fields":[{}]}}"#, fields.join(","));
+    for item in [
+        format!(r#"["null",{record}]"#),
+        format!(r#"[{{"type":"null"}},{record}]"#),
+        r#"["null","long","string"]"#.to_owned(),
+    ] {
+        let list = format!(
+            r#"{{"type":"record","name":"r","fields":[{{"name":"v","type":{{"type":"array","items":{item}}}}}]}}"#
+        );
+        let nulls = |count: i64| {
+            let mut bytes = Vec::new();
+            put_long(&mut bytes, count);
+            bytes.extend(vec![0; count as usize + 1]);
+            file_of(&list, "null", &[(1, &*bytes)])
+        };
+        assert_eq!(rows_of(&nulls(10), 1 << 20).unwrap(), [1]);
+        let found = rows_of(&nulls(100_000), 1 << 20).unwrap_err().to_string();
+        assert!(found.contains("a record takes more than the 1.0 MiB that the memory allows"), "{found}");
+    }
 }
 
 #[test]

@@ -158,13 +158,12 @@ impl Expansion {
     }
 
     fn union(&mut self, union: &Value, branches: &[Value], namespace: &str) -> Result<Part, AvroSchemaError> {
-        let null = Value::from("null");
-        let is_nullable = matches!(branches, [one, other] if (*one == null) != (*other == null));
+        let is_nullable = matches!(branches, [one, other] if is_null(one) != is_null(other));
         if !is_nullable && self.unions == Unions::Nullable {
             return Err(self.wrong("a union of null and one type", union));
         }
         let parts = branches.iter().map(|branch| match branch {
-            branch if *branch == null => Ok(null_part()),
+            branch if is_null(branch) => Ok(null_part()),
             branch => self.part(branch, namespace),
         });
         let parts = parts.collect::<Result<Vec<_>, _>>()?;
@@ -172,7 +171,8 @@ impl Expansion {
             return Err(self.wrong("a union of types, and not of unions", union));
         }
         let json = parts.iter().map(|part| part.json.clone()).collect();
-        let null_bytes = parts.iter().filter(|_| is_nullable).map(Part::null_bytes).sum();
+        // Beside several types, a null takes the number of its branch and a place there.
+        let null_bytes = if is_nullable { parts.iter().map(Part::null_bytes).sum() } else { VALUE_BYTES };
         let shape =
             Shape::Union { branches: parts.iter().map(|part| part.shape.clone()).collect(), null_bytes };
         self.around(&joined(&parts), Value::Array(json), shape, 1)
@@ -326,6 +326,11 @@ impl Expansion {
 
 fn text_of<'a>(schema: &'a Value, key: &str) -> Option<&'a str> {
     schema.get(key).and_then(Value::as_str)
+}
+
+/// Whether a schema is that of null, in either spelling.
+fn is_null(schema: &Value) -> bool {
+    schema.as_str().or_else(|| text_of(schema, "type")) == Some("null")
 }
 
 /// The null of a union: there is no column for it.
