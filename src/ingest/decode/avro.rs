@@ -4,7 +4,7 @@ use std::io::BufRead;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use lakebed_hudi::avro_rows::{AvroRows, AvroRowsError, AvroRowsOptions};
+use lakebed_hudi::avro_rows::{AvroRows, AvroRowsError, AvroRowsOptions, Origin};
 
 use super::avro_blocks::{Blocks, KIND, PackedBlock, unsound};
 use super::batch_reader::{BATCH_BYTES, Skipping};
@@ -24,7 +24,7 @@ pub(super) fn open(
         columns: None,
         batch_rows: limits.batch_rows,
         batch_bytes: BATCH_BYTES as u64,
-        any_union: true,
+        origin: Origin::Input,
     };
     let rows = AvroRows::try_new(&schema, options).map_err(problem)?;
     let schema = rows.schema();

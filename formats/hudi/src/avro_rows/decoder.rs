@@ -13,7 +13,7 @@ use arrow_avro::schema::{AvroSchema, Fingerprint, FingerprintAlgorithm, SchemaSt
 
 use super::plain_fields::{plain_batch, plain_schema};
 use super::primitive::PrimitiveError;
-use super::schema::{AvroSchemaError, RowSchema, Unions};
+use super::schema::{AvroSchemaError, Origin, RowSchema};
 use super::shape::{Misshapen, Shape, Walk};
 
 /// What the decoder wants before each record: a magic byte and the id of the schema.
@@ -55,8 +55,8 @@ pub struct AvroRowsOptions<'a> {
     pub batch_rows: usize,
     /// A batch ends with the row that makes it take so many bytes of memory.
     pub batch_bytes: u64,
-    /// Whether unions may be others than of null and one type; they become columns of unions.
-    pub any_union: bool,
+    /// Whose records they are.
+    pub origin: Origin,
 }
 
 /// The size of a record.
@@ -90,8 +90,7 @@ impl AvroRows {
     /// A schema that rows cannot be read by (records that hold themselves, more than 16,384 columns,
     /// columns without any bytes, …).
     pub fn try_new(schema: &str, options: AvroRowsOptions<'_>) -> Result<Self, AvroRowsError> {
-        let unions = if options.any_union { Unions::Any } else { Unions::Nullable };
-        let written = RowSchema::parse(schema, unions)?;
+        let written = RowSchema::parse(schema, options.origin)?;
         let reader_schema = options.columns.map(|names| written.project(names).to_json());
         let batch_rows = options.batch_rows.max(1);
         let decoder = guard(|| build_decoder(written.to_json(), reader_schema, batch_rows))

@@ -12,5 +12,5 @@ mod shape;
 
 pub use decoder::{AvroRows, AvroRowsError, AvroRowsOptions, RecordSize};
 pub(crate) use decoder::{bounded, guard};
-pub use schema::AvroSchemaError;
-pub(crate) use schema::{RowSchema, Unions};
+pub(crate) use schema::RowSchema;
+pub use schema::{AvroSchemaError, Origin};

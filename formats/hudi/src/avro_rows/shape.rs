@@ -2,7 +2,7 @@
 
 use super::primitive::{Decoder, PrimitiveError};
 
-/// What a value takes in memory beside its bytes: the widest number, or the offset of a text.
+/// What a value takes in memory beside its bytes: the widest number of a table, or the offset of a text.
 pub(super) const VALUE_BYTES: u64 = 16;
 
 /// The form of a value.

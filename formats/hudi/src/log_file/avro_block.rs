@@ -8,7 +8,7 @@ use arrow_avro::writer::{Encoder, WriterBuilder};
 use bytes::Bytes;
 
 use crate::avro_rows::{
-    AvroRows, AvroRowsError, AvroRowsOptions, AvroSchemaError, RowSchema, Unions, bounded, guard,
+    AvroRows, AvroRowsError, AvroRowsOptions, AvroSchemaError, Origin, RowSchema, bounded, guard,
 };
 
 /// The version of data block contents that is written; 1 to 3 have one form.
@@ -115,7 +115,7 @@ impl AvroBlockReader {
             columns: options.columns,
             batch_rows: options.batch_rows,
             batch_bytes: BATCH_BYTES,
-            any_union: false,
+            origin: Origin::Table,
         };
         let rows = AvroRows::try_new(schema, rows).map_err(|error| of_record(error, 0))?;
         let mut head = content.iter().copied();
@@ -211,7 +211,7 @@ impl AvroBlockEncoder {
     /// # Errors
     /// A schema that is wrong or has another column, or another type, than the rows.
     pub fn try_new(schema: &str, rows: &Schema) -> Result<Self, AvroBlockError> {
-        let json = RowSchema::parse(schema, Unions::Nullable)?.to_json();
+        let json = RowSchema::parse(schema, Origin::Table)?.to_json();
         let mut metadata = rows.metadata().clone();
         metadata.insert(SCHEMA_METADATA_KEY.to_owned(), json);
         let rows = Schema::new_with_metadata(rows.fields().clone(), metadata);

@@ -196,6 +196,22 @@ fn nulls_count_as_what_they_take_in_memory() {
 }
 
 #[test]
+fn decimals_of_more_digits_than_tables_have_are_decoded() {
+    let schema = |digits| {
+        format!(
+            r#"{{"type":"record","name":"r","fields":[{{"name":"v","type":
+            {{"type":"bytes","logicalType":"decimal","precision":{digits},"scale":2}}}}]}}"#
+        )
+    };
+    // As Kafka Connect writes them.
+    let file = file_of(&schema(64), "null", &[(1, &[4, 4, 210])]);
+    let wanted = wanted(&[("v", DataType::Decimal256(64, 2))]);
+    assert_eq!(texts(&read("t.avro", &file, &wanted).0), ["12.34"]);
+    let found = refused(&file_of(&schema(77), "null", &[]));
+    assert!(found.contains("wrong at v: expected a decimal of at most 76 digits"), "{found}");
+}
+
+#[test]
 fn columns_that_no_table_has_can_be_left_out() {
     let schema = r#"{"type":"record","name":"r","fields":[
         {"name":"u","type":["long","string",{"type":"record","name":"s","fields":[{"name":"a","type":"long"}]}]},

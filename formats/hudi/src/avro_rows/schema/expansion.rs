@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value, json};
 
 use super::super::shape::{Shape, VALUE_BYTES};
-use super::{AvroSchemaError, Unions};
+use super::{AvroSchemaError, Origin};
 
 /// Columns, nested ones included.
 const COLUMNS_MAX: usize = 16_384;
@@ -13,7 +13,6 @@ const COLUMNS_MAX: usize = 16_384;
 const EXPANDED_BYTES_MAX: usize = 4 * 1024 * 1024;
 const DEPTH_MAX: usize = 64;
 const FIXED_BYTES_MAX: u64 = 1024 * 1024;
-const DECIMAL_PRECISION_MAX: u64 = 38;
 
 #[derive(Debug, Clone)]
 pub(super) struct Column {
@@ -49,12 +48,12 @@ pub(super) struct Expansion {
     columns: usize,
     text_bytes: usize,
     path: Vec<String>,
-    unions: Unions,
+    origin: Origin,
 }
 
 impl Expansion {
-    pub(super) fn of(unions: Unions) -> Self {
-        Self { unions, ..Self::default() }
+    pub(super) fn of(origin: Origin) -> Self {
+        Self { origin, ..Self::default() }
     }
 
     pub(super) fn fields(&mut self, record: &Value, namespace: &str) -> Result<Vec<Column>, AvroSchemaError> {
@@ -159,7 +158,7 @@ impl Expansion {
 
     fn union(&mut self, union: &Value, branches: &[Value], namespace: &str) -> Result<Part, AvroSchemaError> {
         let is_nullable = matches!(branches, [one, other] if is_null(one) != is_null(other));
-        if !is_nullable && self.unions == Unions::Nullable {
+        if !is_nullable && self.origin == Origin::Table {
             return Err(self.wrong("a union of null and one type", union));
         }
         let parts = branches.iter().map(|branch| match branch {
@@ -273,13 +272,15 @@ impl Expansion {
     }
 
     fn add_decimal(&self, schema: &Value, json: &mut Value) -> Result<(), AvroSchemaError> {
-        let number = |key: &str| schema.get(key).map_or(Some(0), Value::as_u64);
-        let fits = |(precision, scale): &(u64, u64)| {
-            (1..=DECIMAL_PRECISION_MAX).contains(precision) && scale <= precision
+        let (digits_max, expected) = match self.origin {
+            Origin::Table => (38, "a decimal of at most 38 digits"),
+            Origin::Input => (76, "a decimal of at most 76 digits"),
         };
+        let number = |key: &str| schema.get(key).map_or(Some(0), Value::as_u64);
+        let fits =
+            |(precision, scale): &(u64, u64)| (1..=digits_max).contains(precision) && scale <= precision;
         let decimal = number("precision").zip(number("scale")).filter(fits);
-        let (precision, scale) =
-            decimal.ok_or_else(|| self.wrong("a decimal of at most 38 digits", schema))?;
+        let (precision, scale) = decimal.ok_or_else(|| self.wrong(expected, schema))?;
         if let Some(attributes) = json.as_object_mut() {
             attributes.insert("logicalType".into(), "decimal".into());
             attributes.insert("precision".into(), precision.into());

@@ -48,26 +48,26 @@ pub(crate) struct RowSchema {
     columns: Vec<Column>,
 }
 
-/// Which unions there may be.
+/// Whose rows are read: what types there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Unions {
-    /// Those of null and one type.
+pub enum Origin {
+    /// A table: unions are of null and one type, decimals have at most 38 digits.
     #[default]
-    Nullable,
-    /// All.
-    Any,
+    Table,
+    /// Anyone: all unions, which become columns of unions, and decimals of up to 76 digits.
+    Input,
 }
 
 impl RowSchema {
     /// Reads and checks a schema.
-    pub(crate) fn parse(text: &str, unions: Unions) -> Result<Self, AvroSchemaError> {
+    pub(crate) fn parse(text: &str, origin: Origin) -> Result<Self, AvroSchemaError> {
         if text.len() > SCHEMA_BYTES_MAX {
             return Err(AvroSchemaError::TooLarge { what: "bytes", max: SCHEMA_BYTES_MAX });
         }
         let schema: Value = serde_json::from_str(text).map_err(|error| AvroSchemaError::Json {
             reason: error.to_string().chars().take(200).collect(),
         })?;
-        let mut expansion = Expansion::of(unions);
+        let mut expansion = Expansion::of(origin);
         let Some("record") = schema.get("type").and_then(Value::as_str) else {
             return Err(expansion.wrong("a record", &schema));
         };
