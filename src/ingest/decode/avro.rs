@@ -9,17 +9,18 @@ use lakebed_hudi::avro_rows::{AvroRows, AvroRowsError, AvroRowsOptions, Origin};
 use super::avro_blocks::{Blocks, KIND, PackedBlock, unsound};
 use super::batch_reader::{BATCH_BYTES, Skipping};
 use super::guard::guarded;
-use super::{BatchReader, DecodeProblem, Limits};
+use super::{BatchReader, DecodeProblem, Limits, ReadHash};
 use crate::human;
 
-/// Opens an Avro file. One block of it is in memory at a time; `by_block` ends a batch with each, so
-/// that nothing waits for a block that is still to come.
+/// Opens an Avro file. One block of it is in memory at a time. Where it comes as a stream, which has a
+/// `hash`, a batch ends with each block, so that nothing waits for a block that is still to come.
 pub(super) fn open(
     read: Box<dyn BufRead + Send>,
-    by_block: bool,
+    hash: Option<&ReadHash>,
     limits: &Limits,
 ) -> Result<Box<dyn BatchReader>, DecodeProblem> {
-    let (blocks, schema) = Blocks::open(read, limits.message_bytes)?;
+    let by_block = hash.is_some();
+    let (blocks, schema) = Blocks::open(read, hash.cloned(), limits.message_bytes)?;
     let options = AvroRowsOptions {
         columns: None,
         batch_rows: limits.batch_rows,

@@ -5,8 +5,8 @@ use std::io::{self, BufRead, Read};
 use flate2::bufread::DeflateDecoder;
 use zstd::stream::read::Decoder as ZstdDecoder;
 
-use super::DecodeProblem;
 use super::unpack::ZST_WINDOW_LOG_MAX;
+use super::{DecodeProblem, ReadHash};
 use crate::human;
 
 pub(super) const KIND: &str = "avro";
@@ -65,6 +65,9 @@ pub(super) struct PackedBlock {
 /// Reads the blocks of a file one after the other.
 pub(super) struct Blocks {
     read: Box<dyn BufRead + Send>,
+    /// Of the schema, the codec and the blocks, and not of the mark behind each: writers draw one at
+    /// random, and the same records have another one the next time.
+    hash: Option<ReadHash>,
     codec: Codec,
     marker: Vec<u8>,
     bytes_max: u64,
@@ -75,6 +78,7 @@ impl Blocks {
     /// and unpacked together.
     pub(super) fn open(
         mut read: Box<dyn BufRead + Send>,
+        hash: Option<ReadHash>,
         bytes_max: u64,
     ) -> Result<(Self, String), DecodeProblem> {
         let mut header = Part { read: &mut read, left: HEADER_BYTES_MAX, what: "its header" };
@@ -103,7 +107,12 @@ impl Blocks {
         let marker = header.bytes(MARKER_BYTES)?;
         let schema = schema.ok_or_else(|| unsound("its header has no schema"))?;
         let schema = String::from_utf8(schema).map_err(|_| unsound("its schema is not UTF-8"))?;
-        Ok((Self { read, codec, marker, bytes_max }, schema))
+        if let Some(hash) = &hash {
+            hash.update(&(schema.len() as u64).to_le_bytes());
+            hash.update(schema.as_bytes());
+            hash.update(codec.name().as_bytes());
+        }
+        Ok((Self { read, hash, codec, marker, bytes_max }, schema))
     }
 
     /// The next block; `None` at the end.
@@ -123,6 +132,11 @@ impl Blocks {
         let bytes = block.bytes(size)?;
         if block.bytes(MARKER_BYTES)? != self.marker {
             return Err(unsound("the mark behind a block is not that of the file"));
+        }
+        if let Some(hash) = &self.hash {
+            hash.update(&records.to_le_bytes());
+            hash.update(&size.to_le_bytes());
+            hash.update(&bytes);
         }
         Ok(Some(PackedBlock { records, bytes }))
     }

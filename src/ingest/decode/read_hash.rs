@@ -1,11 +1,12 @@
 //! A hash of what was read of a stream.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use xxhash_rust::xxh3::Xxh3;
 
-/// XXH3 of the plain bytes that were read of a stream. Clones are of the same stream.
+/// XXH3 of what was read of a stream: of its plain bytes, or of those that say what its records are.
+/// Clones are of the same stream.
 #[derive(Clone, Default)]
 pub struct ReadHash(Arc<Mutex<Xxh3>>);
 
@@ -15,9 +16,14 @@ impl ReadHash {
         self.hash().clone()
     }
 
-    /// Hashes what is read of `read`, and not what is only looked at.
-    pub(super) fn of<R: BufRead + Send>(&self, read: R) -> impl BufRead + Send + use<R> {
+    /// Hashes what is read of `read`.
+    pub(super) fn of<R: Read + Send>(&self, read: R) -> impl Read + Send + use<R> {
         Hashed { read, hash: self.clone() }
+    }
+
+    /// Hashes bytes that were read.
+    pub(super) fn update(&self, bytes: &[u8]) {
+        self.hash().update(bytes);
     }
 
     fn hash(&self) -> MutexGuard<'_, Xxh3> {
@@ -36,26 +42,10 @@ struct Hashed<R> {
     hash: ReadHash,
 }
 
-impl<R: BufRead> Read for Hashed<R> {
+impl<R: Read> Read for Hashed<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.read.read(buffer)?;
-        self.hash.hash().update(buffer.get(..count).unwrap_or_default());
+        self.hash.update(buffer.get(..count).unwrap_or_default());
         Ok(count)
-    }
-}
-
-impl<R: BufRead> BufRead for Hashed<R> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.read.fill_buf()
-    }
-
-    fn consume(&mut self, count: usize) {
-        // They are in the buffer already, which is not filled again then.
-        if count > 0
-            && let Ok(buffer) = self.read.fill_buf()
-        {
-            self.hash.hash().update(buffer.get(..count).unwrap_or_default());
-        }
-        self.read.consume(count);
     }
 }

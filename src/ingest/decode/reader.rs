@@ -1,7 +1,7 @@
 //! One input of any format, read in chunks.
 
 use std::fs::File;
-use std::io::{BufRead, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -97,8 +97,8 @@ impl InputReader {
         }
     }
 
-    /// The hash of all bytes up to the end of the block or message that the last record so far is
-    /// in, where a stream of another format than text is read.
+    /// The hash of all up to the end of the block or message that the last record so far is in, where
+    /// a stream of another format than text is read.
     pub fn read_hash(&self) -> Option<&ReadHash> {
         match &self.read {
             Inner::Text { .. } => None,
@@ -357,13 +357,10 @@ fn open_stream(
     hash: Option<&ReadHash>,
 ) -> Result<Box<dyn BatchReader>, DecodeProblem> {
     let read = buffered(unpack(stream, format.packing_of(name))?);
-    let read: Box<dyn BufRead + Send> = match hash {
-        Some(hash) => Box::new(hash.of(read)),
-        None => Box::new(read),
-    };
-    match kind {
-        FormatKind::Avro => avro::open(read, hash.is_some(), &format.limits),
-        _ => ipc::open(read, &format.limits),
+    match (kind, hash) {
+        (FormatKind::Avro, hash) => avro::open(Box::new(read), hash, &format.limits),
+        (_, Some(hash)) => ipc::open(hash.of(read), &format.limits),
+        (_, None) => ipc::open(read, &format.limits),
     }
 }
 
