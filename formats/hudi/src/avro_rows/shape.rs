@@ -16,8 +16,9 @@ pub(super) enum Shape {
     Number,
     /// A length and so many bytes.
     Bytes,
-    /// One of so many symbols.
-    Symbol(u64),
+    /// One of so many symbols, of which none has more than `bytes_max`: as much may each value take
+    /// where texts are made of them.
+    Symbol { count: u64, bytes_max: u64 },
     /// Any number of values.
     List(Box<Shape>),
     /// Any number of texts with a value each.
@@ -91,10 +92,10 @@ impl<'a> Walk<'a> {
                 let bytes = self.bytes.bytes()?.len() as u64;
                 self.count(VALUE_BYTES.saturating_add(bytes))?;
             }
-            Shape::Symbol(symbols) => {
-                self.count(VALUE_BYTES)?;
+            Shape::Symbol { count, bytes_max } => {
+                self.count(VALUE_BYTES.saturating_add(*bytes_max))?;
                 let symbol = u64::try_from(self.bytes.int()?);
-                symbol.ok().filter(|symbol| symbol < symbols).ok_or(Misshapen::Choice)?;
+                symbol.ok().filter(|symbol| symbol < count).ok_or(Misshapen::Choice)?;
             }
             Shape::List(item) => self.items(|walk| walk.value(item))?,
             Shape::Map(value) => self.items(|walk| {

@@ -152,17 +152,30 @@ fn a_file_that_is_cut_within_a_block_is_refused() {
     }
 }
 
+/// The rows of each batch, where a record may take a mebibyte.
+fn rows_of(file: &[u8]) -> Result<Vec<usize>, DecodeError> {
+    let wanted = Wanted { unknown_allowed: true, ..Wanted::default() };
+    let mut reader = open("t.avro", file, &within(1 << 20), &wanted)?;
+    let mut rows = Vec::new();
+    while let Some(chunk) = reader.next_chunk()? {
+        rows.push(chunk.records());
+    }
+    Ok(rows)
+}
+
+/// One record of a list of `count` items, each of which is a zero.
+fn list_of_zeros(item: &str, count: i64) -> Vec<u8> {
+    let list = format!(
+        r#"{{"type":"record","name":"r","fields":[{{"name":"v","type":{{"type":"array","items":{item}}}}}]}}"#
+    );
+    let mut bytes = Vec::new();
+    put_long(&mut bytes, count);
+    bytes.extend(vec![0; count as usize + 1]);
+    file_of(&list, "null", &[(1, &*bytes)])
+}
+
 #[test]
-fn nulls_count_as_what_they_take_in_memory() {
-    let rows_of = |file: &[u8], message_bytes| {
-        let wanted = Wanted { unknown_allowed: true, ..Wanted::default() };
-        let mut reader = open("t.avro", file, &within(message_bytes), &wanted)?;
-        let mut rows = Vec::new();
-        while let Some(chunk) = reader.next_chunk()? {
-            rows.push(chunk.records());
-        }
-        Ok::<_, DecodeError>(rows)
-    };
+fn short_values_count_as_what_they_take_in_memory() {
     // A row is a byte, and a megabyte in memory: thousands of them would make a batch.
     let wide = r#"{"type":"record","name":"r","fields":[{"name":"v","type":["null",{"type":"fixed","name":"f","size":1000000}]}]}"#;
     let nulls = |rows: i64| file_of(wide, "null", &[(rows, &*vec![0; rows as usize])]);
@@ -171,26 +184,19 @@ fn nulls_count_as_what_they_take_in_memory() {
     let mut reader = open("t.avro", &nulls(20), &Format { limits, ..Format::default() }, &wanted).unwrap();
     let first = reader.next_chunk().unwrap().unwrap();
     assert!((1..10).contains(&first.records()), "{}", first.records());
-    // A list of nulls that are records of a thousand columns; and one of nulls beside other types, that
-    // are places in one of these.
+    // Lists of nulls that are records of a thousand columns; and of nulls beside other types, that are
+    // places in one of these.
     let fields: Vec<String> = (0..1000).map(|i| format!(r#"{{"name":"c{i}","type":"long"}}"#)).collect();
     let record = format!(r#"{{"type":"record","name":"i","fields":[{}]}}"#, fields.join(","));
-    for item in [
-        format!(r#"["null",{record}]"#),
-        format!(r#"[{{"type":"null"}},{record}]"#),
-        r#"["null","long","string"]"#.to_owned(),
+    for (item, count) in [
+        (format!(r#"["null",{record}]"#), 100_000),
+        (format!(r#"[{{"type":"null"}},{record}]"#), 100_000),
+        (r#"["null","long","string"]"#.to_owned(), 100_000),
+        // A symbol is a byte, and becomes a text of a thousand.
+        (format!(r#"{{"type":"enum","name":"e","symbols":["{}"]}}"#, "s".repeat(1000)), 10_000),
     ] {
-        let list = format!(
-            r#"{{"type":"record","name":"r","fields":[{{"name":"v","type":{{"type":"array","items":{item}}}}}]}}"#
-        );
-        let nulls = |count: i64| {
-            let mut bytes = Vec::new();
-            put_long(&mut bytes, count);
-            bytes.extend(vec![0; count as usize + 1]);
-            file_of(&list, "null", &[(1, &*bytes)])
-        };
-        assert_eq!(rows_of(&nulls(10), 1 << 20).unwrap(), [1]);
-        let found = rows_of(&nulls(100_000), 1 << 20).unwrap_err().to_string();
+        assert_eq!(rows_of(&list_of_zeros(&item, 10)).unwrap(), [1]);
+        let found = rows_of(&list_of_zeros(&item, count)).unwrap_err().to_string();
         assert!(found.contains("a record takes more than the 1.0 MiB that the memory allows"), "{found}");
     }
 }

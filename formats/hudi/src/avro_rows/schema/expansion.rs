@@ -239,7 +239,9 @@ impl Expansion {
         let symbols = symbols.filter(|s| !s.is_empty() && s.iter().all(Value::is_string));
         let symbols = symbols.ok_or_else(|| self.wrong("symbols of an enum", schema))?;
         let json = json!({"type": "enum", "name": name, "symbols": symbols});
-        let part = self.leaf(json, Shape::Symbol(symbols.len() as u64), 1, 0)?;
+        let bytes_max = symbols.iter().filter_map(Value::as_str).map(str::len).max().unwrap_or_default();
+        let shape = Shape::Symbol { count: symbols.len() as u64, bytes_max: bytes_max as u64 };
+        let part = self.leaf(json, shape, 1, 0)?;
         self.named.insert(full, Some(part.clone()));
         Ok(part)
     }
