@@ -218,6 +218,18 @@ fn decimals_of_more_digits_than_tables_have_are_decoded() {
 }
 
 #[test]
+fn types_of_one_name_in_two_namespaces_are_two() {
+    let schema = r#"{"type":"record","name":"r","namespace":"a","fields":[
+        {"name":"u","type":[{"type":"enum","name":"s","symbols":["x"]},
+            {"type":"enum","name":"s","namespace":"b","symbols":["y"]}]},
+        {"name":"id","type":"long"}]}"#;
+    let file = file_of(schema, "null", &[(2, &[0, 0, 2, 2, 0, 4])]);
+    let wanted = Wanted { unknown_allowed: true, ..wanted(&[("id", DataType::Int64)]) };
+    let rows = read("t.avro", &file, &wanted).0;
+    assert_eq!(texts(&rows), ["{a.s=x}=1", "{b.s=y}=2"]);
+}
+
+#[test]
 fn columns_that_no_table_has_can_be_left_out() {
     let schema = r#"{"type":"record","name":"r","fields":[
         {"name":"u","type":["long","string",{"type":"record","name":"s","fields":[{"name":"a","type":"long"}]}]},

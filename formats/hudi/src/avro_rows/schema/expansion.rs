@@ -205,11 +205,11 @@ impl Expansion {
     }
 
     fn record(&mut self, schema: &Value, namespace: &str) -> Result<Part, AvroSchemaError> {
-        let (full, name, namespace) = self.full_name(schema, namespace)?;
+        let (full, namespace) = self.full_name(schema, namespace)?;
         self.named.insert(full.clone(), None);
         let columns = self.fields(schema, &namespace)?;
         let fields: Vec<_> = columns.iter().map(|c| json!({"name": c.name, "type": c.part.json})).collect();
-        let json = json!({"type": "record", "name": name, "fields": fields});
+        let json = json!({"type": "record", "name": full, "fields": fields});
         let names: usize = columns.iter().map(|c| c.name.len() + 24).sum();
         let parts: Vec<_> = columns.into_iter().map(|column| column.part).collect();
         let mut inner = joined(&parts);
@@ -221,10 +221,10 @@ impl Expansion {
     }
 
     fn fixed(&mut self, schema: &Value, namespace: &str) -> Result<Part, AvroSchemaError> {
-        let (full, name, _) = self.full_name(schema, namespace)?;
+        let (full, _) = self.full_name(schema, namespace)?;
         let size = schema.get("size").and_then(Value::as_u64).filter(|size| *size <= FIXED_BYTES_MAX);
         let size = size.ok_or_else(|| self.wrong("a size of at most 1 MiB", schema))?;
-        let mut json = json!({"type": "fixed", "name": name, "size": size});
+        let mut json = json!({"type": "fixed", "name": full, "size": size});
         if text_of(schema, "logicalType") == Some("decimal") {
             self.add_decimal(schema, &mut json)?;
         }
@@ -234,11 +234,11 @@ impl Expansion {
     }
 
     fn enumeration(&mut self, schema: &Value, namespace: &str) -> Result<Part, AvroSchemaError> {
-        let (full, name, _) = self.full_name(schema, namespace)?;
+        let (full, _) = self.full_name(schema, namespace)?;
         let symbols = schema.get("symbols").and_then(Value::as_array);
         let symbols = symbols.filter(|s| !s.is_empty() && s.iter().all(Value::is_string));
         let symbols = symbols.ok_or_else(|| self.wrong("symbols of an enum", schema))?;
-        let json = json!({"type": "enum", "name": name, "symbols": symbols});
+        let json = json!({"type": "enum", "name": full, "symbols": symbols});
         let bytes_max = symbols.iter().filter_map(Value::as_str).map(str::len).max().unwrap_or_default();
         let shape = Shape::Symbol { count: symbols.len() as u64, bytes_max: bytes_max as u64 };
         let part = self.leaf(json, shape, 1, 0)?;
@@ -304,12 +304,12 @@ impl Expansion {
         }
     }
 
-    /// The full name of a named type, its last part, and the namespace for what it holds.
+    /// The full name of a named type, and the namespace for what it holds.
     pub(super) fn full_name(
         &self,
         schema: &Value,
         enclosing: &str,
-    ) -> Result<(String, String, String), AvroSchemaError> {
+    ) -> Result<(String, String), AvroSchemaError> {
         let name = text_of(schema, "name").filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| self.wrong("a name", schema))?;
         let (namespace, name) = match name.rsplit_once('.') {
@@ -317,7 +317,7 @@ impl Expansion {
             None => (text_of(schema, "namespace").unwrap_or(enclosing), name),
         };
         let full = if namespace.is_empty() { name.to_owned() } else { format!("{namespace}.{name}") };
-        Ok((full, name.to_owned(), namespace.to_owned()))
+        Ok((full, namespace.to_owned()))
     }
 
     pub(super) fn wrong(&self, expected: &'static str, found: &Value) -> AvroSchemaError {
