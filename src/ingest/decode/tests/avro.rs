@@ -218,6 +218,17 @@ fn decimals_of_more_digits_than_tables_have_are_decoded() {
 }
 
 #[test]
+fn records_that_hold_themselves_are_named() {
+    let root = r#"{"type":"record","name":"Node","fields":[{"name":"next","type":["null","Node"]}]}"#;
+    let nested = format!(r#"{{"type":"record","name":"r","fields":[{{"name":"v","type":{root}}}]}}"#);
+    for (schema, at) in [(root, "next"), (&*nested, "v.next")] {
+        let found = refused(&file_of(schema, "null", &[]));
+        let expected = format!("wrong at {at}: expected a type that does not hold itself, found \"Node\"");
+        assert!(found.contains(&expected), "{found}");
+    }
+}
+
+#[test]
 fn types_of_one_name_in_two_namespaces_are_two() {
     let schema = r#"{"type":"record","name":"r","namespace":"a","fields":[
         {"name":"u","type":[{"type":"enum","name":"s","symbols":["x"]},

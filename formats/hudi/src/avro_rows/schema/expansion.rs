@@ -56,7 +56,19 @@ impl Expansion {
         Self { origin, ..Self::default() }
     }
 
-    pub(super) fn fields(&mut self, record: &Value, namespace: &str) -> Result<Vec<Column>, AvroSchemaError> {
+    /// The full name of a record, and its columns.
+    pub(super) fn columns(
+        &mut self,
+        record: &Value,
+        enclosing: &str,
+    ) -> Result<(String, Vec<Column>), AvroSchemaError> {
+        let (full, namespace) = self.full_name(record, enclosing)?;
+        self.named.insert(full.clone(), None);
+        let columns = self.fields(record, &namespace)?;
+        Ok((full, columns))
+    }
+
+    fn fields(&mut self, record: &Value, namespace: &str) -> Result<Vec<Column>, AvroSchemaError> {
         let Some(fields) = record.get("fields").and_then(Value::as_array) else {
             return Err(self.wrong("fields of a record", record));
         };
@@ -205,9 +217,7 @@ impl Expansion {
     }
 
     fn record(&mut self, schema: &Value, namespace: &str) -> Result<Part, AvroSchemaError> {
-        let (full, namespace) = self.full_name(schema, namespace)?;
-        self.named.insert(full.clone(), None);
-        let columns = self.fields(schema, &namespace)?;
+        let (full, columns) = self.columns(schema, namespace)?;
         let fields: Vec<_> = columns.iter().map(|c| json!({"name": c.name, "type": c.part.json})).collect();
         let json = json!({"type": "record", "name": full, "fields": fields});
         let names: usize = columns.iter().map(|c| c.name.len() + 24).sum();
@@ -305,11 +315,7 @@ impl Expansion {
     }
 
     /// The full name of a named type, and the namespace for what it holds.
-    pub(super) fn full_name(
-        &self,
-        schema: &Value,
-        enclosing: &str,
-    ) -> Result<(String, String), AvroSchemaError> {
+    fn full_name(&self, schema: &Value, enclosing: &str) -> Result<(String, String), AvroSchemaError> {
         let name = text_of(schema, "name").filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| self.wrong("a name", schema))?;
         let (namespace, name) = match name.rsplit_once('.') {

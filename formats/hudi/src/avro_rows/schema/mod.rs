@@ -71,8 +71,7 @@ impl RowSchema {
         let Some("record") = schema.get("type").and_then(Value::as_str) else {
             return Err(expansion.wrong("a record", &schema));
         };
-        let (_, namespace) = expansion.full_name(&schema, "")?;
-        let columns = expansion.fields(&schema, &namespace)?;
+        let (_, columns) = expansion.columns(&schema, "")?;
         if columns.iter().all(|column| column.part.bytes_min == 0) {
             return Err(expansion.wrong("a column that takes bytes", &schema));
         }
