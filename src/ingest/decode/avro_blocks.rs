@@ -117,7 +117,7 @@ impl Blocks {
 
     /// The next block; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<PackedBlock>, DecodeProblem> {
-        if self.read.fill_buf().map_err(DecodeProblem::Io)?.is_empty() {
+        if self.is_at_end()? {
             return Ok(None);
         }
         let mut block = Part { read: &mut self.read, left: u64::MAX, what: "a block" };
@@ -139,6 +139,16 @@ impl Blocks {
             hash.update(&bytes);
         }
         Ok(Some(PackedBlock { records, bytes }))
+    }
+
+    fn is_at_end(&mut self) -> Result<bool, DecodeProblem> {
+        loop {
+            match self.read.fill_buf() {
+                Ok(buffer) => return Ok(buffer.is_empty()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(DecodeProblem::Io(error)),
+            }
+        }
     }
 
     /// The records of a block, one behind the other.

@@ -1,5 +1,7 @@
 //! Avro files as others write them, and as nobody should.
 
+use std::io::{self, Read};
+
 use arrow_avro::compression::CompressionCodec;
 use arrow_avro::writer::WriterBuilder;
 use arrow_avro::writer::format::AvroOcfFormat;
@@ -111,6 +113,31 @@ fn a_block_takes_no_more_than_the_memory_allows() {
         "{}",
         refused(&claims)
     );
+}
+
+/// Bytes that come one by one, each after a signal.
+struct Interrupted {
+    bytes: Cursor<Vec<u8>>,
+    signal: bool,
+}
+
+impl Read for Interrupted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.signal = !self.signal;
+        match buffer.first_chunk_mut::<1>() {
+            _ if self.signal => Err(io::ErrorKind::Interrupted.into()),
+            Some(byte) => self.bytes.read(byte),
+            None => Ok(0),
+        }
+    }
+}
+
+#[test]
+fn a_stream_is_read_on_after_a_signal() {
+    let file = file_of(SCHEMA, "null", &[(2, &*records(0..2)), (1, &*records(2..3))]);
+    let stream = PlainInput::Stream(Box::new(Interrupted { bytes: Cursor::new(file), signal: false }));
+    let reader = InputReader::open(&"t.avro".into(), stream, &small_blocks(), &id_and_text()).unwrap();
+    assert_eq!(texts(&read_on(reader).unwrap().0), ["0=v0", "1=v1", "2=v2"]);
 }
 
 #[test]
