@@ -128,7 +128,7 @@ pub(super) fn open_source(
 /// How the job's inputs are read within the memory.
 fn format_within(job: &Job, memory: InputMemory) -> Format {
     let mut format = job.format();
-    format.limits.message_bytes = format.limits.message_bytes.min(memory.ahead_bytes as u64);
+    format.limits.unit_bytes = format.limits.unit_bytes.min(memory.ahead_bytes as u64);
     format
 }
 

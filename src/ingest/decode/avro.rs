@@ -20,7 +20,7 @@ pub(super) fn open(
     limits: &Limits,
 ) -> Result<Box<dyn BatchReader>, DecodeProblem> {
     let by_block = hash.is_some();
-    let (blocks, schema) = Blocks::open(read, hash.cloned(), limits.message_bytes)?;
+    let (blocks, schema) = Blocks::open(read, hash.cloned(), limits.unit_bytes)?;
     let options = AvroRowsOptions {
         columns: None,
         batch_rows: limits.batch_rows,
@@ -29,7 +29,7 @@ pub(super) fn open(
     };
     let rows = AvroRows::try_new(&schema, options).map_err(problem)?;
     let schema = rows.schema();
-    let (block, record_bytes_max) = (OpenBlock::default(), limits.message_bytes);
+    let (block, record_bytes_max) = (OpenBlock::default(), limits.unit_bytes);
     let batches = Batches { blocks, rows, block, by_block, record_bytes_max };
     Ok(Box::new(AvroFile(Skipping::new(batches, KIND, schema, limits))))
 }

@@ -113,15 +113,15 @@ pub struct Limits {
     pub block_bytes: usize,
     /// Records of one batch.
     pub batch_rows: usize,
-    /// The greatest message of Arrow IPC, block of Avro (packed and unpacked together) and page of
-    /// Parquet, in bytes; also what an Avro record may take in memory.
-    pub message_bytes: u64,
+    /// The greatest unit that an input is read by, in bytes: a message of Arrow IPC, a block of Avro
+    /// (packed and unpacked together), a page of Parquet; also what an Avro record may take in memory.
+    pub unit_bytes: u64,
 }
 
 impl Default for Limits {
-    /// 16 MiB a record, 1 MiB a block, 8,192 rows a batch, 1 GiB a message.
+    /// 16 MiB a record, 1 MiB a block, 8,192 rows a batch, 1 GiB a unit.
     fn default() -> Self {
-        Self { record_bytes: 16 << 20, block_bytes: 1 << 20, batch_rows: 8192, message_bytes: 1 << 30 }
+        Self { record_bytes: 16 << 20, block_bytes: 1 << 20, batch_rows: 8192, unit_bytes: 1 << 30 }
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn open(
     limits: &Limits,
 ) -> Result<Box<dyn BatchReader>, DecodeProblem> {
     let (message, started, is_file, ended) = (Cursor::default(), false, false, false);
-    let bytes_max = limits.message_bytes;
+    let bytes_max = limits.unit_bytes;
     let messages = Messages { read, bytes_max, message, started, is_file, ended };
     let reader = guarded(KIND, || StreamReader::try_new(messages, None))?;
     let schema = reader.schema();

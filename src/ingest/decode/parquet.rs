@@ -30,7 +30,7 @@ pub(super) fn open(file: File, limits: &Limits) -> Result<Box<dyn BatchReader>, 
     check_counts(&metadata, bytes)?;
     let batch_rows = batch_rows(&metadata, limits);
     let schema = metadata.schema().clone();
-    let page_bytes_max = usize::try_from(limits.message_bytes).unwrap_or(usize::MAX);
+    let page_bytes_max = usize::try_from(limits.unit_bytes).unwrap_or(usize::MAX);
     let mut reader = ParquetFile { file, metadata, schema, batch_rows, page_bytes_max, read: None };
     reader.start(0)?;
     Ok(Box::new(reader))

@@ -52,8 +52,8 @@ fn records(ids: std::ops::Range<i64>) -> Vec<u8> {
     bytes
 }
 
-fn within(message_bytes: u64) -> Format {
-    Format { limits: Limits { message_bytes, ..small_blocks().limits }, ..Format::default() }
+fn within(unit_bytes: u64) -> Format {
+    Format { limits: Limits { unit_bytes, ..small_blocks().limits }, ..Format::default() }
 }
 
 fn refused(file: &[u8]) -> String {
@@ -206,7 +206,7 @@ fn short_values_count_as_what_they_take_in_memory() {
     // A row is a byte, and a megabyte in memory: thousands of them would make a batch.
     let wide = r#"{"type":"record","name":"r","fields":[{"name":"v","type":["null",{"type":"fixed","name":"f","size":1000000}]}]}"#;
     let nulls = |rows: i64| file_of(wide, "null", &[(rows, &*vec![0; rows as usize])]);
-    let limits = Limits { message_bytes: 4 << 20, ..Limits::default() };
+    let limits = Limits { unit_bytes: 4 << 20, ..Limits::default() };
     let wanted = Wanted { unknown_allowed: true, ..Wanted::default() };
     let mut reader = open("t.avro", &nulls(20), &Format { limits, ..Format::default() }, &wanted).unwrap();
     let first = reader.next_chunk().unwrap().unwrap();

@@ -9,8 +9,7 @@ fn a_message_that_the_memory_does_not_allow_is_named() {
     let mut file = arrow::ipc::writer::StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
     file.write(&batch).unwrap();
     let file = file.into_inner().unwrap();
-    let of =
-        |message_bytes| Format { limits: Limits { message_bytes, ..Limits::default() }, ..Format::default() };
+    let of = |unit_bytes| Format { limits: Limits { unit_bytes, ..Limits::default() }, ..Format::default() };
     let read =
         |format: &Format| read_on(open("t.arrows", &file, format, &wanted(&[("id", DataType::Int64)]))?);
     assert_eq!(read(&of(9_000)).unwrap().0.len(), 1_000);

@@ -53,8 +53,8 @@ fn zeros() -> Vec<u8> {
 
 #[test]
 fn what_a_parquet_page_claims_is_checked_before_it_is_believed() {
-    let read = |bytes: &[u8], message_bytes| {
-        let limits = Limits { message_bytes, ..Limits::default() };
+    let read = |bytes: &[u8], unit_bytes| {
+        let limits = Limits { unit_bytes, ..Limits::default() };
         let format = Format { limits, ..Format::default() };
         read_on(open("t.parquet", bytes, &format, &wanted(&[("id", DataType::Int64)]))?)
             .map(|(rows, _)| rows.len())
