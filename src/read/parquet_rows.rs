@@ -136,7 +136,7 @@ impl ParquetRows {
     /// Asks for the next row group, if it has at most `max_bytes`.
     fn next_fetch(&mut self, max_bytes: u64) -> Option<(u64, Result<Fetch, ReadError>)> {
         let next = self.groups.front()?;
-        let bytes = self.column_bytes(next.index, ColumnChunkMetaData::compressed_size);
+        let bytes = self.column_bytes(next.index, |chunk| chunk.compressed_size().unsigned_abs());
         if bytes > max_bytes {
             return None;
         }
@@ -210,17 +210,17 @@ impl ParquetRows {
 
     /// Fewer rows a batch where rows are wide.
     fn rows_per_batch(&self, group: usize) -> usize {
-        let unpacked = self.column_bytes(group, ColumnChunkMetaData::uncompressed_size);
+        let unpacked = self.column_bytes(group, parquet_guard::decoded_bytes);
         let rows = self.file.metadata.metadata().row_groups().get(group).map_or(0, |g| g.num_rows());
         let row_bytes = unpacked / rows.unsigned_abs().max(1);
         self.batch_rows.min((BATCH_BYTES / row_bytes.max(1)).max(1) as usize)
     }
 
     /// The sum of a size over the wanted columns of a row group.
-    fn column_bytes(&self, group: usize, size: fn(&ColumnChunkMetaData) -> i64) -> u64 {
+    fn column_bytes(&self, group: usize, size: fn(&ColumnChunkMetaData) -> u64) -> u64 {
         let columns = self.file.metadata.metadata().row_groups().get(group).map_or(&[][..], |g| g.columns());
         let wanted = columns.iter().enumerate().filter(|(leaf, _)| self.mask.leaf_included(*leaf));
-        wanted.map(|(_, column)| size(column).unsigned_abs()).fold(0, u64::saturating_add)
+        wanted.map(|(_, column)| size(column)).fold(0, u64::saturating_add)
     }
 }
 

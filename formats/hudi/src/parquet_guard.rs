@@ -6,6 +6,8 @@
 
 mod delta;
 
+use parquet::file::metadata::ColumnChunkMetaData;
+
 pub use delta::ChunkForm;
 
 /// The greatest page of a sane file; Hudi's writers cut pages at 1 MiB of ordinary rows.
@@ -125,6 +127,13 @@ pub fn check_page_header(bytes: &[u8]) -> Checked<PageHeader> {
         return Err("a dictionary claims more values than its bytes can hold");
     }
     Ok(page)
+}
+
+/// Bytes that the values of a column chunk take once they are unpacked and decoded, as far as the footer
+/// tells: of texts in a dictionary newer writers say so.
+pub fn decoded_bytes(chunk: &ColumnChunkMetaData) -> u64 {
+    let texts = chunk.unencoded_byte_array_data_bytes().unwrap_or(0);
+    chunk.uncompressed_size().max(texts).max(0).unsigned_abs()
 }
 
 /// Checks what a page declares within its `body`, all that is behind its header.

@@ -9,7 +9,7 @@ use lakebed_hudi::parquet_guard;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
-use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 
 use super::batch_reader::BATCH_BYTES;
 use super::guard::guarded;
@@ -134,13 +134,10 @@ impl BatchReader for ParquetFile {
 /// Rows of a batch by the sizes that the footer declares, so that wide rows do not take more memory
 /// than narrow ones.
 fn batch_rows(metadata: &ArrowReaderMetadata, limits: &Limits) -> usize {
-    let widest = metadata
-        .metadata()
-        .row_groups()
-        .iter()
-        .filter(|group| group.num_rows() > 0)
-        .map(|group| group.total_byte_size().max(0) / group.num_rows())
-        .max();
-    let row_bytes = u64::try_from(widest.unwrap_or(0)).unwrap_or(0).max(1);
+    let row_bytes = |group: &RowGroupMetaData| {
+        let bytes = group.columns().iter().map(parquet_guard::decoded_bytes).fold(0, u64::saturating_add);
+        bytes.checked_div(group.num_rows().unsigned_abs())
+    };
+    let row_bytes = metadata.metadata().row_groups().iter().filter_map(row_bytes).max().unwrap_or(0).max(1);
     usize::try_from(BATCH_BYTES as u64 / row_bytes).unwrap_or(usize::MAX).clamp(1, limits.batch_rows)
 }

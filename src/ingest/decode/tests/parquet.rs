@@ -98,3 +98,23 @@ fn lengths_that_a_parquet_page_has_no_values_for_are_refused() {
     let refused = read(&file).unwrap_err().to_string();
     assert!(refused.contains("a page claims more lengths of byte arrays than it has values"), "{refused}");
 }
+
+#[test]
+fn texts_that_many_rows_share_make_smaller_batches() {
+    let texts: ArrayRef = Arc::new(StringArray::from_iter_values((0..2_000).map(|n| {
+        let letter = ["a", "b"][n % 2];
+        letter.repeat(100_000)
+    })));
+    let batch = RecordBatch::try_from_iter([("v", texts)]).unwrap();
+    let mut writer = ::parquet::arrow::ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    let file = writer.into_inner().unwrap();
+    assert!(file.len() < 300_000);
+    let mut reader = open("t.parquet", &file, &Format::default(), &wanted(&[("v", DataType::Utf8)])).unwrap();
+    let mut rows = 0;
+    while let Some(chunk) = reader.next_chunk().unwrap() {
+        assert!(chunk.bytes() < 20_000_000, "{}", chunk.bytes());
+        rows += chunk.records();
+    }
+    assert_eq!(rows, 2_000);
+}
