@@ -179,19 +179,8 @@ mod tests {
     /// Three slices without rows, of which two are open at a time, and a thread to merge them.
     async fn queue() -> (SliceQueue, Merging) {
         let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Utf8, true)]));
-        let new = NewTable {
-            name: "t".into(),
-            table_type: TableType::CopyOnWrite,
-            record_key_fields: Vec::new(),
-            partition_fields: Vec::new(),
-            ordering_fields: Vec::new(),
-            partial_update: None,
-            bucket_index: None,
-            hive_style: true,
-            url_encode: true,
-            create_schema: TableSchema::from_arrow(&schema, "t").unwrap().to_avro(),
-            readers: Vec::new(),
-        };
+        let created = TableSchema::from_arrow(&schema, "t").unwrap().to_avro();
+        let new = NewTable::without_keys("t", TableType::CopyOnWrite, created);
         let environment = Environment::real();
         let storage = ObjectStorage::in_memory(&"s3://memory/t".parse().unwrap(), &environment);
         let table = Table::create(Arc::new(storage), &environment, &new).await.unwrap();

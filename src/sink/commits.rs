@@ -254,19 +254,8 @@ mod tests {
     async fn a_long_run_forgets_what_it_committed() {
         let ids: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
         let rows = RecordBatch::try_from_iter([("id", ids)]).unwrap();
-        let new = NewTable {
-            name: "t".into(),
-            table_type: TableType::CopyOnWrite,
-            record_key_fields: Vec::new(),
-            partition_fields: Vec::new(),
-            ordering_fields: Vec::new(),
-            partial_update: None,
-            bucket_index: None,
-            hive_style: true,
-            url_encode: true,
-            create_schema: TableSchema::from_arrow(&rows.schema(), "t").unwrap().to_avro(),
-            readers: Vec::new(),
-        };
+        let created = TableSchema::from_arrow(&rows.schema(), "t").unwrap().to_avro();
+        let new = NewTable::without_keys("t", TableType::CopyOnWrite, created);
         for is_archived in [false, true] {
             let environment = Environment::real();
             let uri = "s3://memory/t".parse().unwrap();

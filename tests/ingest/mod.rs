@@ -42,17 +42,8 @@ impl Place {
         let columns = vec![Field::new("id", DataType::Int64, false), Field::new("v", DataType::Utf8, true)];
         let schema = TableSchema::from_arrow(&Schema::new(columns), "t").unwrap();
         let new = NewTable {
-            name: "t".into(),
-            table_type: TableType::CopyOnWrite,
-            record_key_fields: Vec::new(),
-            partition_fields: Vec::new(),
-            ordering_fields: Vec::new(),
-            partial_update: None,
-            bucket_index: None,
-            hive_style: true,
-            url_encode: true,
-            create_schema: schema.to_avro(),
             readers: vec!["spark".into()],
+            ..NewTable::without_keys("t", TableType::CopyOnWrite, schema.to_avro())
         };
         Table::create(storage, &environment, &new).await.unwrap();
         Self { folder, environment }

@@ -31,6 +31,23 @@ pub struct NewTable {
 }
 
 impl NewTable {
+    /// A table for rows that are only added: without keys, partitions or declared readers.
+    pub fn without_keys(name: &str, table_type: TableType, create_schema: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            table_type,
+            record_key_fields: Vec::new(),
+            partition_fields: Vec::new(),
+            ordering_fields: Vec::new(),
+            partial_update: None,
+            bucket_index: None,
+            hive_style: true,
+            url_encode: true,
+            create_schema,
+            readers: Vec::new(),
+        }
+    }
+
     /// The properties of a version 9 table with its timeline in UTC.
     ///
     /// Source: `HoodieTableConfig.create`, table version 9: a merge mode and ordering fields, no
