@@ -179,14 +179,12 @@ fn build_decoder(written: String, wanted: Option<String>, batch_rows: usize) -> 
 /// Feeds one record. The decoder reads a stream; the length keeps it from running on.
 fn decode_record(decoder: &mut Decoder, record: &[u8]) -> Result<(), String> {
     let room = decoder.capacity();
-    let mut feed = |bytes: &[u8]| decoder.decode(bytes).map_err(|error| bounded(&error.to_string()));
-    let taken = feed(&FRAME)?;
-    let frame_only = decoder.capacity() == room;
-    if taken != FRAME.len() || !frame_only {
+    let text = |error: ArrowError| bounded(&error.to_string());
+    let taken = decoder.decode(&FRAME).map_err(|error| text(error.into()))?;
+    if taken != FRAME.len() || decoder.capacity() != room {
         return Err("the record before it is longer than its schema says".to_owned());
     }
-    let taken = decoder.decode(record).map_err(|error| bounded(&error.to_string()))?;
-    match taken {
+    match decoder.decode(record).map_err(|error| text(error.into()))? {
         0 => Err(format!("it ends within a value, after {} bytes", record.len())),
         taken if taken < record.len() => Err(format!("it takes {taken} of its {} bytes", record.len())),
         _ => Ok(()),

@@ -2,6 +2,7 @@
 
 use super::MetadataError;
 use super::cursor::Cursor;
+use crate::avro_rows::primitive::{put_bytes, put_long};
 
 /// The first bytes of every Avro object container.
 pub(super) const MAGIC: &[u8] = b"Obj\x01";
@@ -93,30 +94,15 @@ pub(super) fn build(schema: &str, record: &[u8]) -> Vec<u8> {
     let marker = fnv1a_128([schema.as_bytes(), record]).to_be_bytes();
     let mut bytes = Vec::with_capacity(schema.len() + record.len() + 64);
     bytes.extend_from_slice(MAGIC);
-    push_long(&mut bytes, 1);
-    push_bytes(&mut bytes, SCHEMA_KEY.as_bytes());
-    push_bytes(&mut bytes, schema.as_bytes());
-    push_long(&mut bytes, 0);
+    put_long(&mut bytes, 1);
+    put_bytes(&mut bytes, SCHEMA_KEY.as_bytes());
+    put_bytes(&mut bytes, schema.as_bytes());
+    put_long(&mut bytes, 0);
     bytes.extend_from_slice(&marker);
-    push_long(&mut bytes, 1);
-    push_bytes(&mut bytes, record);
+    put_long(&mut bytes, 1);
+    put_bytes(&mut bytes, record);
     bytes.extend_from_slice(&marker);
     bytes
-}
-
-fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    push_long(out, bytes.len());
-    out.extend_from_slice(bytes);
-}
-
-/// A zigzag number that is not negative.
-fn push_long(out: &mut Vec<u8>, value: usize) {
-    let mut bits = (value as u64) << 1;
-    while bits > 0x7f {
-        out.push((bits & 0x7f) as u8 | 0x80);
-        bits >>= 7;
-    }
-    out.push(bits as u8);
 }
 
 fn fnv1a_128<const N: usize>(parts: [&[u8]; N]) -> u128 {
@@ -163,11 +149,11 @@ mod tests {
     #[test]
     fn compressed_containers_are_refused_by_name() {
         let mut bytes = MAGIC.to_vec();
-        push_long(&mut bytes, 2);
+        put_long(&mut bytes, 2);
         for text in ["avro.schema", "{}", "avro.codec", "snappy"] {
-            push_bytes(&mut bytes, text.as_bytes());
+            put_bytes(&mut bytes, text.as_bytes());
         }
-        push_long(&mut bytes, 0);
+        put_long(&mut bytes, 0);
         bytes.extend([0; MARKER_BYTES]);
         assert_eq!(open(&bytes).err(), Some(MetadataError::Codec { codec: "snappy".into() }));
     }

@@ -1,5 +1,8 @@
 //! What Parquet files claim.
 
+use ::parquet::arrow::ArrowWriter;
+use ::parquet::file::properties::WriterProperties;
+
 use super::*;
 
 /// A Parquet file whose footer is `footer`.
@@ -32,23 +35,24 @@ fn what_a_parquet_footer_claims_is_checked_before_it_is_believed() {
     }
 }
 
+fn written(batch: &RecordBatch, properties: Option<WriterProperties>) -> Vec<u8> {
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), properties).unwrap();
+    writer.write(batch).unwrap();
+    writer.into_inner().unwrap()
+}
+
 /// A Parquet file of many zeros: one page of 1.1 MB, packed to little.
 fn zeros() -> Vec<u8> {
     let zeros: ArrayRef = Arc::new(Int64Array::from_value(0, 140_000));
     let batch = RecordBatch::try_from_iter([("id", zeros)]).unwrap();
-    let properties = ::parquet::file::properties::WriterProperties::builder()
+    let properties = WriterProperties::builder()
         .set_dictionary_enabled(false)
         .set_compression(::parquet::basic::Compression::ZSTD(Default::default()))
         .set_data_page_size_limit(4 << 20)
         .set_data_page_row_count_limit(1 << 20)
         .set_write_batch_size(1 << 20)
         .build();
-    let mut file = Vec::new();
-    let mut writer =
-        ::parquet::arrow::ArrowWriter::try_new(&mut file, batch.schema(), Some(properties)).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
-    file
+    written(&batch, Some(properties))
 }
 
 #[test]
@@ -78,15 +82,11 @@ fn what_a_parquet_page_claims_is_checked_before_it_is_believed() {
 fn lengths_that_a_parquet_page_has_no_values_for_are_refused() {
     let texts: ArrayRef = Arc::new(StringArray::from_iter_values((0..40).map(|i| format!("v{i}"))));
     let batch = RecordBatch::try_from_iter([("v", texts)]).unwrap();
-    let properties = ::parquet::file::properties::WriterProperties::builder()
+    let properties = WriterProperties::builder()
         .set_dictionary_enabled(false)
         .set_encoding(::parquet::basic::Encoding::DELTA_LENGTH_BYTE_ARRAY)
         .build();
-    let mut file = Vec::new();
-    let mut writer =
-        ::parquet::arrow::ArrowWriter::try_new(&mut file, batch.schema(), Some(properties)).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
+    let mut file = written(&batch, Some(properties));
     let read = |file: &[u8]| {
         read_on(open("t.parquet", file, &small_blocks(), &wanted(&[("v", DataType::Utf8)]))?)
             .map(|(rows, _)| rows.len())
@@ -106,9 +106,7 @@ fn texts_that_many_rows_share_make_smaller_batches() {
         letter.repeat(100_000)
     })));
     let batch = RecordBatch::try_from_iter([("v", texts)]).unwrap();
-    let mut writer = ::parquet::arrow::ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
-    writer.write(&batch).unwrap();
-    let file = writer.into_inner().unwrap();
+    let file = written(&batch, None);
     assert!(file.len() < 300_000);
     let mut reader = open("t.parquet", &file, &Format::default(), &wanted(&[("v", DataType::Utf8)])).unwrap();
     let mut rows = 0;
