@@ -79,6 +79,12 @@ pub enum DecodeProblem {
         /// Whether it ended within quotes.
         quoted: bool,
     },
+    /// A quote that the end of the input leaves open.
+    #[error(
+        "a quote opens in this record and is not closed up to the end of the input: the file was cut, or the \
+         quote is too many (in a file without quotes, set format.quote to a character that it does not have)"
+    )]
+    OpenQuote,
     /// No columns.
     #[error("it has no header: {found}")]
     Header {

@@ -146,9 +146,10 @@ impl InputReader {
         let first = self.place;
         let body = match &mut self.read {
             Inner::Text { read, decoder, .. } => {
-                let block = read
-                    .next()
-                    .map_err(|problem| problem.at(&self.input, Some(first.line + 1), first.record))?;
+                let block = read.next().map_err(|problem| {
+                    let Place { line, record, .. } = read.place();
+                    problem.at(&self.input, Some(line + 1), record)
+                })?;
                 block.map(|block| {
                     self.place = block.end;
                     ChunkBody::Text(block, decoder.clone())
@@ -287,7 +288,13 @@ fn csv_header(read: &mut TextReader, csv: &CsvOptions) -> Result<(Vec<u8>, Vec<S
     if !csv.header {
         return Ok((Vec::new(), csv.columns.clone()));
     }
-    let header = read.header()?.ok_or_else(|| DecodeProblem::Header { found: "it is empty".to_owned() })?;
+    let broken = |found: &str| DecodeProblem::Header { found: found.to_owned() };
+    let header = match read.header() {
+        Err(DecodeProblem::OpenQuote) => {
+            Err(broken("a quote in it is not closed up to the end of the input"))
+        }
+        header => header?.ok_or_else(|| broken("it is empty")),
+    }?;
     let names = header_names(&header, csv)?;
     Ok((header.to_vec(), names))
 }

@@ -11,6 +11,7 @@ use super::*;
 mod avro;
 mod ipc;
 mod parquet;
+mod quotes;
 
 fn wanted(columns: &[(&str, DataType)]) -> Wanted {
     let columns = columns
@@ -405,7 +406,11 @@ proptest! {
         let wanted = Wanted { unknown_allowed: true, ..Wanted::default() };
         let mut reader = open("t.csv", text.as_bytes(), &format, &wanted).unwrap();
         let mut found = 0;
-        while let Some(chunk) = reader.next_chunk().unwrap() {
+        let last = loop {
+            let chunk = match reader.next_chunk() {
+                Ok(Some(chunk)) => chunk,
+                last => break last,
+            };
             for index in 0..chunk.records() {
                 let (from, to) = (chunk.text_before(index).len(), chunk.text_before(index + 1).len());
                 let record = &chunk.text_before(index + 1)[from..to];
@@ -414,6 +419,10 @@ proptest! {
                 prop_assert_eq!(&fields, &expected[found..=found]);
                 found += 1;
             }
+        };
+        if let Err(error) = last {
+            prop_assert!(matches!(error.problem, DecodeProblem::OpenQuote), "{}", error);
+            found += 1;
         }
         prop_assert_eq!(found, expected.len());
     }

@@ -13,6 +13,9 @@ use super::guard::guarded;
 use super::record::{Fault, Place, excerpt};
 use super::{BadRecord, DecodeProblem, Decoded};
 
+/// What is wrong with a record whose quotes do not tell where its fields end.
+pub(super) const STRAY_TEXT: &str = "text follows a closing quote; a quote within quotes is to be doubled";
+
 /// Whole records of text that follow each other.
 #[derive(Debug, Clone)]
 pub struct TextBlock {
@@ -31,6 +34,8 @@ pub struct TextBlock {
 pub(super) struct Start {
     pub(super) byte: u32,
     pub(super) line: u32,
+    /// Whether text follows the closing quote of a field. Readers do not agree what that means.
+    pub(super) has_stray_text: bool,
 }
 
 impl TextBlock {
@@ -58,6 +63,11 @@ impl TextBlock {
     /// The record `index` as it stands, cut to a bounded length.
     pub(super) fn raw(&self, index: usize) -> String {
         excerpt(String::from_utf8_lossy(self.text(index..index + 1)).trim_end_matches(['\r', '\n']))
+    }
+
+    /// Whether text follows a closing quote in any of the records.
+    pub(super) fn has_stray_text(&self, records: Range<usize>) -> bool {
+        self.starts.get(records).unwrap_or_default().iter().any(|start| start.has_stray_text)
     }
 
     fn text(&self, records: Range<usize>) -> &[u8] {
@@ -116,7 +126,11 @@ struct Halves<'a> {
 impl Halves<'_> {
     fn decode(&mut self, records: Range<usize>) -> Result<(), DecodeProblem> {
         let text = self.block.text(records.clone());
-        let decoded = guarded(self.decoder.kind(), || self.decoder.decode(text, records.len()));
+        let is_stray = self.block.has_stray_text(records.clone());
+        let decoded = match is_stray {
+            true => Err(DecodeProblem::Unsound { kind: self.decoder.kind(), found: STRAY_TEXT.to_owned() }),
+            false => guarded(self.decoder.kind(), || self.decoder.decode(text, records.len())),
+        };
         let reason = match decoded {
             Ok(batch) if batch.num_rows() == records.len() => {
                 self.batches.push(batch);
@@ -133,9 +147,12 @@ impl Halves<'_> {
             self.decode(records.start..middle)?;
             return self.decode(middle..records.end);
         }
-        let fault =
-            guarded::<_, DecodeProblem>(self.decoder.kind(), || Ok(self.decoder.explain(text, &reason)))
-                .unwrap_or_else(|_| Fault::of_record(reason.clone()));
+        let explain = || match is_stray {
+            true => Ok(Fault::of_record(STRAY_TEXT)),
+            false => Ok(self.decoder.explain(text, &reason)),
+        };
+        let fault = guarded::<_, DecodeProblem>(self.decoder.kind(), explain)
+            .unwrap_or_else(|_| Fault::of_record(reason.clone()));
         let place = self.block.place(records.start);
         let bad = BadRecord {
             input: self.input.clone(),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::text_block::Start;
+use super::text_block::{STRAY_TEXT, Start};
 use super::unpack::Unpacked;
 use super::{DecodeProblem, Limits, Place, TextBlock};
 
@@ -66,7 +66,12 @@ impl TextReader {
     pub(super) fn header(&mut self) -> Result<Option<Bytes>, DecodeProblem> {
         let block = self.cut(1, 1)?;
         self.place.record = 0;
-        Ok(block.map(|block| block.bytes))
+        match block {
+            Some(block) if block.has_stray_text(0..1) => {
+                Err(DecodeProblem::Header { found: STRAY_TEXT.to_owned() })
+            }
+            block => Ok(block.map(|block| block.bytes)),
+        }
     }
 
     /// The next records: at most `records`, and enough of them for a block.
@@ -101,18 +106,33 @@ impl TextReader {
             self.scanner.scan(&self.text, self.ended, records, bytes);
             let full =
                 self.scanner.is_full(records, bytes) || (self.eager && !self.scanner.starts.is_empty());
-            if full || self.ended {
+            let open_bytes = self.text.len() - self.scanner.complete;
+            let stuck = !full && (self.ended || open_bytes > self.limits.record_bytes);
+            // What is whole goes first: a record that is broken is then the first of its block, and
+            // its place known.
+            if (full || stuck) && self.scanner.complete > 0 {
                 match self.take() {
                     // There were only lines without text.
-                    None if !self.text.is_empty() || !self.ended => {}
+                    None => continue,
                     taken => return Ok(taken),
                 }
             }
-            if self.text.len() - self.scanner.complete > self.limits.record_bytes {
-                let quoted = self.scanner.is_quoted();
-                return Err(DecodeProblem::RecordTooLong { limit: self.limits.record_bytes, quoted });
+            if stuck {
+                return self.no_record(open_bytes);
             }
             self.fill()?;
+        }
+    }
+
+    /// What it means that no whole record begins here.
+    fn no_record(&self, open_bytes: usize) -> Result<Option<TextBlock>, DecodeProblem> {
+        match (open_bytes, self.ended) {
+            (0, _) => Ok(None),
+            (_, true) => Err(DecodeProblem::OpenQuote),
+            (_, false) => {
+                let quoted = self.scanner.is_quoted();
+                Err(DecodeProblem::RecordTooLong { limit: self.limits.record_bytes, quoted })
+            }
         }
     }
 
@@ -160,7 +180,7 @@ struct Scanner {
 enum State {
     /// At the start of a field.
     Field,
-    /// Within a field without quotes, or behind the closing quote.
+    /// Within a field without quotes, or in text behind the closing quote.
     Bare,
     /// Within quotes.
     Quoted,
@@ -214,8 +234,8 @@ impl Scanner {
                 break;
             }
         }
-        // The last record may have no line end.
-        if ended && !self.is_full(records, bytes) && self.complete < text.len() {
+        // The last record may have no line end. Where a quote is open, nobody knows where it ends.
+        if ended && !self.is_full(records, bytes) && self.complete < text.len() && !self.is_quoted() {
             self.lines += u64::from(self.open.is_some());
             self.end_record(text.len());
         }
@@ -254,10 +274,11 @@ impl Scanner {
         };
         self.at += skipped + 1;
         let is_line_end = byte == b'\n' || byte == b'\r';
-        self.state = match self.state {
+        let before = self.state;
+        self.state = match before {
             State::Quoted | State::Escaped => {
                 self.lines += u64::from(byte == b'\n');
-                match self.state {
+                match before {
                     State::Quoted if Some(byte) == escape => State::Escaped,
                     State::Quoted if byte == quote => State::Quote,
                     _ => State::Quoted,
@@ -271,6 +292,9 @@ impl Scanner {
         };
         if self.open.is_none() {
             self.open_record(self.at - 1);
+        }
+        if let (State::Quote, State::Bare, Some(open)) = (before, self.state, &mut self.open) {
+            open.has_stray_text = true;
         }
         true
     }
@@ -295,7 +319,7 @@ impl Scanner {
 
     fn open_record(&mut self, byte: usize) {
         let start = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-        self.open = Some(Start { byte: start(byte as u64), line: start(self.lines) });
+        self.open = Some(Start { byte: start(byte as u64), line: start(self.lines), has_stray_text: false });
     }
 
     fn end_record(&mut self, end: usize) {
