@@ -11,7 +11,7 @@ use regex::Regex;
 
 use super::record::Fault;
 use super::text_block::RecordDecoder;
-use super::{CsvOptions, DecodeProblem, Wanted};
+use super::{CsvOptions, DecodeProblem, Wanted, brief};
 
 /// Decodes the CSV of one header.
 #[derive(Debug)]
@@ -33,7 +33,9 @@ impl CsvDecoder {
         wanted: &Wanted,
     ) -> Result<Self, DecodeProblem> {
         if let Some(twice) = names.iter().enumerate().find(|(i, n)| names.iter().take(*i).any(|m| m == *n)) {
-            return Err(DecodeProblem::Header { found: format!("column {:?} is there twice", twice.1) });
+            return Err(DecodeProblem::Header {
+                found: format!("column {:?} is there twice", brief(twice.1)),
+            });
         }
         wanted.check(names)?;
         let data_type = |name: &str| wanted.column(name).map_or(DataType::Utf8, |c| c.data_type.clone());

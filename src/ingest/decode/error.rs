@@ -3,7 +3,7 @@
 use arrow::datatypes::DataType;
 use lakebed_hudi::schema::sql_type;
 
-use super::record::near_match_note;
+use super::record::{brief, near_match_note};
 use crate::human;
 
 /// An input that cannot be read on. Single bad records are no error, see
@@ -85,6 +85,11 @@ pub enum DecodeProblem {
          quote is too many (in a file without quotes, set format.quote to a character that it does not have)"
     )]
     OpenQuote,
+    /// One JSON value where lines of JSON are to be.
+    #[error(
+        "it begins with a JSON array, and one object a line is read: `jq -c '.[]'` makes that of an array"
+    )]
+    JsonArray,
     /// No columns.
     #[error("it has no header: {found}")]
     Header {
@@ -92,7 +97,7 @@ pub enum DecodeProblem {
         found: String,
     },
     /// A column that the table does not have.
-    #[error("column {column:?} is not in the table{}; map it, or set mapping.unknown_columns to ignore", near_match_note(.column, .known))]
+    #[error("column {:?} is not in the table{}; map it, or set mapping.unknown_columns to ignore", brief(.column), near_match_note(.column, .known))]
     UnknownColumn {
         /// The column.
         column: String,

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::DecodeProblem;
+use super::{DecodeProblem, brief};
 
 /// Runs `decode` and names its panic.
 ///
@@ -16,9 +16,9 @@ pub(in crate::ingest) fn guarded<T, E: Into<Caught>>(
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(match error.into() {
             Caught::Problem(problem) => problem,
-            Caught::Text(found) => DecodeProblem::Unsound { kind, found },
+            Caught::Text(found) => DecodeProblem::Unsound { kind, found: brief(&found) },
         }),
-        Err(payload) => Err(DecodeProblem::Panicked { kind, message: message(payload.as_ref()) }),
+        Err(payload) => Err(DecodeProblem::Panicked { kind, message: brief(message(payload.as_ref())) }),
     }
 }
 
@@ -52,9 +52,9 @@ impl From<std::io::Error> for Caught {
     }
 }
 
-fn message(payload: &(dyn Any + Send)) -> String {
+fn message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message").to_owned()
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 #[cfg(test)]

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 /// The longest value or record that is kept for a report.
 const EXCERPT_BYTES: usize = 4096;
 
+/// The longest text of an input that the line of an error carries.
+const BRIEF_BYTES: usize = 200;
+
 /// The place of a record in an input, or of the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Place {
@@ -49,10 +52,10 @@ impl std::fmt::Display for BadRecord {
             None => write!(f, "{} record {}", self.input, self.record)?,
         }
         if let Some(column) = &self.column {
-            write!(f, ", column {column:?}")?;
+            write!(f, ", column {:?}", brief(column))?;
         }
         if let Some(value) = &self.value {
-            write!(f, ", value {value:?}")?;
+            write!(f, ", value {:?}", brief(value))?;
         }
         write!(f, ": {}", self.reason)
     }
@@ -151,16 +154,25 @@ impl Wanted {
 
 /// The start of `text`, for a report.
 pub(crate) fn excerpt(text: &str) -> String {
-    if text.len() <= EXCERPT_BYTES {
+    start_of(text, EXCERPT_BYTES)
+}
+
+/// The start of `text`, for the line of an error.
+pub(in crate::ingest) fn brief(text: &str) -> String {
+    start_of(text, BRIEF_BYTES)
+}
+
+fn start_of(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(EXCERPT_BYTES);
+    let end = text.floor_char_boundary(bytes);
     format!("{}… ({} bytes)", text.get(..end).unwrap_or_default(), text.len())
 }
 
 pub(super) fn near_match_note(name: &str, known: &[String]) -> String {
-    match crate::near_match::near_match(name, known.iter().map(String::as_str)) {
-        Some(near) => format!(" (did you mean {near:?}?)"),
+    match crate::near_match::near_match(&brief(name), known.iter().map(String::as_str)) {
+        Some(near) => format!(" (did you mean {:?}?)", brief(near)),
         None => String::new(),
     }
 }

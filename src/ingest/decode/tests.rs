@@ -336,11 +336,37 @@ fn inputs_that_cannot_be_read_say_why() {
         let found = failure(name, &bytes, &wanted);
         assert!(found.starts_with(expected), "{found}");
     }
+    let array = format!("\n [{}]", "{\"id\": 1},".repeat(100_000));
+    assert_eq!(
+        failure("t.json", array.as_bytes(), &wanted),
+        "t.json: it begins with a JSON array, and one object a line is read: `jq -c '.[]'` makes that of an array"
+    );
     let long = format!("id,v\n1,\"{}", "x".repeat(600_000));
     assert_eq!(
         failure("t.csv", long.as_bytes(), &wanted),
         "t.csv:2: a record is longer than 256 B and ends within quotes; raise format.record_bytes if that is right"
     );
+}
+
+#[test]
+fn no_error_carries_more_than_the_start_of_an_input() {
+    let (long, format) = ("x".repeat(100_000), Format::default());
+    let told = |name: &str, text: String| match open(name, text.as_bytes(), &format, &id_and_text()) {
+        Ok(reader) => read_on(reader).unwrap().1.concat(),
+        Err(error) => error.to_string(),
+    };
+    for (name, text) in [
+        ("t.csv", format!("id,v\n{long},a\n")),
+        ("t.csv", format!("id,v,{long}\n")),
+        ("t.csv", format!("id,v,{long},{long}\n")),
+        ("t.jsonl", format!("{{\"id\": \"{long}\"}}\n")),
+        ("t.jsonl", format!("{{\"{long}\": 1}}\n")),
+        ("t.jsonl", format!("{{\"id\": {{\"{long}\": 1}}}}\n")),
+        ("t.jsonl", format!("{long}\n")),
+    ] {
+        let told = told(name, text);
+        assert!((20..700).contains(&told.len()), "{} bytes: {}", told.len(), brief(&told));
+    }
 }
 
 #[test]

@@ -62,6 +62,11 @@ impl TextReader {
         self.place
     }
 
+    /// The first byte of the first text that was read, white space left out.
+    pub(super) fn first_byte(&self) -> Option<u8> {
+        self.text.trim_ascii_start().first().copied()
+    }
+
     /// The next record by itself: a header. It is not counted.
     pub(super) fn header(&mut self) -> Result<Option<Bytes>, DecodeProblem> {
         let block = self.cut(1, 1)?;
