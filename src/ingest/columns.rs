@@ -8,8 +8,9 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use lakebed_hudi::schema::{SchemaError, TableSchema, arrow_of_avro};
 
-use super::decode::{DecodeError, Format, FormatKind, infer_schema};
-use super::job::Job;
+use super::IngestError;
+use super::decode::{BadRecord, DecodeError, Format, FormatKind, infer_schema};
+use super::job::{BadRecordPolicy, Job};
 
 /// A larger text is no schema.
 const AVRO_BYTES_MAX: u64 = 16 << 20;
@@ -40,6 +41,9 @@ pub enum ColumnsError {
     /// Its records cannot be read.
     #[error("schema {0}")]
     Decode(Box<DecodeError>),
+    /// A bad record is among those that the columns were to be told from.
+    #[error("schema {0}; correct it, or state the schema in a file")]
+    BadRecord(Box<BadRecord>),
     /// No Hudi table can have its columns.
     #[error("schema {}: {source}{}", path.display(), if *sampled { "; state it in a schema file" } else { "" })]
     Columns {
@@ -95,27 +99,33 @@ fn avro_columns(source: File, file: &Path) -> Result<Schema, ColumnsError> {
 /// told from; 0 where the file states its types. Columns of `required` must have values.
 ///
 /// # Errors
-/// A file that cannot be read; columns that no Hudi table can have, or without any value.
+/// A file that cannot be read, or with a bad record among the first; columns that no Hudi table can
+/// have, or without any value.
 pub fn sampled_columns(
     file: &Path,
     format: &Format,
     name: &str,
     required: &[String],
 ) -> Result<(TableSchema, usize), ColumnsError> {
-    sampled(file, format, name, required, |schema| schema.as_ref().clone())
+    sampled(file, format, name, required, BadRecordPolicy::Fail, |schema| schema.as_ref().clone())
 }
 
 /// The schema for the table `name` of a job whose first input is `file`: as mapped.
 ///
 /// # Errors
-/// As [`sampled_columns`].
+/// As [`sampled_columns`]; bad records are passed over where the job collects them.
 pub(super) fn mapped_columns(
     job: &Job,
     file: &Path,
     name: &str,
     required: &[String],
-) -> Result<TableSchema, ColumnsError> {
-    Ok(sampled(file, &job.format(), name, required, |schema| mapped(schema, job))?.0)
+) -> Result<TableSchema, IngestError> {
+    let policy = job.bad_records.policy;
+    match sampled(file, &job.format(), name, required, policy, |schema| mapped(schema, job)) {
+        Ok((schema, _)) => Ok(schema),
+        Err(ColumnsError::BadRecord(bad)) => Err(IngestError::BadRecord(bad)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn sampled(
@@ -123,10 +133,15 @@ fn sampled(
     format: &Format,
     name: &str,
     required: &[String],
+    policy: BadRecordPolicy,
     map: impl FnOnce(&SchemaRef) -> Schema,
 ) -> Result<(TableSchema, usize), ColumnsError> {
     let failed = |error| ColumnsError::Decode(Box::new(error));
     let inferred = infer_schema(file, format, SAMPLE_RECORDS).map_err(failed)?;
+    match (policy, inferred.bad) {
+        (BadRecordPolicy::Fail, Some(bad)) => return Err(ColumnsError::BadRecord(Box::new(bad))),
+        (BadRecordPolicy::Fail, None) | (BadRecordPolicy::DeadLetter, _) => {}
+    }
     let mapped = map(&inferred.schema);
     let fields = mapped.fields().iter().map(|field| {
         let nullable = field.is_nullable() && !required.contains(field.name());

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use lakebed::ingest::job::BadRecordPolicy;
 use lakebed::{Error, ErrorKind};
 
 use super::*;
@@ -76,6 +77,25 @@ async fn a_table_is_made_of_the_first_input_as_it_is_mapped() {
     let (summary, events) = place.run(CREATE).await;
     assert_eq!(summary.unwrap().records, 0);
     assert!(matches!(events[0], Event::Started { epoch: 2, .. }), "{events:?}");
+}
+
+#[tokio::test]
+async fn bad_records_among_the_first_stop_no_job_that_collects_them() {
+    let place = Nothing::new();
+    let input = place.0.path().join("a.csv");
+    std::fs::write(&input, ORDERS.replacen("\n2,", "\n\n2,x,", 1)).unwrap();
+    let error = place.run(CREATE).await.0.unwrap_err();
+    let text = format!(
+        "{}:4: it has 5 fields, expected 4; correct it, or set bad_records.policy to dead_letter",
+        input.display()
+    );
+    assert_eq!((error.kind(), error.to_string()), (ErrorKind::DataQuality, text));
+    assert!(!place.0.path().join("t/.hoodie").exists());
+    let mut job = place.job(CREATE);
+    job.bad_records.policy = BadRecordPolicy::DeadLetter;
+    job.bad_records.path = Some(place.0.path().join("dead").display().to_string());
+    let summary = place.run_job(job).await.0.unwrap();
+    assert_eq!((summary.rows, summary.bad_records), (1, 1));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use arrow::datatypes::DataType;
 use lakebed_hudi::schema::sql_type;
 
+use super::BadRecord;
 use super::record::{brief, near_match_note};
 use crate::human;
 
@@ -144,8 +145,20 @@ pub enum DecodeProblem {
         found: u64,
     },
     /// An input that was named and has nothing to tell columns by.
-    #[error("it has no records to tell a schema by")]
-    NoSample,
+    #[error("it has no {}", no_sample(.bad))]
+    NoSample {
+        /// The first record, where there are only bad ones.
+        bad: Option<Box<BadRecord>>,
+    },
+    /// Records whose types contradict each other.
+    #[error(
+        "no column types fit this record and those before it ({found}): state them in a schema file \
+         (table.create.schema)"
+    )]
+    NoTypes {
+        /// What was found.
+        found: String,
+    },
     /// A library panicked on the input.
     #[error("decoding it as {kind} panicked: {message}; this is a bug, please report it with the file")]
     Panicked {
@@ -154,6 +167,15 @@ pub enum DecodeProblem {
         /// What the panic said.
         message: String,
     },
+}
+
+fn no_sample(bad: &Option<Box<BadRecord>>) -> String {
+    match bad {
+        Some(bad) => {
+            format!("good records to tell a schema by: state one (table.create.schema); the first: {bad}")
+        }
+        None => "records to tell a schema by".to_owned(),
+    }
 }
 
 fn hint(quoted: &bool) -> &'static str {

@@ -7,13 +7,16 @@ use std::sync::Arc;
 
 use arrow::csv::reader::Format as ArrowCsv;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use arrow::json::reader::infer_json_schema;
+use arrow::json::reader::infer_json_schema_from_iterator;
+use serde_json::Value;
 
-use super::csv::{fields, nulls};
+use super::csv::{fields, header_names, nulls};
 use super::guard::guarded;
-use super::reader::{open_file, open_sample};
-use super::text_reader::TextReader;
-use super::{CsvOptions, DecodeError, DecodeProblem, Format, FormatKind, Meter};
+use super::reader::open_file;
+use super::{
+    BadRecord, ChunkBody, CsvOptions, DecodeError, DecodeProblem, Format, FormatKind, InputReader, Meter,
+    PlainInput, Wanted,
+};
 
 /// A sample ends with the block that reaches so many bytes.
 const SAMPLE_BYTES: usize = 16 << 20;
@@ -23,81 +26,106 @@ const SAMPLE_BYTES: usize = 16 << 20;
 pub struct Inferred {
     /// Names and types; all may be null where the input has no types of its own.
     pub schema: SchemaRef,
-    /// How many records were looked at; 0 where the input states its types.
+    /// How many good records were looked at; 0 where the input states its types.
     pub records: usize,
+    /// The first of the sample's bad records, which were left out.
+    pub bad: Option<BadRecord>,
 }
 
 /// Tells the columns of a file: from its own schema, or by looking at its first `sample` records.
 ///
-/// In text a column has the narrowest type that all of the sample fits. A later record may not fit
-/// it, so state the types of columns that matter. Times become microseconds. A column without any
-/// value has type `Null`, which no table takes: its type must be stated.
+/// In text a column has the narrowest type that all good records of the sample fit. A later record
+/// may not fit it, so state the types of columns that matter. Times become microseconds. A column
+/// without any value has type `Null`, which no table takes: its type must be stated.
 ///
 /// # Errors
-/// A file that cannot be read, or without records to tell columns by.
+/// A file that cannot be read, or without good records to tell columns by.
 pub fn infer_schema(path: &Path, format: &Format, sample: usize) -> Result<Inferred, DecodeError> {
     let name: Arc<str> = path.to_string_lossy().into();
-    let inferred = format.kind_of(&name).and_then(|kind| {
-        let file = File::open(path).map_err(DecodeProblem::Io)?;
-        if kind.is_text() {
-            let (read, header) = open_sample(&name, file, kind, format)?;
-            infer_text(read, header, kind, format, sample)
-        } else {
-            let schema = open_file(&name, file, &Meter::default(), kind, format)?.schema();
-            Ok(Inferred { schema: Arc::new(in_micros(&schema)), records: 0 })
-        }
-    });
-    inferred.map_err(|problem| problem.of(&name))
+    let kind = format.kind_of(&name).map_err(|problem| problem.of(&name))?;
+    let file = File::open(path).map_err(|error| DecodeProblem::Io(error).of(&name))?;
+    if !kind.is_text() {
+        let opened = open_file(&name, file, &Meter::default(), kind, format);
+        let schema = opened.map_err(|problem| problem.of(&name))?.schema();
+        return Ok(Inferred { schema: Arc::new(in_micros(&schema)), records: 0, bad: None });
+    }
+    let wanted = Wanted { columns: Vec::new(), unknown_allowed: true };
+    let input = PlainInput::File(file, Meter::default());
+    let mut reader = InputReader::open(&name, input, format, &wanted)?;
+    let sample = Sample::of(&mut reader, sample)?;
+    if sample.lines.is_empty() {
+        return Err(DecodeProblem::NoSample { bad: sample.bad.map(Box::new) }.of(&name));
+    }
+    let schema = match kind {
+        FormatKind::Jsonl => json_schema(&sample).map_err(|(line, found)| {
+            let problem = DecodeProblem::NoTypes { found };
+            problem.at(&name, sample.lines.get(line).copied(), line as u64)
+        }),
+        _ => csv_schema(&sample.text, reader.header(), &format.csv).map_err(|problem| problem.of(&name)),
+    }?;
+    Ok(Inferred { schema: Arc::new(in_micros(&schema)), records: sample.lines.len(), bad: sample.bad })
 }
 
-fn infer_text(
-    mut read: TextReader,
-    header: Option<Vec<String>>,
-    kind: FormatKind,
-    format: &Format,
-    sample: usize,
-) -> Result<Inferred, DecodeProblem> {
-    let (mut text, mut records) = (Vec::new(), 0);
-    while records < sample
-        && text.len() < SAMPLE_BYTES
-        && let Some(block) = read.next()?
-    {
-        let wanted = block.records().min(sample - records);
-        text.extend_from_slice(block.text_before(wanted));
-        records += wanted;
-    }
-    if records == 0 {
-        return Err(DecodeProblem::NoSample);
-    }
-    let schema = guarded(kind.as_str(), || match kind {
-        FormatKind::Jsonl => infer_json_schema(Cursor::new(&text), None).map(|(schema, _)| schema),
-        _ => {
-            let csv = &format.csv;
-            let mut infer = ArrowCsv::default().with_delimiter(csv.delimiter).with_quote(csv.quote);
-            if let Some(escape) = csv.escape {
-                infer = infer.with_escape(escape);
+/// The first records of a text.
+#[derive(Default)]
+struct Sample {
+    /// The good ones.
+    text: Vec<u8>,
+    /// The line of each of them, from 1.
+    lines: Vec<u64>,
+    bad: Option<BadRecord>,
+}
+
+impl Sample {
+    fn of(reader: &mut InputReader, records: usize) -> Result<Self, DecodeError> {
+        let (mut sample, mut seen, mut bytes) = (Self::default(), 0, 0);
+        while seen < records
+            && bytes < SAMPLE_BYTES
+            && let Some(chunk) = reader.next_chunk()?
+        {
+            let ChunkBody::Text(block, _) = &chunk.body else { break };
+            let decoded = chunk.decode()?;
+            let good = (0..decoded.rows.num_rows()).map(|row| decoded.record_of(row) as usize);
+            for record in good.take_while(|record| seen + record < records) {
+                sample.text.extend_from_slice(block.text(record..record + 1));
+                sample.lines.push(block.place(record).line + 1);
             }
-            if let Ok(nulls) = nulls(&csv.nulls) {
-                infer = infer.with_null_regex(nulls);
-            }
-            infer.infer_schema(Cursor::new(&text), None).map(|(schema, _)| schema)
+            let bad = decoded.bad.into_iter().find(|(record, _)| seen + (*record as usize) < records);
+            sample.bad = sample.bad.or(bad.map(|(_, bad)| bad));
+            (seen, bytes) = (seen + chunk.records(), bytes + chunk.bytes());
         }
-    })?;
-    let schema = if kind == FormatKind::Csv { refined(&schema, &text, &format.csv)? } else { schema };
-    let schema = match header {
-        Some(names) if names.len() == schema.fields().len() => {
-            let fields = schema.fields().iter().zip(names);
-            Schema::new(
-                fields.map(|(f, name)| Field::new(name, f.data_type().clone(), true)).collect::<Vec<_>>(),
-            )
-        }
-        Some(names) => {
-            let found = format!("{} names for {} fields", names.len(), schema.fields().len());
-            return Err(DecodeProblem::Header { found });
-        }
-        None => schema,
-    };
-    Ok(Inferred { schema: Arc::new(in_micros(&schema)), records })
+        Ok(sample)
+    }
+}
+
+/// The columns of JSON, or the record that does not go with those before it, and why.
+fn json_schema(sample: &Sample) -> Result<Schema, (usize, String)> {
+    let mut seen = 0_usize;
+    let objects = sample.text.split(|byte| *byte == b'\n').filter_map(|line| {
+        let object = serde_json::from_slice::<Value>(line).ok().filter(Value::is_object)?;
+        seen += 1;
+        Some(Ok(object))
+    });
+    let inferred = guarded(FormatKind::Jsonl.as_str(), || infer_json_schema_from_iterator(objects));
+    inferred.map_err(|problem| match problem {
+        DecodeProblem::Unsound { found, .. } => (seen.saturating_sub(1), found),
+        problem => (seen.saturating_sub(1), problem.to_string()),
+    })
+}
+
+fn csv_schema(text: &[u8], header: &[u8], csv: &CsvOptions) -> Result<Schema, DecodeProblem> {
+    let mut infer = ArrowCsv::default()
+        .with_delimiter(csv.delimiter)
+        .with_quote(csv.quote)
+        .with_null_regex(nulls(&csv.nulls)?);
+    if let Some(escape) = csv.escape {
+        infer = infer.with_escape(escape);
+    }
+    let (schema, _) = guarded(FormatKind::Csv.as_str(), || infer.infer_schema(Cursor::new(text), None))?;
+    let names = if csv.header { header_names(header, csv)? } else { csv.columns.clone() };
+    let types = refined(&schema, text, csv)?;
+    let named = names.into_iter().zip(types.fields());
+    Ok(Schema::new(named.map(|(name, f)| Field::new(name, f.data_type().clone(), true)).collect::<Vec<_>>()))
 }
 
 /// The columns of CSV by what the library does not look at: whole numbers with leading zeros are

@@ -76,7 +76,7 @@ impl RecordDecoder for JsonDecoder {
     }
 
     fn explain(&self, record: &[u8], reason: &str) -> Fault {
-        let object = match serde_json::from_slice::<Value>(record) {
+        let object = match serde_json::from_slice::<Value>(record.trim_ascii_end()) {
             Ok(Value::Object(object)) => object,
             Ok(_) => return Fault::of_record("it is no JSON object"),
             Err(error) if error.is_eof() => return Fault::of_record("the object does not end on its line"),

@@ -303,21 +303,6 @@ fn csv_header(read: &mut TextReader, csv: &CsvOptions) -> Result<(Vec<u8>, Vec<S
     Ok((header.to_vec(), names))
 }
 
-/// A text file and the names of its columns, as far as anything but the records tells them.
-pub(super) fn open_sample(
-    name: &str,
-    file: File,
-    kind: FormatKind,
-    format: &Format,
-) -> Result<(TextReader, Option<Vec<String>>), DecodeProblem> {
-    let mut read = text_reader(name, PlainInput::File(file, Meter::default()), kind, format)?;
-    if kind == FormatKind::Jsonl {
-        return Ok((read, None));
-    }
-    let (_, names) = csv_header(&mut read, &format.csv)?;
-    Ok((read, (!names.is_empty()).then_some(names)))
-}
-
 fn open_batches(
     name: &str,
     input: PlainInput,

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod avro;
+mod infer;
 mod ipc;
 mod parquet;
 mod quotes;
@@ -397,7 +398,7 @@ fn schemas_are_told_from_a_sample_or_the_file() {
         ("e", micros),
     ];
     let fields: Vec<Field> = types.into_iter().map(|(name, t)| Field::new(name, t, true)).collect();
-    assert_eq!(inferred, Inferred { schema: Arc::new(Schema::new(fields)), records: 2 });
+    assert_eq!(inferred, Inferred { schema: Arc::new(Schema::new(fields)), records: 2, bad: None });
     for (name, bytes) in every_format() {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();

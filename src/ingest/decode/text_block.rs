@@ -70,7 +70,7 @@ impl TextBlock {
         self.starts.get(records).unwrap_or_default().iter().any(|start| start.has_stray_text)
     }
 
-    fn text(&self, records: Range<usize>) -> &[u8] {
+    pub(super) fn text(&self, records: Range<usize>) -> &[u8] {
         let start = self.text_before(records.start).len();
         let end = self.text_before(records.end).len();
         self.bytes.get(start..end).unwrap_or_default()

@@ -1,0 +1,60 @@
+//! Columns told from a sample with bad records in it.
+
+use super::*;
+
+/// The columns with their types, the records looked at, and the bad one, or the error; without the folder.
+fn told(name: &str, text: &[u8]) -> Result<(String, usize, Option<String>), String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    let short = |text: String| text.replace(&format!("{}/", folder.path().display()), "");
+    let Inferred { schema, records, bad } =
+        infer_schema(&path, &Format::default(), 100).map_err(|error| short(error.to_string()))?;
+    let columns = schema.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type()));
+    Ok((columns.collect::<Vec<_>>().join(", "), records, bad.map(|bad| short(bad.to_string()))))
+}
+
+#[test]
+fn columns_are_told_from_the_good_records_of_a_sample() {
+    let columns = || "id Int64, v Utf8".to_owned();
+    for (name, text, records, bad) in [
+        ("t.csv", &b"id,v\n1,a\n\n2,b,c\n3,\"c\nc\"\n"[..], 2, "t.csv:4: it has 3 fields, expected 2"),
+        ("t.csv", b"id,v\nx,\xe9\n1,a\n2\n", 1, "t.csv:2: it is not UTF-8"),
+        (
+            "t.csv",
+            b"id,v\n1,a\nx,\"a\"b\n",
+            1,
+            "t.csv:3: text follows a closing quote; a quote within quotes is to be doubled",
+        ),
+        (
+            "t.jsonl",
+            b"{\"id\":1,\"v\":\"a\"}\n{\"id\":\"x\n{\"id\":2}\n",
+            2,
+            "t.jsonl:2: the object does not end on its line",
+        ),
+        ("t.jsonl", b"{\"id\":1,\"v\":\"a\"}\n\n7\n", 1, "t.jsonl:3: it is no JSON object"),
+    ] {
+        assert_eq!(told(name, text), Ok((columns(), records, Some(bad.to_owned()))));
+    }
+}
+
+#[test]
+fn a_sample_that_tells_no_columns_is_named_with_its_line() {
+    for (name, text, error) in [
+        (
+            "t.csv",
+            &b"id,v\n1\n2\n"[..],
+            "t.csv: it has no good records to tell a schema by: state one (table.create.schema); the first: \
+             t.csv:2: it has 1 fields, expected 2",
+        ),
+        ("t.csv", b"id,v\n1,a\n\n2,\"b\n", "t.csv:4: a quote opens in this record"),
+        (
+            "t.jsonl",
+            b"{\"a\":1}\n\n[\n{\"a\":{\"b\":1}}\n{\"a\":2}\n",
+            "t.jsonl:4: no column types fit this record and those before it",
+        ),
+    ] {
+        let found = told(name, text).unwrap_err();
+        assert!(found.starts_with(error), "{found}");
+    }
+}
