@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use lakebed_hudi::schema::{SchemaError, TableSchema, arrow_of_avro};
 
 use super::IngestError;
-use super::decode::{BadRecord, DecodeError, Format, FormatKind, infer_schema};
+use super::decode::{BadRecord, DecodeError, Format, FormatKind, brief, has_delimiter, infer_schema};
 use super::job::{BadRecordPolicy, Job};
 
 /// A larger text is no schema.
@@ -45,7 +45,7 @@ pub enum ColumnsError {
     #[error("schema {0}; correct it, or state the schema in a file")]
     BadRecord(Box<BadRecord>),
     /// No Hudi table can have its columns.
-    #[error("schema {}: {source}{}", path.display(), if *sampled { "; state it in a schema file" } else { "" })]
+    #[error("schema {}: {}{}", path.display(), brief(&source.to_string()), advice(*sampled, source))]
     Columns {
         /// The file.
         path: PathBuf,
@@ -54,6 +54,16 @@ pub enum ColumnsError {
         /// The column that cannot be.
         source: SchemaError,
     },
+}
+
+/// What to do about columns that were told from records.
+fn advice(sampled: bool, source: &SchemaError) -> &'static str {
+    match source {
+        _ if !sampled => "",
+        SchemaError::Name { name } if has_delimiter(name) => "; if that parts fields, set format.delimiter",
+        SchemaError::Name { .. } => "; give it another name (mapping.rename)",
+        _ => "; state it in a schema file",
+    }
 }
 
 /// The schema for the table `name` that `file` states: an Avro schema, or the schema of a Parquet

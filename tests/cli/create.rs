@@ -352,7 +352,14 @@ fn samples_that_tell_no_columns_are_refused() {
         b"id,n\n1,\n",
         "column \"n\" has type void, which has no values to tell its type by: name the type; state it in a schema file",
     );
-    refuse("a.csv", b"id,flight no\n1,2\n", "column name \"flight no\" is not allowed");
+    for (bytes, name, advice) in [
+        (&b"id,flight no\n1,2\n"[..], "flight no", "give it another name (mapping.rename)"),
+        (b"id\ta\n1\t2\n", "id\\ta", "if that parts fields, set format.delimiter"),
+        (b"id;a\n1;2\n", "id;a", "if that parts fields, set format.delimiter"),
+    ] {
+        let allowed = "Hudi needs letters, digits and '_', not starting with a digit";
+        refuse("a.csv", bytes, &format!("column name \"{name}\" is not allowed: {allowed}; {advice}"));
+    }
     refuse("a.jsonl", b"{\"id\": 1, \"s\": {\"x\": []}}\n", "column \"s.x\" has type void");
     refuse("a.parquet", b"PAR1PAR1", "it is no sound parquet file");
     refuse("a.csv.gz", b"id\n1\n", "it should be compressed with gz");

@@ -4,7 +4,7 @@ use arrow::datatypes::DataType;
 use lakebed_hudi::schema::sql_type;
 
 use super::BadRecord;
-use super::record::{brief, near_match_note};
+use super::record::{brief, has_delimiter, near_match_note};
 use crate::human;
 
 /// An input that cannot be read on. Single bad records are no error, see
@@ -98,7 +98,7 @@ pub enum DecodeProblem {
         found: String,
     },
     /// A column that the table does not have.
-    #[error("column {:?} is not in the table{}; map it, or set mapping.unknown_columns to ignore", brief(.column), near_match_note(.column, .known))]
+    #[error("column {:?} is not in the table{}; map it, or set mapping.unknown_columns to ignore", brief(.column), column_note(.column, .known))]
     UnknownColumn {
         /// The column.
         column: String,
@@ -106,7 +106,7 @@ pub enum DecodeProblem {
         known: Vec<String>,
     },
     /// A column that is not there.
-    #[error("column {column:?} is missing{}; map it, or set mapping.missing_columns to null", near_match_note(.column, .found))]
+    #[error("column {column:?} is missing{}; map it, or set mapping.missing_columns to null", column_note(.column, .found))]
     MissingColumn {
         /// The column.
         column: String,
@@ -167,6 +167,21 @@ pub enum DecodeProblem {
         /// What the panic said.
         message: String,
     },
+}
+
+/// What may be meant by the column `name`, which is none of `others`.
+fn column_note(name: &str, others: &[String]) -> String {
+    let several = match others {
+        _ if has_delimiter(name) => Some(name),
+        [only] if has_delimiter(only) => Some(only.as_str()),
+        _ => None,
+    };
+    match several {
+        Some(names) => {
+            format!(" ({:?} looks like several columns: is format.delimiter right?)", brief(names))
+        }
+        None => near_match_note(name, others),
+    }
 }
 
 fn no_sample(bad: &Option<Box<BadRecord>>) -> String {

@@ -52,5 +52,5 @@ pub use text_block::RecordDecoder;
 pub use text_block::TextBlock;
 
 pub(super) use guard::guarded;
-pub(super) use record::brief;
 pub(crate) use record::excerpt;
+pub(super) use record::{brief, has_delimiter};

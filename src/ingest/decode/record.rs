@@ -170,6 +170,11 @@ fn start_of(text: &str, bytes: usize) -> String {
     format!("{}… ({} bytes)", text.get(..end).unwrap_or_default(), text.len())
 }
 
+/// Whether a name holds what parts fields in some CSV files.
+pub(in crate::ingest) fn has_delimiter(name: &str) -> bool {
+    name.contains(['\t', ';', '|', ','])
+}
+
 pub(super) fn near_match_note(name: &str, known: &[String]) -> String {
     match crate::near_match::near_match(&brief(name), known.iter().map(String::as_str)) {
         Some(near) => format!(" (did you mean {:?}?)", brief(near)),

@@ -311,6 +311,11 @@ fn inputs_that_cannot_be_read_say_why() {
              mapping.unknown_columns to ignore",
         ),
         (
+            "t.csv",
+            b"id\tv\n1\ta\n".to_vec(),
+            "t.csv: column \"id\" is missing (\"id\\tv\" looks like several columns: is format.delimiter right?)",
+        ),
+        (
             "t.csv.gz",
             b"id,v\n".to_vec(),
             "t.csv.gz: it should be compressed with gzip, but its first bytes are [69, 64, 2c, 76]",
