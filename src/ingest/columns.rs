@@ -44,6 +44,18 @@ pub enum ColumnsError {
     /// A bad record is among those that the columns were to be told from.
     #[error("schema {0}; correct it, or state the schema in a file")]
     BadRecord(Box<BadRecord>),
+    /// Its column is an object that never has a field.
+    #[error(
+        "schema {}: column {:?} is an object without fields, which Parquet cannot hold: state its fields \
+         in a schema file, or leave it out there",
+        path.display(), brief(column)
+    )]
+    NoFields {
+        /// The file.
+        path: PathBuf,
+        /// The column, nested fields joined by `.`.
+        column: String,
+    },
     /// No Hudi table can have its columns.
     #[error("schema {}: {}{}", path.display(), brief(&source.to_string()), advice(*sampled, source))]
     Columns {
@@ -167,11 +179,29 @@ fn table_schema(
     file: &Path,
     sampled: bool,
 ) -> Result<TableSchema, ColumnsError> {
+    if let Some(column) = schema.fields().iter().find_map(|field| without_fields(field, field.name())) {
+        return Err(ColumnsError::NoFields { path: file.to_owned(), column });
+    }
     TableSchema::from_arrow(schema, name).map_err(|source| ColumnsError::Columns {
         path: file.to_owned(),
         sampled,
         source,
     })
+}
+
+/// The first object without fields within the field called `name`.
+fn without_fields(field: &Field, name: &str) -> Option<String> {
+    match field.data_type() {
+        DataType::Struct(fields) if fields.is_empty() => Some(name.to_owned()),
+        DataType::Struct(fields) => {
+            fields.iter().find_map(|field| without_fields(field, &format!("{name}.{}", field.name())))
+        }
+        DataType::List(items) | DataType::LargeList(items) | DataType::FixedSizeList(items, _) => {
+            without_fields(items, name)
+        }
+        DataType::Map(entries, _) => without_fields(entries, name),
+        _ => None,
+    }
 }
 
 /// The columns of a table that gets records of `schema` by the job's mapping.

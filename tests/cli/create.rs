@@ -252,6 +252,10 @@ fn schemas_that_no_table_can_have_are_refused() {
     refuse(br#"{"type":"string"}"#, "expected a record");
     refuse(one("").as_bytes(), "the schema has no columns");
     refuse(
+        one(r#"{"name":"e","type":{"type":"record","name":"e","fields":[]}}"#).as_bytes(),
+        "column \\\"e\\\" is an object without fields",
+    );
+    refuse(
         one(r#"{"name":"flight no","type":"string"}"#).as_bytes(),
         "column name \\\"flight no\\\" is not allowed",
     );
@@ -361,6 +365,13 @@ fn samples_that_tell_no_columns_are_refused() {
         refuse("a.csv", bytes, &format!("column name \"{name}\" is not allowed: {allowed}; {advice}"));
     }
     refuse("a.jsonl", b"{\"id\": 1, \"s\": {\"x\": []}}\n", "column \"s.x\" has type void");
+    refuse("a.jsonl", b"{\"id\": 1, \"e\": {}}\n", "a.jsonl: column \"e\" is an object without fields");
+    refuse(
+        "a.jsonl",
+        b"{\"id\": 1, \"s\": {\"x\": [{}]}}\n",
+        "column \"s.x\" is an object without fields, which Parquet cannot hold: state its fields in a schema file, \
+         or leave it out there",
+    );
     refuse("a.parquet", b"PAR1PAR1", "it is no sound parquet file");
     refuse("a.csv.gz", b"id\n1\n", "it should be compressed with gz");
     let schema = Schema::new(vec![Field::new("id", DataType::Time64(TimeUnit::Microsecond), true)]);
