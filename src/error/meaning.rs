@@ -111,11 +111,9 @@ impl Meaning for DecodeError {
             // The file is damaged or cannot be had.
             DecodeProblem::Io(_)
             | DecodeProblem::Unpack { .. }
-            | DecodeProblem::Header { .. }
             | DecodeProblem::Unsound { .. }
-            | DecodeProblem::Shorter { .. }
             | DecodeProblem::Panicked { .. } => ErrorKind::Failed,
-            // A setting says, or has to say, what it is.
+            // A setting says, or has to say, what it is, or the progress what it was.
             _ => ErrorKind::FixInput,
         }
     }

@@ -75,7 +75,7 @@ fn records_that_do_not_fit_the_table_are_named() {
     with("id,p,ts\n,x,1\n", 6, "", "b.csv:2, column \"id\": it is null, and the table requires a value");
     with("id,p,ts\nb,x,\n", 6, "", "b.csv:2, column \"ts\": it is null, and orders the rows of a key");
     with("id,p,ts\nb,x\n", 6, "", "b.csv:2: it has 2 fields, expected 3");
-    with("", 1, "", "b.csv: it has no header: it is empty");
+    with("", 2, "", "b.csv: it has no header: it is empty");
     let operation = "mapping: {operation: {column: op}}\n";
     with(
         "id,p,ts,op\nb,x,1,?\n",
@@ -175,7 +175,7 @@ fn files_that_are_gone_are_named() {
         "in/z.csv: there is no such file; see source.files",
     );
     let other = place.job("{stdin: true}", "format: {type: csv}\n");
-    assert_eq!(lakebed(&["ingest", &other]).code, 1, "an empty stream has no header");
+    assert_eq!(lakebed(&["ingest", &other]).code, 2, "an empty stream has no header");
 }
 
 #[test]
@@ -195,11 +195,38 @@ fn a_stream_that_is_another_one_is_refused() {
         other.err.contains("standard input does not begin with the 14 bytes that were read before"),
         "{other:?}"
     );
+    assert!(other.err.contains("--reset-progress"), "{other:?}");
     let shorter = give("id,p,ts\n");
-    assert!(shorter.code == 1 && shorter.err.contains("it was cut or replaced"), "{shorter:?}");
+    let text = "it was cut or replaced; give it as it was, or run once with --reset-progress";
+    assert!(shorter.code == 2 && shorter.err.contains(text), "{shorter:?}");
     assert_eq!(state(&place), before);
     assert_eq!(give(&format!("{FIRST}b,x,1\n")).code, 0);
     assert_eq!(place.rows(), ["a,x,1", "b,x,1"]);
+}
+
+#[test]
+fn a_stream_of_another_format_is_refused() {
+    let place = with_a_row();
+    let give = |kind: &str, bytes: &[u8]| -> Ran {
+        fs::write(place.path("stream"), bytes).unwrap();
+        let stream = fs::File::open(place.path("stream")).unwrap();
+        let job = place.job("{stdin: true}", &format!("pipeline: q\nformat: {{type: {kind}}}\n"));
+        let text = fs::read_to_string(&job).unwrap().replacen("pipeline: p\n", "", 1);
+        fs::write(&job, text).unwrap();
+        ran(command(&["ingest", &job]).stdin(stream).output().unwrap())
+    };
+    let before = state(&place);
+    for (kind, bytes, text) in [
+        ("avro", &b"ARROW1\0\0"[..], "it is no avro: its first bytes are [41, 52, 52, 4f]; see format.type"),
+        ("arrow", FIRST.as_bytes(), "it is no arrow: its first bytes are [69, 64, 2c, 70]; see format.type"),
+        ("arrow", b"Obj\x01", "it is no arrow: its first bytes are [4f, 62, 6a, 01]; see format.type"),
+        ("avro", b"", "it is no avro: it is empty"),
+        ("arrow", b"", "it is no arrow: it is empty"),
+        ("csv", b"", "it has no header: it is empty"),
+    ] {
+        give(kind, bytes).refused(2, &format!("standard input: {text}"));
+    }
+    assert_eq!(state(&place), before);
 }
 
 #[test]

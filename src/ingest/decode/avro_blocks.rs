@@ -81,10 +81,12 @@ impl Blocks {
         hash: Option<ReadHash>,
         bytes_max: u64,
     ) -> Result<(Self, String), DecodeProblem> {
-        let mut header = Part { read: &mut read, left: HEADER_BYTES_MAX, what: "its header" };
-        if header.bytes(MAGIC.len() as u64)? != MAGIC {
-            return Err(unsound("it does not start with \"Obj\\x01\""));
+        let mut magic = Vec::new();
+        read.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic).map_err(DecodeProblem::Io)?;
+        if magic != MAGIC {
+            return Err(DecodeProblem::OtherFormat { kind: KIND, found: magic });
         }
+        let mut header = Part { read: &mut read, left: HEADER_BYTES_MAX, what: "its header" };
         let (mut schema, mut codec) = (None, Codec::Null);
         loop {
             let entries = header.long()?;

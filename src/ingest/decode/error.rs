@@ -63,6 +63,14 @@ pub enum DecodeProblem {
         /// The format.
         kind: &'static str,
     },
+    /// Bytes of something else than the format that the name or the job says.
+    #[error("it is no {kind}: {}; see format.type", beginning(.found))]
+    OtherFormat {
+        /// The format stated or told by the name.
+        kind: &'static str,
+        /// The first bytes.
+        found: Vec<u8>,
+    },
     /// A format that needs more than a stream.
     #[error("{kind} is read from its end and cannot come from a stream: save it to a file")]
     NotStreamable {
@@ -134,7 +142,7 @@ pub enum DecodeProblem {
     /// An input that ends before where the last run had come to.
     #[error(
         "it has only {found} {unit}, but {expected} were read before: it was cut or replaced; give it as it \
-         was, or reset the progress"
+         was, or run once with --reset-progress"
     )]
     Shorter {
         /// What is counted.
@@ -191,6 +199,10 @@ fn no_sample(bad: &Option<Box<BadRecord>>) -> String {
         }
         None => "records to tell a schema by".to_owned(),
     }
+}
+
+fn beginning(found: &[u8]) -> String {
+    if found.is_empty() { "it is empty".to_owned() } else { format!("its first bytes are {found:02x?}") }
 }
 
 fn hint(quoted: &bool) -> &'static str {

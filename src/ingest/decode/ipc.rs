@@ -31,15 +31,28 @@ const CONTINUATION: u32 = u32::MAX;
 
 /// Opens an Arrow IPC file or stream.
 pub(super) fn open(
-    read: impl Read + Send + 'static,
+    mut read: impl Read + Send + 'static,
     limits: &Limits,
 ) -> Result<Box<dyn BatchReader>, DecodeProblem> {
+    let mut head = Vec::new();
+    read.by_ref().take(4).read_to_end(&mut head).map_err(DecodeProblem::Io)?;
+    if !is_beginning(&head) {
+        return Err(DecodeProblem::OtherFormat { kind: KIND, found: head });
+    }
+    let read = Cursor::new(head).chain(read);
     let (message, started, is_file, ended) = (Cursor::default(), false, false, false);
     let bytes_max = limits.unit_bytes;
     let messages = Messages { read, bytes_max, message, started, is_file, ended };
     let reader = guarded(KIND, || StreamReader::try_new(messages, None))?;
     let schema = reader.schema();
     Ok(Box::new(Skipping::new(Opaque(reader), KIND, schema, limits)))
+}
+
+/// Whether a file or a stream may begin with these four bytes: before version 0.15 with a length.
+fn is_beginning(head: &[u8]) -> bool {
+    let first = word(head, 0);
+    let is_word = first == CONTINUATION || u64::from(first) <= METADATA_BYTES_MAX;
+    head.len() == 4 && (FILE_MAGIC.starts_with(head) || is_word)
 }
 
 /// The bytes of a stream, handed on message by message, each checked before.

@@ -88,7 +88,7 @@ pub enum SourceError {
     /// A stream that does not begin as the one that was read before.
     #[error(
         "standard input does not begin with the {count} {unit} that were read before: give it the same input, or \
-         reset the progress"
+         run once with --reset-progress"
     )]
     OtherPrefix {
         /// How many were compared.
@@ -99,7 +99,7 @@ pub enum SourceError {
     /// Progress with names that are relative to a folder that is not known.
     #[error(
         "the pipeline's progress says that files were read up to {name:?}, and not in which folder: an earlier \
-         version has written it; reset the progress to read all files again, or use another pipeline name"
+         version has written it; run once with --reset-progress to read all files again, or use another pipeline name"
     )]
     RelativeName {
         /// The name.
@@ -107,7 +107,8 @@ pub enum SourceError {
     },
     /// Progress of another kind of source.
     #[error(
-        "the pipeline's progress is not of this source ({found}): use another pipeline name, or reset the progress"
+        "the pipeline's progress is not of this source ({found}): use another pipeline name, or run once with \
+         --reset-progress"
     )]
     OtherSource {
         /// What was found.
@@ -122,7 +123,9 @@ pub enum SourceError {
 fn gone(read: u64) -> String {
     match read {
         0 => " before any of its records was committed; run again".to_owned(),
-        read => format!(", and {read} of its records were read; put it back, or reset the progress"),
+        read => {
+            format!(", and {read} of its records were read; put it back, or run once with --reset-progress")
+        }
     }
 }
 
@@ -134,7 +137,7 @@ mod tests {
     fn a_file_that_went_before_it_was_read_is_not_missed() {
         let vanished = |read| SourceError::Vanished { path: "/in/a".to_owned(), read }.to_string();
         assert_eq!(vanished(0), "/in/a: it is gone before any of its records was committed; run again");
-        let in_part = "/in/a: it is gone, and 3 of its records were read; put it back, or reset the progress";
+        let in_part = "/in/a: it is gone, and 3 of its records were read; put it back, or run once with --reset-progress";
         assert_eq!(vanished(3), in_part);
     }
 }
