@@ -73,6 +73,14 @@ pub(crate) fn moment(time: InstantTime) -> String {
     format!("{date} {clock}")
 }
 
+/// An instant as [`moment`] has it, with its milliseconds where it has any.
+pub(crate) fn exact_moment(time: InstantTime) -> String {
+    match time.as_str().get(14..17) {
+        Some(millis) => format!("{}.{millis}", moment(time)),
+        None => moment(time),
+    }
+}
+
 /// An event time, milliseconds since the epoch, as [`moment`] has it in UTC.
 pub(crate) fn event_time(millis: i64) -> String {
     moment(InstantTime::from_unix_millis(millis, TimelineZone::Utc))
@@ -104,6 +112,8 @@ mod tests {
     #[test]
     fn instants_are_dates() {
         assert_eq!(moment("20260307162557587".parse().unwrap()), "2026-03-07 16:25:57");
+        assert_eq!(exact_moment("20260307162557587".parse().unwrap()), "2026-03-07 16:25:57.587");
+        assert_eq!(exact_moment("20260307162557".parse().unwrap()), "2026-03-07 16:25:57");
         assert_eq!(event_time(1_356_998_400_000), "2013-01-01 00:00:00");
     }
 }

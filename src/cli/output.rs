@@ -118,6 +118,15 @@ impl Output {
         out.flush()
     }
 
+    /// Prints a note on standard error, beside the answer. One that cannot be printed is lost.
+    pub(super) fn note(&self, text: &str) {
+        let mut err = anstream::AutoStream::auto(io::stderr().lock());
+        let _ = match self.format {
+            Format::Json => writeln!(err, "{}", json!({ "note": text })),
+            _ => writeln!(err, "{ADVICE}note:{ADVICE:#} {text}"),
+        };
+    }
+
     /// Prints an error. One that cannot be printed is lost: there is nowhere left to tell.
     pub(super) fn error(&self, error: &Error, exit: Exit) {
         let chain = error.chain();

@@ -337,7 +337,7 @@ impl Report for TimelineReport {
 impl InstantReport {
     /// The cells of this instant; `before` is the progress in the commit before it.
     fn row(&self, before: Option<&BTreeMap<String, PipelineProgress>>) -> Vec<String> {
-        let moment = |text: &String| text.parse().map_or_else(|_| text.clone(), human::moment);
+        let moment = |text: &String| text.parse().map_or_else(|_| text.clone(), human::exact_moment);
         let number = |pick: fn(&Written) -> u64| {
             self.written.as_ref().map_or_else(String::new, |written| human::count(pick(written)))
         };

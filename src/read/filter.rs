@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema};
 use arrow::error::ArrowError;
 use lakebed_hudi::schema::sql_type;
 
-use super::filter_value::{value_form, would_be_cut};
+use super::filter_value::{value_form, with_seconds, would_be_cut};
 use crate::near_match::near_match;
 
 /// Why a filter cannot be applied.
@@ -138,7 +138,7 @@ impl Filter {
         if data_type.is_nested() || would_be_cut(value, data_type) {
             return Err(failed());
         }
-        let text: ArrayRef = Arc::new(StringArray::from(vec![value]));
+        let text: ArrayRef = Arc::new(StringArray::from(vec![&*with_seconds(value, data_type)]));
         let options = CastOptions { safe: false, ..Default::default() };
         let typed = cast_with_options(&text, data_type, &options).map_err(|_| failed())?;
         Ok(Scalar::new(signless_zeros(&typed)))
@@ -321,7 +321,12 @@ mod tests {
         ] {
             bind(text).unwrap();
         }
+        let value = |text: &str| bind(text).unwrap().equal_to().unwrap();
+        assert_eq!(value("us = '2026-03-07 16:25'"), value("us = '2026-03-07 16:25:00'"));
+        assert_eq!(value("ms = '2026-03-07T16:25+02:00'"), value("ms = '2026-03-07 14:25:00Z'"));
         for (text, form) in [
+            ("us = '2026-03-07 16'", "57.123456', with no more digits"),
+            ("us = '2026-03-07 16:25.5'", "57.123456', with no more digits"),
             ("ms = '2026-03-07 16:25:57.123456'", "57.123', with no more digits"),
             ("ms in (2026-03-07, '2026-03-07 16:25:57.1234Z')", "57.123', with no more digits"),
             ("us >= '2026-03-07 16:25:57.1234567+02:00'", "57.123456', with no more digits"),

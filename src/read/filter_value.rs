@@ -1,6 +1,23 @@
 //! How the values of filters are written.
 
+use std::borrow::Cow;
+
 use arrow::datatypes::{DataType, TimeUnit};
+
+/// A time without seconds with them, as the cast wants it.
+pub(super) fn with_seconds<'a>(value: &'a str, data_type: &DataType) -> Cow<'a, str> {
+    let is_clock = |minutes: &str| matches!(minutes.as_bytes(), [.., b' ' | b'T', _, _, b':', _, _]);
+    match value.trim().split_at_checked("2026-03-07 16:25".len()) {
+        Some((minutes, zone))
+            if matches!(data_type, DataType::Timestamp(..))
+                && is_clock(minutes)
+                && (zone.is_empty() || zone.starts_with(['Z', 'z', '+', '-', ' '])) =>
+        {
+            Cow::Owned(format!("{minutes}:00{zone}"))
+        }
+        _ => Cow::Borrowed(value),
+    }
+}
 
 /// Whether the cast of `value` would round it, or cut it off, and the filter ask for something else.
 pub(super) fn would_be_cut(value: &str, data_type: &DataType) -> bool {

@@ -70,6 +70,9 @@ async fn the_timeline_tells_what_was_done() {
     let page = lakebed(&["timeline", &place.table(), "--limit", "1"]).out;
     let lines: Vec<&str> = page.lines().collect();
     assert_eq!((lines.len(), lines[2]), (3, "… 1 older: --limit N or --all"), "{page}");
+    let completed = newest["completed"].as_str().unwrap();
+    let seconds = format!(":{}.{} ", &completed[12..14], &completed[14..]);
+    assert!(lines[1].contains(&seconds), "{completed}: {page}");
     assert!(lines[1].contains("upsert") && lines[1].ends_with("feed #2 to 2013-01-01 00:00:00"), "{page}");
 }
 

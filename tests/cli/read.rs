@@ -229,7 +229,11 @@ async fn the_past_is_read_by_an_instant_or_a_time() {
     }
     let before: u64 = instants[1].parse::<u64>().unwrap() - 1;
     assert_eq!(as_of(&before.to_string()), states[0], "just before the second commit");
-    assert_eq!(as_of("2001-01-01"), [""; 0]);
+    assert_eq!(as_of(&format!("{}Z", time(&instants[1], "T"))), states[1], "in UTC, as the timeline");
+    let early = lakebed(&["read", &uri, "--as-of", "2001-01-01 10:30", "--format", "csv"]);
+    assert_eq!((early.code, early.out.as_str()), (0, "id,p,ts,v\n"), "{early:?}");
+    let note = "note: nothing on the active timeline was committed as of 20010101103000000";
+    assert_eq!(early.err, format!("{note}: its first commit is {}\n", instants[0]));
     assert_eq!(as_of("2999-12-31"), states[2]);
     let filtered =
         csv(&uri, &["--as-of", &instants[1], "--filter", "p = y", "--columns", "id", "--limit", "1"]);

@@ -20,7 +20,7 @@ async fn rows(folder: &Path, as_of: &str) -> Result<Vec<String>, ReadError> {
     let environment = Environment::real();
     let storage = storage::open(&folder.display().to_string().parse().unwrap(), &environment).await?;
     let table = Table::open(storage, &environment, None).await?;
-    let snapshot = table.snapshot(Some(parse_as_of(as_of).unwrap())).await?;
+    let snapshot = table.snapshot(Some(parse_as_of(as_of, None).unwrap())).await?;
     let columns = Some(vec!["id".to_owned(), "v".to_owned()]);
     let scan = Scan::plan(&snapshot, ScanOptions { columns, ..ScanOptions::default() }).await?;
     let mut rows = Vec::new();

@@ -33,7 +33,7 @@ async fn scan(folder: &Path, query: &Query, options: ScanOptions) -> Result<Vec<
     let environment = Environment::real();
     let storage = storage::open(&uri, &environment).await?;
     let table = Table::open(storage, &environment, None).await?;
-    let as_of = query.as_of.as_deref().map(|text| parse_as_of(text).unwrap());
+    let as_of = query.as_of.as_deref().map(|text| parse_as_of(text, None).unwrap());
     let snapshot = table.snapshot(as_of).await?;
     let scan = Scan::plan(&snapshot, options).await?;
     let schema = scan.schema();

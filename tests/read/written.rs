@@ -31,7 +31,7 @@ impl Lake {
 
     async fn snapshot(&self, as_of: Option<&str>) -> TableSnapshot {
         let table = Table::open(self.0.storage.clone(), &self.0.environment, None).await.unwrap();
-        table.snapshot(as_of.map(|text| parse_as_of(text).unwrap())).await.unwrap()
+        table.snapshot(as_of.map(|text| parse_as_of(text, None).unwrap())).await.unwrap()
     }
 
     async fn read(&self, options: ScanOptions) -> Result<Vec<RecordBatch>, ReadError> {

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use futures::StreamExt as _;
+use lakebed_hudi::instant::InstantTime;
+use lakebed_hudi::table_config::DeclaredZone;
 use serde::Serialize;
 
 use super::output::{self, Format, Page, Report};
@@ -19,6 +21,7 @@ use super::signals::Signals;
 use super::{Context, Exit, human};
 use crate::error::{Error, ErrorKind};
 use crate::read::{Filter, Scan, ScanOptions, parse_as_of};
+use crate::table::TableSnapshot;
 
 use out_file::OutFile;
 use rows::{RowSink, format_of_name};
@@ -52,7 +55,9 @@ pub(super) struct ReadArgs {
     /// No more rows than this.
     #[arg(long)]
     limit: Option<u64>,
-    /// The table as it was: an instant, a date or a time in the table's zone.
+    /// The table as it was: an instant, a date or a time in the table's zone, or with Z in UTC. As in
+    /// Hudi a commit counts by its INSTANT in `lakebed timeline`, when it was begun, and not by when it
+    /// COMPLETED.
     #[arg(long, value_name = "TIME")]
     as_of: Option<String>,
     /// Hudi's own columns too.
@@ -128,12 +133,26 @@ async fn read(
 async fn plan(context: &Context, args: ReadArgs) -> Result<Scan, Error> {
     let filters = args.filters.iter().map(|text| text.parse()).collect::<Result<Vec<Filter>, _>>()?;
     let table = context.open(&args.uri).await?;
-    let as_of = args.as_of.as_deref().map(parse_as_of).transpose()?;
+    let zone = (table.config.zone == DeclaredZone::Utc).then_some(table.zone);
+    let as_of = args.as_of.as_deref().map(|text| parse_as_of(text, zone)).transpose()?;
     let snapshot = table.snapshot(as_of).await?;
+    if let Some(note) = as_of.and_then(|time| nothing_by(&snapshot, time)) {
+        context.output.note(&note);
+    }
     let columns = args.columns.map(|names| names.iter().map(|name| name.trim().to_owned()).collect());
     let options =
         ScanOptions { columns, filters, limit: args.limit, with_meta: args.meta, ..ScanOptions::default() };
     Ok(Scan::plan(&snapshot, options).await?)
+}
+
+/// Says so if nothing that is still on the timeline was committed by `time`.
+fn nothing_by(snapshot: &TableSnapshot, time: InstantTime) -> Option<String> {
+    let begins = match snapshot.timeline.completed_writes().next().map(|first| first.time) {
+        Some(first) if first <= time => return None,
+        Some(first) => format!("its first commit is {first}"),
+        None => "it has no commit".to_owned(),
+    };
+    Some(format!("nothing on the active timeline was committed as of {time}: {begins}"))
 }
 
 /// What rows are written as.
