@@ -49,7 +49,7 @@ pub(super) struct CreateArgs {
     #[arg(long)]
     name: Option<String>,
     /// Copy-on-write rewrites files at each commit, merge-on-read adds logs to them.
-    #[arg(long = "type", value_enum, default_value_t = TypeArg::MergeOnRead)]
+    #[arg(long = "type", value_enum, ignore_case = true, default_value_t = TypeArg::MergeOnRead)]
     table_type: TypeArg,
     /// Record key columns; leave them out for rows that are only added.
     #[arg(long, value_delimiter = ',', value_name = "COLUMN,…")]
@@ -61,7 +61,7 @@ pub(super) struct CreateArgs {
     #[arg(long, value_delimiter = ',', value_name = "COLUMN,…")]
     ordering: Vec<String>,
     /// Which of two rows of one key stays; by the ordering columns if there are any, else by arrival.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, ignore_case = true)]
     merge_mode: Option<MergeArg>,
     /// Fill the row that stays from the other: `ignore-defaults` where it is null,
     /// `fill-unavailable=TEXT` where it has that text.
@@ -91,10 +91,10 @@ pub(super) struct CreateArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum TypeArg {
     /// Every commit rewrites the files it changes.
-    #[value(alias = "cow", alias = "COPY_ON_WRITE")]
+    #[value(aliases = ["cow", "copy_on_write"])]
     CopyOnWrite,
     /// Updates go to log files until a compaction.
-    #[value(alias = "mor", alias = "MERGE_ON_READ")]
+    #[value(aliases = ["mor", "merge_on_read"])]
     MergeOnRead,
 }
 
@@ -102,10 +102,10 @@ enum TypeArg {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum MergeArg {
     /// The row with the greater ordering value stays.
-    #[value(alias = "EVENT_TIME_ORDERING")]
+    #[value(aliases = ["event_time", "event_time_ordering"])]
     EventTime,
     /// The row that comes later stays.
-    #[value(alias = "COMMIT_TIME_ORDERING")]
+    #[value(aliases = ["commit_time", "commit_time_ordering"])]
     CommitTime,
 }
 

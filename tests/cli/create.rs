@@ -69,6 +69,20 @@ fn the_answer_for_scripts_has_everything() {
 }
 
 #[test]
+fn values_may_be_written_as_jobs_and_hudi_write_them() {
+    let with = ["--key", "id", "--ordering", "ts", "--merge-mode"];
+    for (table_type, more) in [
+        ("copy_on_write", ["event_time", "--partial-update", "ignore_defaults"]),
+        ("copy-on-write", ["event-time", "--partial-update", "ignore-defaults"]),
+        ("COPY_ON_WRITE", ["EVENT_TIME_ORDERING", "--buckets", "2"]),
+    ] {
+        let created = Place::new().create(&[&with[..], &more, &["--type", table_type]].concat());
+        assert_eq!(created.code, 0, "{created:?}");
+        assert!(created.out.contains("COPY_ON_WRITE"), "{created:?}");
+    }
+}
+
+#[test]
 fn a_table_that_is_there_stays() {
     let place = Place::new();
     let arguments = ["--key", "id", "--buckets", "2"];

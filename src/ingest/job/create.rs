@@ -72,9 +72,11 @@ fn yes() -> bool {
 #[serde(rename_all = "snake_case")]
 pub enum TableKind {
     /// Every commit rewrites the files it changes.
+    #[serde(alias = "cow")]
     CopyOnWrite,
     /// Updates go to log files until a compaction.
     #[default]
+    #[serde(alias = "mor")]
     MergeOnRead,
 }
 
@@ -83,8 +85,10 @@ pub enum TableKind {
 #[serde(rename_all = "snake_case")]
 pub enum MergeKind {
     /// The row with the greater ordering value.
+    #[serde(alias = "event_time_ordering")]
     EventTime,
     /// The row that comes later.
+    #[serde(alias = "commit_time_ordering")]
     CommitTime,
 }
 

@@ -140,7 +140,7 @@ impl<'de> Deserializer<'de> for At {
         let (mark, path) = (self.node.mark, self.path.clone());
         let result = match self.node.value {
             Value::Text(name) => {
-                let name: StringDeserializer<JobError> = name.into_deserializer();
+                let name: StringDeserializer<JobError> = spelled(name, variants).into_deserializer();
                 visitor.visit_enum(name)
             }
             other => {
@@ -168,6 +168,12 @@ impl<'de> Deserializer<'de> for At {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
         unit_struct newtype_struct seq tuple tuple_struct identifier ignored_any
     }
+}
+
+/// The one of `values` that is written as `name`: in capitals or with dashes it is the same.
+fn spelled(name: String, values: &[&str]) -> String {
+    let plain = name.to_lowercase().replace('-', "_");
+    if values.contains(&plain.as_str()) { plain } else { name }
 }
 
 fn kind(value: &Value) -> &'static str {

@@ -161,8 +161,8 @@ fn mistakes_are_named_with_their_place() {
             "table.create.hash_field: it contradicts table.create.buckets: there are none",
         ),
         (
-            table("create: {key: [id], type: cow}"),
-            "line 2, column 44: table.create.type: unknown value \"cow\"; did you mean \"copy_on_write\"?",
+            table("create: {key: [id], type: copy-on-rite}"),
+            "line 2, column 44: table.create.type: unknown value \"copy-on-rite\"; did you mean \"copy_on_write\"?",
         ),
         (
             table("create: {}").replace("files: [a]", "stdin: true") + "format: {type: csv}\n",
@@ -241,6 +241,25 @@ fn paths_start_at_the_folder_of_the_job_file() {
         (job.table.uri, job.source.files),
         (here.join("lake/t").display().to_string(), vec![here.join("a").display().to_string()],)
     );
+}
+
+#[test]
+fn values_may_be_written_as_arguments_and_hudi_write_them() {
+    let create = |settings: &str| {
+        Job::from_yaml(&table(&format!("create: {{{settings}}}"))).unwrap().table.create.unwrap()
+    };
+    for name in ["copy_on_write", "copy-on-write", "COPY_ON_WRITE", "cow"] {
+        assert_eq!(create(&format!("type: {name}")).table_type, TableKind::CopyOnWrite, "{name}");
+    }
+    assert_eq!(create("type: MOR").table_type, TableKind::MergeOnRead);
+    for name in ["event_time", "event-time", "EVENT_TIME_ORDERING"] {
+        let mode = create(&format!("ordering: [ts], merge_mode: {name}")).merge_mode;
+        assert_eq!(mode, Some(MergeKind::EventTime), "{name}");
+    }
+    let spelled = |mode| create(&format!("partial_update: {mode}")).partial_update.unwrap();
+    assert_eq!(spelled("ignore-defaults"), spelled("ignore_defaults"));
+    let job = Job::from_yaml(&format!("{MINIMAL}operation: insert-overwrite\n")).unwrap();
+    assert_eq!(job.operation, Operation::InsertOverwrite);
 }
 
 #[test]
