@@ -14,7 +14,7 @@ use super::source::first_file;
 use crate::environment::Environment;
 use crate::storage::Storage;
 use crate::table::properties::PropertiesFileError;
-use crate::table::{NewTableError, Table, TableError, check_new, check_place, differences, properties};
+use crate::table::{NewTableError, Role, Table, TableError, check_new, check_place, differences, properties};
 use crate::write::KeyRules;
 
 /// Makes the table `new` in `storage`, or checks that the one there is the same; says whether it
@@ -99,12 +99,35 @@ pub(super) async fn find_table_of(
     // What is wrong with the inputs is told before anything is made.
     let first = first_file(&job.source)?;
     let (new, schema) = table_of(job, settings, columns, first)?;
-    check_new(&new).map_err(TableError::from)?;
+    check_new(&new).map_err(at_its_setting)?;
     let config = TableConfig::from_properties(new.to_properties())
         .map_err(|error| TableError::from(PropertiesFileError::Config(error)))?;
     Mapping::new(job, schema.arrow(), &KeyRules::of(&config))?;
     check_place(storage.as_ref()).await?;
     Ok(Found::Nothing(Box::new(new), schema))
+}
+
+/// What is wrong with the table that the job is to make, with the setting that says so.
+fn at_its_setting(error: NewTableError) -> IngestError {
+    let setting = match &error {
+        NewTableError::Name { .. } => "name",
+        NewTableError::Schema(_) | NewTableError::NoColumns | NewTableError::Reserved { .. } => "schema",
+        NewTableError::UnknownColumn { role, .. } | NewTableError::Repeated { role, .. } => match role {
+            Role::Key => "key",
+            Role::Partition => "partition",
+            Role::Ordering => "ordering",
+            Role::Hash => "hash_field",
+        },
+        NewTableError::Needs { .. } => "key",
+        NewTableError::Buckets { .. } => "buckets",
+        NewTableError::HashOutsideKey { .. } => "hash_field",
+        NewTableError::UnknownReader { .. } => "readers",
+        // They are refused, and no mistake in a setting.
+        NewTableError::Type { .. } | NewTableError::Misread { .. } | NewTableError::Different { .. } => {
+            return TableError::from(error).into();
+        }
+    };
+    JobError::new(&format!("table.create.{setting}"), error.to_string()).into()
 }
 
 /// Makes the job's table if it is not there and the job says so; returns its columns then. One that

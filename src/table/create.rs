@@ -164,25 +164,27 @@ fn notes(schema: &Schema, new: &NewTable) -> Vec<String> {
 
 /// What an existing table has otherwise than `new` asks for, for people.
 pub fn differences(existing: &TableConfig, new: &NewTable) -> Vec<String> {
-    const COMPARED: [&str; 12] = [
-        key::TYPE,
-        key::RECORD_KEY_FIELDS,
-        key::PARTITION_FIELDS,
-        key::ORDERING_FIELDS,
-        key::MERGE_MODE,
-        key::PARTIAL_UPDATE_MODE,
-        key::HIVE_STYLE,
-        key::URL_ENCODE,
-        key::INDEX_TYPE,
-        key::BUCKETS,
-        key::BUCKET_HASH_FIELD,
-        key::READERS,
+    /// What whoever makes a table calls it, and Hudi.
+    const COMPARED: [(&str, &str); 12] = [
+        ("type", key::TYPE),
+        ("key", key::RECORD_KEY_FIELDS),
+        ("partition", key::PARTITION_FIELDS),
+        ("ordering", key::ORDERING_FIELDS),
+        ("merge_mode", key::MERGE_MODE),
+        ("partial_update", key::PARTIAL_UPDATE_MODE),
+        ("hive_style", key::HIVE_STYLE),
+        ("url_encode", key::URL_ENCODE),
+        ("index", key::INDEX_TYPE),
+        ("buckets", key::BUCKETS),
+        ("hash_field", key::BUCKET_HASH_FIELD),
+        ("readers", key::READERS),
     ];
     let asked = new.to_properties();
-    let differs = |key: &&str| existing.properties.get(key) != asked.get(key);
+    let differs = |(_, key): &(&str, &str)| existing.properties.get(key) != asked.get(key);
     let tell = |value: Option<&str>| value.map_or_else(|| "nothing".to_owned(), |value| format!("{value:?}"));
-    let told = |key: &str| {
-        format!("{key} is {}, asked for {}", tell(existing.properties.get(key)), tell(asked.get(key)))
+    let told = |(name, key): (&str, &str)| {
+        let (is, asked) = (tell(existing.properties.get(key)), tell(asked.get(key)));
+        format!("{name} ({key}) is {is}, asked for {asked}")
     };
     COMPARED.into_iter().filter(differs).map(told).collect()
 }

@@ -39,7 +39,7 @@ pub use features::{Refusal, check_readable, check_writable};
 pub use file_group::{BaseFile, FileGroup, FileGroupId, FileSlice, LogFile, SliceRules, file_groups};
 pub(crate) use grown_schema::grown_schema;
 pub(crate) use log_outline::{KeptHeaders, scan_log};
-pub use new_table_error::NewTableError;
+pub use new_table_error::{NewTableError, Role};
 pub use past::PastError;
 pub(crate) use place::check_place;
 pub use reader::{Reader, check_readers};

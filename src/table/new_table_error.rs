@@ -109,7 +109,11 @@ pub enum NewTableError {
         advice: &'static str,
     },
     /// There is a table, and it is another one.
-    #[error("the table at {uri} is another one than was asked for: {}", differences.join("; "))]
+    #[error(
+        "the table at {uri} is another one than was asked for: {}; ask for what it is (a job may leave out \
+         table.create), or name another place",
+        differences.join("; ")
+    )]
     Different {
         /// The place.
         uri: String,

@@ -49,7 +49,7 @@ fn jobs_that_cannot_be_understood_are_usage_errors() {
     with("format: {type: jsonl, header: true}\n", "format.header: it contradicts format.type");
     with(
         "mapping: {rename: {a: idd}}\n",
-        "mapping.rename.a: the table has no column \"idd\"; did you mean \"id\"?",
+        "job.yaml: mapping.rename.a: the table has no column \"idd\"; did you mean \"id\"?",
     );
     with("memory: 1 KiB\n", "1.0 KiB of memory are too little for this table: expected at least ");
     lakebed(&["ingest", "/nowhere.yaml"])

@@ -92,7 +92,10 @@ fn a_table_that_is_there_stays() {
     let again = place.create(&[&arguments[..], &["--if-not-exists"]].concat());
     assert!(again.code == 0 && again.out.contains("exists as asked for"), "{again:?}");
     let other = place.create(&["--key", "id", "--buckets", "3", "--if-not-exists"]);
-    other.refused(4, "hoodie.bucket.index.num.buckets is \"2\", asked for \"3\"");
+    other.refused(
+        4,
+        "buckets (hoodie.bucket.index.num.buckets) is \"2\", asked for \"3\"; ask for what it is",
+    );
     assert_eq!(fs::read(place.path("events/.hoodie/hoodie.properties")).unwrap(), before);
 }
 

@@ -107,14 +107,15 @@ async fn a_table_that_is_another_one_is_refused_with_each_difference() {
     std::fs::write(place.0.path().join("t.avsc"), schema).unwrap();
     let before = commits(&place.table().await).await;
     let schema = place.0.path().join("t.avsc").display().to_string();
-    let other = format!("{{key: [id], ordering: [at], type: copy_on_write, buckets: 3, schema: {schema}}}");
+    let other = format!("{{key: [id], partition: [month], type: cow, buckets: 3, schema: {schema}}}");
     let error = place.run(&other).await.0.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
     for difference in [
-        "is another one than was asked for: hoodie.table.type is \"MERGE_ON_READ\", asked for \"COPY_ON_WRITE\"; ",
-        "hoodie.table.partition.fields is \"month\", asked for nothing; ",
-        "hoodie.bucket.index.num.buckets is \"2\", asked for \"3\"; ",
-        "column \"id\" is bigint, asked for string; it has no column \"m\", asked for int",
+        "is another one than was asked for: type (hoodie.table.type) is \"MERGE_ON_READ\", asked for \"COPY_ON_WRITE\"; ",
+        "ordering (hoodie.table.ordering.fields) is \"at\", asked for nothing; ",
+        "buckets (hoodie.bucket.index.num.buckets) is \"2\", asked for \"3\"; ",
+        "column \"id\" is bigint, asked for string; it has no column \"m\", asked for int; ask for what it is (a job \
+         may leave out table.create), or name another place",
     ] {
         assert!(error.to_string().contains(difference), "{difference} is not in {error}");
     }
@@ -130,16 +131,30 @@ async fn a_table_that_cannot_be_made_is_refused() {
     let place = Nothing::new();
     for (create, kind, text) in [
         (
-            "{key: [idd]}",
+            "{key: [idd], partition: [month]}",
             ErrorKind::FixInput,
-            "key column \"idd\" is not in the schema; did you mean \"id\"?",
+            "table.create.key: key column \"idd\" is not in the schema; did you mean \"id\"?",
         ),
         (
-            "{key: [id], ordering: [id, at], readers: [hudi-rs]}",
+            "{key: [id], partition: [month], buckets: 0}",
+            ErrorKind::FixInput,
+            "table.create.buckets: 0 buckets are not possible",
+        ),
+        (
+            "{key: [id], partition: [month], hash_field: [month]}",
+            ErrorKind::FixInput,
+            "table.create.hash_field: hash column \"month\" is not one of the record key columns",
+        ),
+        (
+            "{key: [id], partition: [month], ordering: [id, at], readers: [hudi-rs]}",
             ErrorKind::Refused,
             "reader hudi-rs cannot read this table rightly",
         ),
-        ("{key: [id], schema: /nowhere.avsc}", ErrorKind::FixInput, "schema /nowhere.avsc: No such file"),
+        (
+            "{key: [id], partition: [month], schema: /nowhere.avsc}",
+            ErrorKind::FixInput,
+            "schema /nowhere.avsc: No such file",
+        ),
     ] {
         let error = place.run(create).await.0.unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");

@@ -5,11 +5,10 @@ mod metrics_server;
 mod report;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use tokio::sync::watch;
 
 use super::output::{Page, Report};
 use super::signals::stop_signal;
@@ -17,7 +16,8 @@ use super::{Context, Exit};
 use crate::error::{Error, ErrorKind};
 use crate::ingest::job::{Job, json_schema};
 use crate::ingest::{
-    Events, Metrics, RunOptions, committed_progress, drop_progress, dry_run, run as run_job,
+    DryRun, Events, IngestError, Metrics, RunOptions, Summary, committed_progress, drop_progress, dry_run,
+    run as run_job,
 };
 
 use display::Display;
@@ -80,12 +80,14 @@ pub(super) async fn run(context: &Context, args: IngestArgs) -> Result<Exit, Err
     let job = Job::from_file(&path)
         .map_err(|error| Error::new(ErrorKind::FixInput, format!("{}: {error}", path.display())))?;
     if args.show_progress {
-        let progress = committed_progress(&job, &context.environment).await?;
+        let progress = committed_progress(&job, &context.environment).await;
+        let progress = progress.map_err(|error| in_job(&path, error))?;
         context.output.report(&ProgressReport::of(&job, progress))?;
         return Ok(Exit::Done);
     }
     if let Some(pipeline) = args.drop_progress {
-        let progress = drop_progress(&job, &pipeline, &context.environment).await?;
+        let progress = drop_progress(&job, &pipeline, &context.environment).await;
+        let progress = progress.map_err(|error| in_job(&path, error))?;
         context.output.report(&DroppedReport { uri: job.table.uri, pipeline, progress })?;
         return Ok(Exit::Done);
     }
@@ -110,38 +112,36 @@ pub(super) async fn run(context: &Context, args: IngestArgs) -> Result<Exit, Err
         shown.show(event);
     });
     match args.dry_run {
-        true => try_out(context, job, options, stop, &display, events).await,
-        false => ingest(context, job, options, stop, &display, events).await,
+        true => {
+            let dry = dry_run(job, options, &context.environment, stop, events).await;
+            display.end();
+            tell_dry_run(context, dry.map_err(|error| in_job(&path, error))?)
+        }
+        false => {
+            let summary = run_job(job, options, &context.environment, stop.clone(), events).await;
+            display.end();
+            tell_run(context, &summary.map_err(|error| in_job(&path, error))?, *stop.borrow())
+        }
     }
 }
 
-async fn ingest(
-    context: &Context,
-    job: Job,
-    options: RunOptions,
-    stop: watch::Receiver<bool>,
-    display: &Display,
-    events: Events,
-) -> Result<Exit, Error> {
-    let summary = run_job(job, options, &context.environment, stop.clone(), events).await;
-    display.end();
-    let summary = summary?;
-    context.output.report(&summary)?;
-    let nothing = summary.is_nothing() && !*stop.borrow();
+/// An error of a job; one of its settings with the file that has it.
+fn in_job(path: &Path, error: IngestError) -> Error {
+    let is_of_settings = matches!(error, IngestError::Job(_) | IngestError::Mapping(_));
+    let error = Error::from(error);
+    match is_of_settings {
+        true => Error::new(error.kind(), format!("{}: {error}", path.display())),
+        false => error,
+    }
+}
+
+fn tell_run(context: &Context, summary: &Summary, stopped: bool) -> Result<Exit, Error> {
+    context.output.report(summary)?;
+    let nothing = summary.is_nothing() && !stopped;
     Ok(if nothing { Exit::NothingToDo } else { Exit::Done })
 }
 
-async fn try_out(
-    context: &Context,
-    job: Job,
-    options: RunOptions,
-    stop: watch::Receiver<bool>,
-    display: &Display,
-    events: Events,
-) -> Result<Exit, Error> {
-    let dry = dry_run(job, options, &context.environment, stop, events).await;
-    display.end();
-    let dry = dry?;
+fn tell_dry_run(context: &Context, dry: DryRun) -> Result<Exit, Error> {
     context.output.report(&dry)?;
     match dry.stopped_by {
         Some(error) => Err(error.into()),

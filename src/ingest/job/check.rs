@@ -2,7 +2,8 @@
 
 use lakebed_hudi::date_pattern::DatePattern;
 
-use super::{BadRecordPolicy, FormatSettings, Job, JobError, MergeKind, Operation, TimeSpan};
+use super::paths::has_scheme;
+use super::{BadRecordPolicy, CreateSettings, FormatSettings, Job, JobError, MergeKind, Operation, TimeSpan};
 use crate::commit::check_pipeline_name;
 use crate::ingest::decode::FormatKind;
 use crate::near_match::near_match;
@@ -80,7 +81,26 @@ fn check_table(job: &Job) -> Result<(), JobError> {
         let why = "columns are told from files; standard input comes once";
         return Err(JobError::new("table.create.schema", format!("it is needed: {why}")));
     }
-    Ok(())
+    check_created(job, create)
+}
+
+/// Checks a table that is to be made against what is to be done with it.
+fn check_created(job: &Job, create: &CreateSettings) -> Result<(), JobError> {
+    let finds_rows = matches!(job.operation, Operation::Upsert | Operation::Delete);
+    if finds_rows && !create.has_buckets() && job.table.index.is_none() {
+        let (setting, why) = match create.buckets {
+            None => ("table.create.key", "rows are found by their key; name its columns, or insert"),
+            Some(_) => ("table.create.buckets", "rows are found by their bucket; set a number, or insert"),
+        };
+        return Err(contradiction(setting, "operation", why));
+    }
+    match &job.mapping.partition {
+        Some(made) if !create.partition.contains(&made.column) => {
+            let why = format!("{:?} is none of its columns; add it there", made.column);
+            Err(contradiction("mapping.partition.column", "table.create.partition", &why))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_source(job: &Job) -> Result<(), JobError> {
@@ -114,6 +134,10 @@ fn check_source(job: &Job) -> Result<(), JobError> {
         return Err(contradiction("source.stdin", "format.type", why));
     }
     for pattern in &source.files {
+        if has_scheme(pattern) {
+            let advice = "inputs are files of this machine, named by their paths";
+            return Err(JobError::new("source.files", format!("{pattern:?} is an address: {advice}")));
+        }
         // In a class a brace means itself: it is how a name with one is written.
         if pattern.split('{').rev().skip(1).any(|before| !before.ends_with('[')) {
             let advice = "list one pattern for each; a name with a brace is written with [{]";

@@ -17,7 +17,8 @@ pub(super) fn resolve(job: &mut Job, folder: &str) {
     }
 }
 
-fn has_scheme(address: &str) -> bool {
+/// Whether it is an address and no path.
+pub(super) fn has_scheme(address: &str) -> bool {
     address.starts_with("file:") || address.contains("://")
 }
 

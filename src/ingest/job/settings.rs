@@ -125,10 +125,11 @@ pub struct MappingSettings {
     /// Column of the table: how its values are had from the input's.
     #[serde(default)]
     pub cast: BTreeMap<String, Cast>,
-    /// A text column that is made of a time.
+    /// A text column that is made of a time; a partition column if the table is made by the job.
     #[serde(default)]
     pub partition: Option<PartitionExpression>,
-    /// A column of the input that says of each record what it does.
+    /// A column of the input that says of each record what it does: by default I, U, insert, update,
+    /// upsert, c, u and r upsert, and D, delete and d delete.
     #[serde(default)]
     pub operation: Option<OperationColumn>,
     /// What to do with columns of the input that the table lacks.

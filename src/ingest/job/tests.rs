@@ -169,6 +169,22 @@ fn mistakes_are_named_with_their_place() {
             "table.create.schema: it is needed: columns are told from files; standard input comes once",
         ),
         (
+            table("create: {key: [id], buckets: none}"),
+            "table.create.buckets: it contradicts operation: rows are found by their bucket; set a number, or insert",
+        ),
+        (
+            table("create: {partition: [p]}"),
+            "table.create.key: it contradicts operation: rows are found by their key; name its columns, or insert",
+        ),
+        (
+            table("create: {key: [id]}") + "mapping: {partition: {column: m, from: at, pattern: yyyy}}\n",
+            "mapping.partition.column: it contradicts table.create.partition: \"m\" is none of its columns; add it there",
+        ),
+        (
+            table("").replace("[a]", "[s3://lake/in/*.csv]"),
+            "source.files: \"s3://lake/in/*.csv\" is an address: inputs are files of this machine",
+        ),
+        (
             table("clock_skew: 1s"),
             "table.clock_skew: it contradicts table.shared: clocks only differ where others write the table too",
         ),
@@ -246,7 +262,7 @@ fn paths_start_at_the_folder_of_the_job_file() {
 #[test]
 fn values_may_be_written_as_arguments_and_hudi_write_them() {
     let create = |settings: &str| {
-        Job::from_yaml(&table(&format!("create: {{{settings}}}"))).unwrap().table.create.unwrap()
+        Job::from_yaml(&table(&format!("create: {{key: [id], {settings}}}"))).unwrap().table.create.unwrap()
     };
     for name in ["copy_on_write", "copy-on-write", "COPY_ON_WRITE", "cow"] {
         assert_eq!(create(&format!("type: {name}")).table_type, TableKind::CopyOnWrite, "{name}");
