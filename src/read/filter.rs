@@ -146,11 +146,12 @@ impl Filter {
 }
 
 pub(super) fn unknown_column(column: &str, schema: &Schema) -> FilterError {
-    let known = || schema.fields().iter().map(|field| field.name().as_str());
-    let hint = near_match(column, known()).map_or_else(
-        || format!("it has {}", known().collect::<Vec<_>>().join(", ")),
-        |near| format!("did you mean {near:?}?"),
-    );
+    let names = schema.fields().iter().map(|field| field.name().as_str());
+    // Those of the table's own are looked for more often than Hudi's.
+    let (hudis, mut known): (Vec<&str>, Vec<&str>) = names.partition(|name| name.starts_with("_hoodie_"));
+    known.extend(hudis);
+    let hint = near_match(column, known.iter().copied())
+        .map_or_else(|| format!("it has {}", known.join(", ")), |near| format!("did you mean {near:?}?"));
     FilterError::Column { column: column.to_owned(), hint }
 }
 

@@ -171,6 +171,8 @@ async fn text_has_every_digit_and_tells_null_from_nothing() {
     assert_eq!(of("c", "id,text", "json"), "[\n{\"id\":\"c\",\"text\":null}\n]\n");
     assert_eq!(of("none", "id", "json"), "[]\n");
     assert!(of("a", "id,text", "table").contains("| a  | plain |"));
+    assert!(of("b", "id,text,whole", "table").contains("| b  | a,\"b\"\\r\\nc | -9007199254740993 |"));
+    assert!(of("c", "id,text,float", "table").contains("| c  | NULL |  NULL |"));
     // The flag may stand before the command as well.
     assert_eq!(
         lakebed(&["--format", "jsonl", "read", &uri, "--columns", " p ", "--limit", "1"]).out,
@@ -293,6 +295,7 @@ async fn files_are_complete_or_absent_and_not_replaced_unasked() {
     let folder = ["read", &uri, "--format", "csv", "--overwrite", "--out", &table.path("t")];
     lakebed(&folder).refused(4, "it is there and no plain file");
     lakebed(&["read", &uri, "--format", "parquet"]).refused(2, "parquet is no text: name a file with --out");
+    lakebed(&["read", &uri, "--columns", "zzz"]).refused(2, "no column \"zzz\"; it has id, p, ts, text");
     lakebed(&["read", &uri, "--columns", "id,p,id"]).refused(2, "column \"id\" is asked for twice");
     lakebed(&["read", &uri, "--filter", "id = a or id = b"])
         .refused(2, "filter \"id = a or id = b\", character 8: expected the end: there is no `or`");
@@ -300,7 +303,9 @@ async fn files_are_complete_or_absent_and_not_replaced_unasked() {
         .refused(2, "\"x\" is no value of column \"whole\", which is bigint: expected a whole number");
     lakebed(&["timeline", &uri, "--format", "csv"]).refused(2, "--format csv is for rows");
     lakebed(&["read", &uri, "--out", "/nowhere/rows.csv"])
-        .refused(2, "/nowhere/rows.csv: it cannot be written");
+        .refused(2, "error: /nowhere/rows.csv: it cannot be written: there is no folder /nowhere\n");
+    let below = lakebed(&["read", &uri, "--out", &format!("{out}/rows.csv")]);
+    below.refused(2, "rows.csv/rows.csv: it cannot be written: Not a directory (os error 20)\n");
     let left: Vec<String> = table.files_named("rows.csv");
     assert_eq!(left, ["rows.csv"], "no hidden file is left");
 }

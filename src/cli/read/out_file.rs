@@ -41,7 +41,10 @@ impl OutFile {
             // What the umask takes away is taken from these.
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(folder)
-            .map_err(|error| problem(path, &error))?;
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => problem(path, format!("there is no folder {}", folder.display())),
+                _ => problem(path, unnamed(&error)),
+            })?;
         Ok(Self { path: path.to_owned(), hidden, overwrite })
     }
 
@@ -70,6 +73,12 @@ fn exists(path: &Path) -> Error {
     Error::new(ErrorKind::Refused, text)
 }
 
-fn problem(path: &Path, error: &io::Error) -> Error {
-    Error::new(ErrorKind::FixInput, format!("{}: it cannot be written: {error}", path.display()))
+/// What the system says, without the hidden name that the library adds.
+fn unnamed(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" at path ").map_or(text.as_str(), |(said, _)| said).to_owned()
+}
+
+fn problem(path: &Path, why: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::FixInput, format!("{}: it cannot be written: {why}", path.display()))
 }

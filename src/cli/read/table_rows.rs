@@ -5,13 +5,20 @@ use std::io::Write;
 use arrow::array::{Array as _, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use arrow::util::pretty::pretty_format_batches;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use comfy_table::{CellAlignment, Table as Grid};
 
 use super::rows_error::RowsError;
 
 /// A table ends where it has so many values, or about so many bytes of them.
 const TABLE_VALUES: usize = 100_000;
 const TABLE_BYTES: usize = 1 << 20;
+
+/// Lines around the columns and below the heading, as Spark draws them.
+const LINES: &str = "||--+-++|    ++++++";
+
+/// Null is shown as Spark does, or it would look like an empty text.
+const TEXTS: FormatOptions<'static> = FormatOptions::new().with_display_error(true).with_null("NULL");
 
 /// Holds rows until they make a table, for only then it is known how wide the columns are.
 pub(super) struct TableRows {
@@ -54,12 +61,35 @@ impl TableRows {
     }
 
     fn write_table(&mut self, out: &mut dyn Write) -> Result<(), RowsError> {
-        self.held.push(RecordBatch::new_empty(self.schema.clone()));
-        writeln!(out, "{}", pretty_format_batches(&self.held)?)?;
-        self.held.clear();
+        let mut grid = Grid::new();
+        grid.load_preset(LINES);
+        grid.set_header(self.schema.fields().iter().map(|field| visible(field.name())));
+        for batch in self.held.drain(..) {
+            let columns =
+                batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &TEXTS));
+            let columns = columns.collect::<Result<Vec<_>, _>>()?;
+            for row in 0..batch.num_rows() {
+                grid.add_row(columns.iter().map(|column| visible(&column.value(row).to_string())));
+            }
+        }
+        for (column, field) in grid.column_iter_mut().zip(self.schema.fields()) {
+            if field.data_type().is_numeric() {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        writeln!(out, "{grid}")?;
         (self.held_rows, self.held_bytes, self.is_first) = (0, 0, false);
         Ok(())
     }
+}
+
+/// A text with its control characters spelled out, which a terminal would obey.
+fn visible(text: &str) -> String {
+    let spelled = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(spelled).collect()
 }
 
 /// What the rows themselves take, of buffers that they may share with others.
@@ -101,11 +131,29 @@ mod tests {
     #[test]
     fn rows_that_make_a_table_are_not_held() {
         let texts = written(&[numbers(TABLE_VALUES - 1), numbers(TABLE_VALUES + 2)]);
-        let headings: Vec<_> = texts.iter().map(|text| text.matches("| n ").count()).collect();
+        let headings: Vec<_> = texts.iter().map(|text| text.matches(" n |").count()).collect();
         assert_eq!(headings, [0, 2, 1]);
         let lines: Vec<_> = texts.iter().map(|text| text.lines().count()).collect();
         assert_eq!(lines, [0, 2 * (TABLE_VALUES + 4), 5]);
         assert!(texts[1].starts_with("+"), "{}", &texts[1][..100]);
+    }
+
+    #[test]
+    fn values_line_up_and_are_told_apart() {
+        let texts: ArrayRef = Arc::new(StringArray::from(vec![Some(""), None, Some("\u{1b}[31m\nx")]));
+        let numbers: ArrayRef = Arc::new(Int32Array::from(vec![Some(7), Some(1000), None]));
+        let rows = RecordBatch::try_from_iter([("text", texts), ("n", numbers)]).unwrap();
+        let expected = [
+            "+---------------+------+",
+            "| text          |    n |",
+            "+---------------+------+",
+            "|               |    7 |",
+            "| NULL          | 1000 |",
+            "| \\u{1b}[31m\\nx | NULL |",
+            "+---------------+------+",
+            "",
+        ];
+        assert_eq!(written(&[rows])[1], expected.join("\n"));
     }
 
     #[test]
