@@ -32,17 +32,26 @@ impl Signals {
     }
 }
 
-/// Turns true at the first SIGINT or SIGTERM; a second one ends the program at once.
-pub(super) fn stop_signal() -> Result<watch::Receiver<bool>, Error> {
+/// What a signal does to a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// It ends as soon as it can in good order.
+    Asked,
+    /// It ends at once.
+    Forced,
+}
+
+/// Turns true at the first SIGINT or SIGTERM; a second one ends the program at once. Both are told.
+pub(super) fn stop_signal(tell: impl Fn(Stop) + Send + 'static) -> Result<watch::Receiver<bool>, Error> {
     let mut signals = Signals::receive()?;
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
         signals.next().await;
-        tracing::info!("finishing the checkpoint; a second signal stops at once");
+        tell(Stop::Asked);
         // Nobody listens any more if the run has just ended.
         let _ = stop.send(true);
         signals.next().await;
-        tracing::warn!("stopped by a second signal; the open checkpoint is not committed");
+        tell(Stop::Forced);
         std::process::exit(Exit::Failed.code().into());
     });
     Ok(stopped)

@@ -8,6 +8,7 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
 use crate::cli::human;
 use crate::cli::output::{Format, Output};
+use crate::cli::signals::Stop;
 use crate::ingest::Event;
 
 /// A bar that moves on a terminal, where the end is known; else a spinner.
@@ -47,6 +48,21 @@ impl Display {
         self.write(&match self.format {
             Format::Json => serde_json::json!({ "event": "metrics", "url": url }).to_string(),
             _ => format!("metrics are at {url}"),
+        });
+    }
+
+    /// Tells that a signal has arrived.
+    pub(super) fn tell_stop(&self, stop: Stop) {
+        let (event, text) = match stop {
+            Stop::Asked => ("stopping", "stopping as soon as it is in order; a second signal stops at once"),
+            Stop::Forced => ("stopped", "stopped by a second signal: what is open is not committed"),
+        };
+        if stop == Stop::Forced {
+            self.end();
+        }
+        self.write(&match self.format {
+            Format::Json => serde_json::json!({ "event": event }).to_string(),
+            _ => text.to_owned(),
         });
     }
 

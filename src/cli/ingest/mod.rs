@@ -88,7 +88,7 @@ pub(super) async fn run(context: &Context, args: IngestArgs) -> Result<Exit, Err
     if let Some(pipeline) = args.drop_progress {
         let progress = drop_progress(&job, &pipeline, &context.environment).await;
         let progress = progress.map_err(|error| in_job(&path, error))?;
-        context.output.report(&DroppedReport { uri: job.table.uri, pipeline, progress })?;
+        context.output.report(&DroppedReport::of(&job, pipeline, progress))?;
         return Ok(Exit::Done);
     }
     let options = RunOptions {
@@ -97,7 +97,9 @@ pub(super) async fn run(context: &Context, args: IngestArgs) -> Result<Exit, Err
         stdin: Some(Box::new(io::stdin())),
         ..RunOptions::default()
     };
-    let (stop, display) = (stop_signal()?, Display::new(context.output));
+    let display = Display::new(context.output);
+    let told = display.clone();
+    let stop = stop_signal(move |stop| told.tell_stop(stop))?;
     let metrics = Arc::new(Metrics::new(&job.pipeline, &context.environment));
     let server = match &args.metrics {
         Some(address) => Some(MetricsServer::start(address, metrics.clone()).await?),

@@ -11,6 +11,7 @@ use crate::commit::{PipelineProgress, Progress};
 use crate::ingest::job::Job;
 use crate::ingest::source::{FilesPosition, Position};
 use crate::ingest::{DryBucket, DryRun, Summary};
+use crate::storage::TableUri;
 
 /// So many buckets are shown to people.
 const BUCKETS_SHOWN: usize = 40;
@@ -117,8 +118,13 @@ impl ProgressReport {
     pub(super) fn of(job: &Job, progress: Progress) -> Self {
         let mut others = progress.pipelines;
         let progress = others.remove(&job.pipeline);
-        Self { uri: job.table.uri.clone(), pipeline: job.pipeline.clone(), progress, others }
+        Self { uri: uri(job), pipeline: job.pipeline.clone(), progress, others }
     }
+}
+
+/// The address of the job's table, spelled as everywhere.
+fn uri(job: &Job) -> String {
+    job.table.uri.parse().map_or_else(|_| job.table.uri.clone(), |uri: TableUri| uri.to_string())
 }
 
 impl Report for ProgressReport {
@@ -139,10 +145,16 @@ impl Report for ProgressReport {
 /// What was dropped.
 #[derive(Debug, Serialize)]
 pub(super) struct DroppedReport {
-    pub(super) uri: String,
-    pub(super) pipeline: String,
+    uri: String,
+    pipeline: String,
     /// As it was.
-    pub(super) progress: PipelineProgress,
+    progress: PipelineProgress,
+}
+
+impl DroppedReport {
+    pub(super) fn of(job: &Job, pipeline: String, progress: PipelineProgress) -> Self {
+        Self { uri: uri(job), pipeline, progress }
+    }
 }
 
 impl Report for DroppedReport {

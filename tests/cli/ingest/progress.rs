@@ -20,7 +20,7 @@ fn progress_is_shown_of_all_pipelines_and_reset_of_one() {
     let other = place.text("other.yaml");
     let nothing = lakebed(&["ingest", &other, "--show-progress"]).out;
     assert!(
-        nothing.starts_with(&format!("{}: pipeline q has committed nothing yet\n", place.text("t"))),
+        nothing.starts_with(&format!("file:{}: pipeline q has committed nothing yet\n", place.text("t"))),
         "{nothing}"
     );
     assert_eq!(lakebed(&["ingest", &other]).code, 0);
@@ -32,6 +32,7 @@ fn progress_is_shown_of_all_pipelines_and_reset_of_one() {
     assert!(lines[1].starts_with("p ") && lines[1].ends_with(&read), "{shown}");
     let told = lakebed(&["ingest", &job, "--show-progress", "--format", "json"]).json();
     assert_eq!([&told["pipeline"], &told["progress"]["checkpoint"]], [&json!("p"), &json!(1)]);
+    assert_eq!(told["uri"], format!("file:{}", place.text("t")));
     assert_eq!(told["others"]["q"]["sources"]["files"]["position"]["files"]["done"]["names"], 1);
 
     let reset = lakebed(&["ingest", &job, "--reset-progress"]);
@@ -47,7 +48,8 @@ fn progress_is_shown_of_all_pipelines_and_reset_of_one() {
     let dropped = lakebed(&["ingest", &job, "--drop-progress", "q"]);
     assert_eq!((dropped.code, dropped.err.as_str()), (0, ""), "{dropped:?}");
     assert!(
-        dropped.out.ends_with("the progress of pipeline q was dropped, at checkpoint 1\n"),
+        dropped.out.starts_with("file:/")
+            && dropped.out.ends_with("the progress of pipeline q was dropped, at checkpoint 1\n"),
         "{dropped:?}"
     );
     for limit in ["1", "2"] {

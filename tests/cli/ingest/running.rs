@@ -52,6 +52,8 @@ fn a_signal_finishes_the_checkpoint() {
     signal(&child, rustix::process::Signal::TERM);
     let ran = ended(child, err);
     assert_eq!(ran.code, 0, "{ran:?}");
+    let told = "stopping as soon as it is in order; a second signal stops at once";
+    assert_eq!(ran.err.lines().filter(|line| *line == told).count(), 1, "{ran:?}");
     let rows = place.rows().len();
     assert!((2..=3).contains(&rows), "{ran:?}");
     assert!(
