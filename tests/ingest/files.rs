@@ -111,6 +111,39 @@ async fn an_old_folder_that_comes_late_is_noticed_though_others_went() {
 }
 
 #[tokio::test]
+async fn files_that_were_moved_or_copied_with_their_job_are_not_read_again() {
+    let place = Place::new().await;
+    place.deliver("1.csv", &csv(0..2));
+    place.deliver("2.csv", &csv(2..4));
+    let job = |folders: &[&str], late: &str| {
+        let files: Vec<_> = folders.iter().map(|f| format!("\"{}/*\"", place.path(f).display())).collect();
+        place.job(&format!("{{files: [{}], late_names: {late}}}", files.join(", ")), "")
+    };
+    assert_eq!(place.run(job(&["in"], "fail"), RunOptions::default()).await.unwrap().rows, 4);
+    for (folder, late) in [("moved", "fail"), ("copied", "fail"), ("copied", "ignore")] {
+        std::fs::create_dir_all(place.path(folder)).unwrap();
+        for name in ["1.csv", "2.csv"] {
+            std::fs::copy(place.path("in").join(name), place.path(folder).join(name)).unwrap();
+        }
+        let ran = place.run(job(&[folder], late), RunOptions::default()).await;
+        let error = ran.unwrap_err();
+        let (new, old) = (place.path(folder).join("1.csv"), place.path("in/2.csv"));
+        let starts = format!("{}: this and all other files are new", new.display());
+        let told = error.to_string();
+        assert!(told.starts_with(&starts) && told.contains(&old.display().to_string()), "{told}");
+        assert_eq!(lakebed::Error::from(error).kind(), lakebed::ErrorKind::FixInput);
+    }
+    assert_eq!(place.ids(), (0..4).collect::<Vec<_>>());
+
+    // Who means other files says so, once or for good.
+    std::fs::remove_file(place.path("moved/1.csv")).unwrap();
+    std::fs::write(place.path("moved/2.csv"), csv(4..5)).unwrap();
+    assert_eq!(place.run(job(&["in", "moved"], "fail"), RunOptions::default()).await.unwrap().rows, 1);
+    let reset = RunOptions { reset_progress: true, ..RunOptions::default() };
+    assert_eq!(place.run(job(&["copied"], "fail"), reset).await.unwrap().rows, 4);
+}
+
+#[tokio::test]
 async fn inputs_that_are_not_there_are_named() {
     let place = Place::new().await;
     let once = || RunOptions { once: true, ..RunOptions::default() };

@@ -68,6 +68,19 @@ pub enum SourceError {
         /// The name up to which files were read.
         mark: String,
     },
+    /// Files that are all new, in other folders than those that were read.
+    #[error(
+        "{path}: this and all other files are new, and those that were read already, up to {mark}, are in no folder \
+         that source.files names: if they were moved or copied, with the job or alone, put them back; if these are \
+         others, let source.files name the old folder too; or reset the progress (--reset-progress) to read all \
+         that are there"
+    )]
+    Moved {
+        /// The first of the files.
+        path: String,
+        /// The name up to which files were read.
+        mark: String,
+    },
     /// A file that was read already, or should have been, and has changed since.
     #[error(
         "{path}: it was put there or changed after all files up to {mark} were read, and would not be read \

@@ -196,6 +196,7 @@ impl FilesSource {
         if self.known.is_none() {
             look.check_found(self.settings.poll.is_some(), &self.stands())?;
         }
+        look.check_moved(&self.settings.patterns, &self.stands())?;
         let may_be_late = self.settings.late_names == LateNames::Ignore;
         if let Some(done) = self.done.clone() {
             if !may_be_late {

@@ -66,6 +66,23 @@ impl Look {
         Err(SourceError::NoFile { patterns: patterns.into_iter().map(str::to_owned).collect() })
     }
 
+    /// Refuses to find new files alone, where none of those that were read up to `from` was in the
+    /// patterns' folders: they may be the same ones, moved or copied.
+    pub(super) fn check_moved(&self, patterns: &[String], from: &FilesPosition) -> Result<(), SourceError> {
+        let Some(first) = self.files.keys().next() else { return Ok(()) };
+        let (done, open) = (from.done.as_ref(), from.open.as_ref().map(|open| &open.name));
+        let Some(mark) = open.or(done.map(|done| &done.mark)) else { return Ok(()) };
+        let mut read = done.map(|done| &done.mark).into_iter().chain(open);
+        let is_old = |name: &String| match done {
+            Some(done) => name <= &done.mark && done.known.as_ref().is_none_or(|known| known.contains(name)),
+            None => false,
+        };
+        if read.any(|name| is_within(name, patterns)) || self.files.keys().any(is_old) {
+            return Ok(());
+        }
+        Err(SourceError::Moved { path: first.clone(), mark: mark.clone() })
+    }
+
     /// The files up to `name`, in order.
     pub(super) fn up_to<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, &'a Seen)> {
         let all = self.files.iter().map(|(known, seen)| (known.as_str(), seen));
@@ -118,6 +135,17 @@ impl Look {
     }
 }
 
+/// Whether the file `name` is in a folder that a pattern names, or below it.
+fn is_within(name: &str, patterns: &[String]) -> bool {
+    patterns.iter().any(|pattern| Path::new(name).starts_with(folder_of(pattern)))
+}
+
+/// The folder that all files are below which `pattern` can mean.
+fn folder_of(pattern: &str) -> String {
+    let (folders, _) = pattern.rsplit_once('/').unwrap_or_default();
+    folders.split('/').map_while(single_name).collect::<Vec<_>>().join("/")
+}
+
 /// The name of the one file that a pattern can mean; `None` if it can mean several.
 fn single_name(pattern: &str) -> Option<String> {
     let (mut name, mut rest) = (String::new(), pattern.chars());
@@ -134,4 +162,26 @@ fn single_name(pattern: &str) -> Option<String> {
     }
     // As patterns spell what they find, so that no file has two names by `//` or `/./`.
     Path::new(&name).components().collect::<PathBuf>().into_os_string().into_string().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_of_a_pattern_ends_before_what_can_mean_several() {
+        for (pattern, folder) in [
+            ("/in/a/*.csv", "/in/a"),
+            ("/in/**/a.csv", "/in"),
+            ("/in/20?5/*", "/in"),
+            ("/in[[]1]/[ab]/c", "/in[1]"),
+            ("/*", ""),
+            ("*.csv", ""),
+        ] {
+            assert_eq!(folder_of(pattern), folder, "{pattern}");
+        }
+        let patterns = ["/in/a/*".to_owned(), "/in//b/./c.csv".to_owned()];
+        assert!(["/in/a/1", "/in/a/x/1", "/in/b/d.csv"].iter().all(|name| is_within(name, &patterns)));
+        assert!(["/in/ab/1", "/in/1"].iter().all(|name| !is_within(name, &patterns)));
+    }
 }

@@ -9,6 +9,9 @@
 //! * always, where the file itself was made, written or moved in after the last look;
 //! * else, where it came with its folder and others went, as surely as the set knows names.
 //!
+//! Names are full ones. Where all files are new and none that was read is in a folder that the patterns
+//! name, they may be the same ones in another place, and reading ends.
+//!
 //! A file that is written anew under its name is not read again. That is noticed by its size and the
 //! time of its content, between two runs as surely as the set of these knows files.
 
