@@ -31,6 +31,9 @@ const TABLE_BYTES_MAX: u64 = 8 << 10;
 /// The largest file that is published.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 
+/// So many bad records are shown to people.
+pub(super) const SHOWN_MAX: usize = 5;
+
 /// The line of a bad record.
 pub(super) fn line_of(bad: &BadRecord) -> Vec<u8> {
     // Plain values with text keys always encode.
@@ -47,8 +50,8 @@ pub(super) struct BadRecords {
     /// The lines of the checkpoint that is being written.
     lines: Vec<u8>,
     pub(super) count: u64,
-    /// The last one since the last rewind.
-    pub(super) last: Option<BadRecord>,
+    /// The first [`SHOWN_MAX`] of them.
+    pub(super) first: Vec<BadRecord>,
 }
 
 /// Where dead letters go.
@@ -128,7 +131,7 @@ impl BadRecords {
             }
             _ => None,
         };
-        Ok(Self { limit: *limit, letters, lines: Vec::new(), count: 0, last: None })
+        Ok(Self { limit: *limit, letters, lines: Vec::new(), count: 0, first: Vec::new() })
     }
 
     /// Takes a bad record, if the job allows.
@@ -137,12 +140,23 @@ impl BadRecords {
             return Err(IngestError::BadRecord(Box::new(bad)));
         }
         self.count += 1;
-        if let Some(limit) = self.limit.filter(|limit| self.count > *limit) {
-            return Err(IngestError::TooManyBadRecords { limit, found: self.count, last: Box::new(bad) });
-        }
         self.lines.extend(line_of(&bad));
-        self.last = Some(bad);
-        Ok(())
+        if self.first.len() < SHOWN_MAX {
+            self.first.push(bad);
+        }
+        match self.limit.filter(|limit| self.count > *limit) {
+            Some(limit) => {
+                let first = std::mem::take(&mut self.first);
+                Err(IngestError::TooManyBadRecords { limit, found: self.count, first })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Where the dead letters are, if there are any.
+    pub(super) fn folder(&self) -> Option<String> {
+        let letters = self.letters.as_ref().filter(|_| self.count > 0)?;
+        Some(letters.storage.uri().to_string())
     }
 
     /// Bytes that wait for the next checkpoint.
@@ -153,7 +167,7 @@ impl BadRecords {
     /// Forgets what belongs to checkpoints that were given up; `count` of them were taken by then.
     pub(super) fn rewind(&mut self, count: u64) {
         self.lines.clear();
-        self.last = None;
+        self.first.truncate(usize::try_from(count).unwrap_or(usize::MAX));
         self.count = count;
     }
 

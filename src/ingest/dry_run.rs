@@ -10,7 +10,7 @@ use lakebed_hudi::table_config::TableConfig;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::bad_records::line_of;
+use super::bad_records::{SHOWN_MAX, line_of};
 use super::checkpoint::Checkpoint;
 use super::create::{Found, find_table_of};
 use super::decode::{BadRecord, Fault};
@@ -46,6 +46,8 @@ pub struct DryRun {
     pub deletes: u64,
     /// Records that cannot be taken.
     pub bad_records: u64,
+    /// The first few of them.
+    pub first_bad_records: Vec<BadRecord>,
     /// Commits by the limits of rows and bytes; the limit of time may make them more.
     pub commits: u64,
     /// Inputs that were read, to their end or in part.
@@ -187,7 +189,6 @@ struct Dry {
     open: Checkpoint,
     inputs: InputCount,
     counts: BTreeMap<(String, Option<u32>), (u64, u64)>,
-    last_bad: Option<BadRecord>,
     /// What the dead letters of an overwrite take, and may take.
     letters_bytes: usize,
     letters_bytes_max: usize,
@@ -205,7 +206,6 @@ impl Dry {
             open: Checkpoint::default(),
             inputs: InputCount::default(),
             counts: BTreeMap::new(),
-            last_bad: None,
             letters_bytes: 0,
             letters_bytes_max: memory.letters_bytes,
             job,
@@ -278,17 +278,20 @@ impl Dry {
     fn add_bad(&mut self, bad: BadRecord) {
         self.report.bad_records += 1;
         let (settings, found) = (&self.job.bad_records, self.report.bad_records);
+        if self.report.first_bad_records.len() < SHOWN_MAX {
+            self.report.first_bad_records.push(bad.clone());
+        }
         if self.report.stopped_by.is_some() {
             return;
         }
-        self.last_bad = Some(bad.clone());
         if self.overwrites() {
             self.letters_bytes += line_of(&bad).len();
         }
         self.report.stopped_by = match (settings.policy, settings.limit) {
             (BadRecordPolicy::Fail, _) => Some(IngestError::BadRecord(Box::new(bad))),
             (BadRecordPolicy::DeadLetter, Some(limit)) if found > limit => {
-                Some(IngestError::TooManyBadRecords { limit, found, last: Box::new(bad) })
+                let first = self.report.first_bad_records.clone();
+                Some(IngestError::TooManyBadRecords { limit, found, first })
             }
             (BadRecordPolicy::DeadLetter, _) => None,
         };
@@ -326,10 +329,11 @@ impl Dry {
     }
 
     fn finish(mut self) -> DryRun {
-        let none_is_good = self.overwrites() && self.report.rows == 0 && self.report.stopped_by.is_none();
-        if let Some(last) = self.last_bad.take().filter(|_| none_is_good) {
-            let found = self.report.bad_records;
-            self.report.stopped_by = Some(IngestError::AllBad { found, last: Box::new(last) });
+        let found = self.report.bad_records;
+        let none_is_good = self.overwrites() && self.report.rows == 0 && found > 0;
+        if none_is_good && self.report.stopped_by.is_none() {
+            let first = self.report.first_bad_records.clone();
+            self.report.stopped_by = Some(IngestError::AllBad { found, first });
         }
         if self.open.records > 0 {
             self.commit();

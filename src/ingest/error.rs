@@ -60,24 +60,29 @@ pub enum IngestError {
     #[error("{0}; correct it, or set bad_records.policy to dead_letter")]
     BadRecord(Box<BadRecord>),
     /// More bad records than the job allows.
-    #[error("{found} bad records, more than bad_records.limit allows ({limit}); the last: {last}")]
+    #[error(
+        "{found} bad records, more than bad_records.limit allows ({limit}): correct the records, or raise the limit; \
+         the first:{}",
+        lines(first)
+    )]
     TooManyBadRecords {
         /// The limit.
         limit: u64,
         /// How many there were.
         found: u64,
-        /// The last one.
-        last: Box<BadRecord>,
+        /// The first of them.
+        first: Vec<BadRecord>,
     },
     /// An overwrite without any good record.
     #[error(
-        "all {found} records are bad, and an overwrite would leave nothing: nothing was changed; the last: {last}"
+        "all {found} records are bad, and an overwrite would leave nothing: nothing was changed; the first:{}",
+        lines(first)
     )]
     AllBad {
         /// How many there were.
         found: u64,
-        /// The last one.
-        last: Box<BadRecord>,
+        /// The first of them.
+        first: Vec<BadRecord>,
     },
     /// Dead letters of an overwrite that are too large to be held until its one commit.
     #[error(
@@ -130,6 +135,10 @@ pub enum IngestError {
     /// A task was stopped.
     #[error("a task of the run stopped without an answer; this is a bug, please report it")]
     Stopped,
+}
+
+fn lines(bad: &[BadRecord]) -> String {
+    bad.iter().map(|bad| format!("\n  {bad}")).collect()
 }
 
 impl IngestError {

@@ -109,6 +109,9 @@ pub struct Summary {
     pub deletes: u64,
     /// Records that could not be taken.
     pub bad_records: u64,
+    /// The folder or bucket address that they went to, if there were any: one file for each commit,
+    /// named by its instant.
+    pub dead_letters: Option<String>,
     /// Commits.
     pub commits: u64,
     /// Files written to the table.

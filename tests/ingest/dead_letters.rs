@@ -67,7 +67,8 @@ async fn a_run_that_was_killed_before_publishing_is_finished_by_the_next() {
     let place = Place::new().await;
     place.deliver("a.csv", "id,v\n0,a\nx,b\n");
     let job = || place.files_job(&policy(&place, ""));
-    place.run(job(), RunOptions::default()).await.unwrap();
+    let summary = place.run(job(), RunOptions::default()).await.unwrap();
+    assert_eq!(summary.dead_letters, Some(format!("file:{}", place.path("dead").display())));
     let [(published, lines)] = <[_; 1]>::try_from(letters(&place)).unwrap();
     unpublish(&place, &published);
     // As a run leaves it that is killed before its commit.
@@ -143,11 +144,17 @@ async fn what_is_left_out_is_published_once_though_another_run_takes_over() {
 #[tokio::test]
 async fn more_bad_records_than_allowed_end_the_run() {
     let place = Place::new().await;
-    place.deliver("a.csv", "id,v\nx,a\ny,b\nz,c\n");
+    place.deliver("a.csv", "id,v\nx,a\ny,b\nz,c\n,d\n");
     let error =
         place.run(place.files_job(&policy(&place, ", limit: 2")), RunOptions::default()).await.unwrap_err();
     assert!(matches!(&error, IngestError::TooManyBadRecords { limit: 2, found: 3, .. }), "{error}");
-    let end = "a.csv:4, column \"id\", value \"z\": it is no bigint";
-    assert!(error.to_string().ends_with(end), "{error}");
+    let told = error.to_string();
+    let (head, listed) = told.split_once("; the first:\n").unwrap();
+    assert!(head.ends_with("correct the records, or raise the limit"), "{told}");
+    for (line, (number, value)) in listed.lines().zip([(2, "x"), (3, "y"), (4, "z")]) {
+        let end = format!("a.csv:{number}, column \"id\", value \"{value}\": it is no bigint");
+        assert!(line.ends_with(&end), "{told}");
+    }
+    assert_eq!(listed.lines().count(), 3, "{told}");
     assert!(place.ids().is_empty());
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::cli::human;
 use crate::cli::output::{Page, Report};
 use crate::commit::{PipelineProgress, Progress};
+use crate::ingest::decode::BadRecord;
 use crate::ingest::job::Job;
 use crate::ingest::source::{FilesPosition, Position};
 use crate::ingest::{DryBucket, DryRun, Summary};
@@ -35,7 +36,13 @@ impl Report for Summary {
             human::count((self.records as f64 / self.took.as_secs_f64().max(1e-3)) as u64),
         ))?;
         tell_deletes(page, self.deletes)?;
-        tell_bad(page, self.bad_records)
+        tell_bad(page, self.bad_records)?;
+        match &self.dead_letters {
+            Some(folder) => page.line(&format!(
+                "dead letters are in {folder}: INSTANT.jsonl for each commit that left some out"
+            )),
+            None => Ok(()),
+        }
     }
 }
 
@@ -51,6 +58,11 @@ fn tell_bad(page: &mut Page<'_>, bad_records: u64) -> io::Result<()> {
         0 => Ok(()),
         bad => page.line(&format!("{} could not be taken", human::counted(bad, "bad record"))),
     }
+}
+
+/// Shows the first bad records.
+fn tell_first(page: &mut Page<'_>, bad: &[BadRecord]) -> io::Result<()> {
+    bad.iter().try_for_each(|bad| page.line(&format!("  {bad}")))
 }
 
 impl Report for DryRun {
@@ -72,7 +84,8 @@ impl Report for DryRun {
             human::bytes(self.input_bytes),
         );
         if self.rows == 0 {
-            return page.line(&format!("{read}; all of them are bad, and no row would be written"));
+            page.line(&format!("{read}; all of them are bad, and no row would be written"))?;
+            return tell_first(page, &self.first_bad_records);
         }
         page.line(&format!(
             "{read}; {} would be written in {}, more if time runs out before",
@@ -81,6 +94,7 @@ impl Report for DryRun {
         ))?;
         tell_deletes(page, self.deletes)?;
         tell_bad(page, self.bad_records)?;
+        tell_first(page, &self.first_bad_records)?;
         page.line("")?;
         let rows = self.buckets.iter().take(BUCKETS_SHOWN).map(|bucket| bucket.cells());
         page.rows(&["PARTITION", "BUCKET>", "ROWS>", "DELETES>", ""], rows.collect())?;

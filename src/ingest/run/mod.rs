@@ -87,6 +87,7 @@ pub async fn run(
         return Err(error);
     }
     run.summary.bad_records = run.bad.count;
+    run.summary.dead_letters = run.bad.folder();
     run.summary.took = environment.clock.monotonic().saturating_sub(started);
     Ok(run.summary)
 }
@@ -207,10 +208,10 @@ impl Run {
 
     /// Refuses an overwrite of which no record is good: it would leave nothing in the table.
     fn check_overwrite(&mut self) -> Result<(), IngestError> {
-        match self.bad.last.take().filter(|_| self.is_overwrite() && self.open.rows == 0) {
-            Some(last) => Err(IngestError::AllBad { found: self.bad.count, last: Box::new(last) }),
-            None => Ok(()),
+        if !self.is_overwrite() || self.open.rows > 0 || self.bad.count == 0 {
+            return Ok(());
         }
+        Err(IngestError::AllBad { found: self.bad.count, first: std::mem::take(&mut self.bad.first) })
     }
 
     /// Writes chunks until the source ends, a checkpoint is given up, or the run is to stop.

@@ -87,7 +87,7 @@ fn scripts_get_events_and_a_summary_as_json() {
     let mut take = |key: &str| summary.as_object_mut().unwrap().remove(key).unwrap();
     assert!(take("seconds").is_f64() && take("bytes").as_u64() > Some(0));
     let expected = json!({
-        "records": 3, "rows": 3, "deletes": 0, "bad_records": 0, "commits": 2, "files": 3, "inputs": 1,
+        "records": 3, "rows": 3, "deletes": 0, "bad_records": 0, "dead_letters": null, "commits": 2, "files": 3, "inputs": 1,
         "input_bytes": 18,
     });
     assert_eq!(summary, expected);
@@ -117,7 +117,9 @@ fn a_job_is_the_same_wherever_it_is_run_from() {
         assert_eq!((again.code, again.out.as_str()), (3, "nothing new to read\n"), "{again:?}");
     }
     place.deliver("b.csv", "id,p,ts\nd,x,one\n");
-    assert_eq!(from("/", &job).code, 0);
+    let last = from("/", &job);
+    let told = format!("dead letters are in file:{}: INSTANT.jsonl for each commit", place.text("dead"));
+    assert!(last.code == 0 && last.out.contains("1 bad record") && last.out.contains(&told), "{last:?}");
     assert_eq!(place.rows(), ["a,x,1", "b,x,1", "c,y,1"]);
     let dead = files_below(&place.path("dead"));
     assert_eq!(dead.iter().filter(|name| name.ends_with(".jsonl")).count(), 1, "{dead:?}");
