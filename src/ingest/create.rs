@@ -1,6 +1,6 @@
 //! A table that is made if it is not there, and must be the one that was asked for if it is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lakebed_hudi::schema::{TableSchema, sql_type};
@@ -12,7 +12,7 @@ use super::job::{CreateSettings, Job, JobError};
 use super::mapping::Mapping;
 use super::source::first_file;
 use crate::environment::Environment;
-use crate::storage::Storage;
+use crate::storage::{Scheme, Storage, TableUri};
 use crate::table::properties::PropertiesFileError;
 use crate::table::{NewTableError, Role, Table, TableError, check_new, check_place, differences, properties};
 use crate::write::KeyRules;
@@ -103,6 +103,7 @@ pub(super) async fn find_table_of(
     let config = TableConfig::from_properties(new.to_properties())
         .map_err(|error| TableError::from(PropertiesFileError::Config(error)))?;
     Mapping::new(job, schema.arrow(), &KeyRules::of(&config))?;
+    check_no_file(storage.uri())?;
     check_place(storage.as_ref()).await?;
     Ok(Found::Nothing(Box::new(new), schema))
 }
@@ -128,6 +129,22 @@ fn at_its_setting(error: NewTableError) -> IngestError {
         }
     };
     JobError::new(&format!("table.create.{setting}"), error.to_string()).into()
+}
+
+/// Refuses a place where no folder can be made, as a file is there or above.
+fn check_no_file(uri: &TableUri) -> Result<(), JobError> {
+    if uri.scheme() != Scheme::File {
+        return Ok(());
+    }
+    let mut places = Path::new(uri.path()).ancestors();
+    let found = places.find_map(|place| Some((place, std::fs::metadata(place).ok()?)));
+    match found.filter(|(_, found)| !found.is_dir()) {
+        Some((place, _)) => {
+            let problem = format!("{uri} cannot be made: {} is a file", place.display());
+            Err(JobError::new("table.uri", problem))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Makes the job's table if it is not there and the job says so; returns its columns then. One that

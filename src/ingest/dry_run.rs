@@ -10,7 +10,7 @@ use lakebed_hudi::table_config::TableConfig;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::bad_records::{SHOWN_MAX, line_of};
+use super::bad_records::{BadRecords, SHOWN_MAX, line_of};
 use super::checkpoint::Checkpoint;
 use super::create::{Found, find_table_of};
 use super::decode::{BadRecord, Fault};
@@ -38,17 +38,20 @@ pub struct DryRun {
     pub creates_table: bool,
     /// The last checkpoint of earlier runs; 0 if there is none.
     pub checkpoint: u64,
+    /// Whether the progress would be reset, and everything read again.
+    pub resets_progress: bool,
     /// Records read.
     pub records: u64,
-    /// Rows that would be written, deletes included, before those of one key are made one.
-    pub rows: u64,
-    /// Rows that would only delete their key.
+    /// Records that would be written, deletes included. Those of one key in a commit become one row.
+    pub good_records: u64,
+    /// Of these, records that would only delete their key.
     pub deletes: u64,
     /// Records that cannot be taken.
     pub bad_records: u64,
     /// The first few of them.
     pub first_bad_records: Vec<BadRecord>,
-    /// Commits by the limits of rows and bytes; the limit of time may make them more.
+    /// Commits by the limits of rows and bytes, and the one that resets the progress; the limit of time
+    /// may make them more.
     pub commits: u64,
     /// Inputs that were read, to their end or in part.
     pub inputs: u64,
@@ -56,7 +59,7 @@ pub struct DryRun {
     pub input_bytes: u64,
     /// Whether it was stopped before the end of what there is to read.
     pub interrupted: bool,
-    /// Where the rows would go, by partition and bucket.
+    /// Where the records would go, by partition and bucket.
     pub buckets: Vec<DryBucket>,
     /// Why the run would stop before its end.
     #[serde(serialize_with = "as_text")]
@@ -72,9 +75,9 @@ pub struct DryBucket {
     pub bucket: Option<u32>,
     /// Whether there are files of it.
     pub exists: bool,
-    /// Rows, deletes included.
-    pub rows: u64,
-    /// Rows that only delete their key.
+    /// Records, deletes included.
+    pub records: u64,
+    /// Records that only delete their key.
     pub deletes: u64,
 }
 
@@ -102,6 +105,7 @@ pub async fn dry_run(
     // A source that is followed has no end, so what is there is read.
     job.source.follow = false;
     let storage = options.open_storage(&job, environment).await?;
+    BadRecords::open(&job, storage.uri(), options.dead_letters.take(), environment).await?;
     let place = Place::find(&job, &storage, environment).await?;
     check_open(&place.config, &sink_options(&job))?;
     let shares = MemoryShares::new(storage.as_ref(), &place.schema, &sink_options(&job))?;
@@ -112,6 +116,9 @@ pub async fn dry_run(
     let source = open_source(&job, memory, &mapping, position, &mut options, environment)?;
     let mut chunks = Chunks::of(source, mapping, memory);
     let mut dry = Dry::new(job, place, storage.uri().to_string(), memory);
+    if options.reset_progress {
+        dry.reset();
+    }
     loop {
         let chunk = tokio::select! {
             biased;
@@ -213,6 +220,12 @@ impl Dry {
         }
     }
 
+    /// The progress would be reset: by a commit of its own, or by that of an overwrite.
+    fn reset(&mut self) {
+        self.report.resets_progress = true;
+        self.report.commits += u64::from(!self.overwrites());
+    }
+
     fn take(&mut self, ready: &Ready) -> Result<(), IngestError> {
         self.report.inputs += self.inputs.begin(ready.read.chunk.as_ref());
         let Some(chunk) = &ready.read.chunk else { return Ok(()) };
@@ -262,15 +275,15 @@ impl Dry {
         let mut counted: BTreeMap<(u32, Option<u32>), (u64, u64)> = BTreeMap::new();
         for row in 0..batch.num_rows() {
             let bucket = hash.zip(batch.keys.as_ref()).map(|(hash, keys)| hash.bucket(keys.value(row)));
-            let (rows, deletes) = counted.entry((batch.partitions.keys().value(row), bucket)).or_default();
-            *rows += 1;
+            let (records, deletes) = counted.entry((batch.partitions.keys().value(row), bucket)).or_default();
+            *records += 1;
             *deletes += u64::from(is_delete(row));
         }
-        for ((path, bucket), (rows, deletes)) in counted {
+        for ((path, bucket), (records, deletes)) in counted {
             let partition = paths.get(path as usize).copied().unwrap_or_default().to_owned();
             let sum = self.counts.entry((partition, bucket)).or_default();
-            *sum = (sum.0 + rows, sum.1 + deletes);
-            self.report.rows += rows;
+            *sum = (sum.0 + records, sum.1 + deletes);
+            self.report.good_records += records;
             self.report.deletes += deletes;
         }
     }
@@ -330,7 +343,7 @@ impl Dry {
 
     fn finish(mut self) -> DryRun {
         let found = self.report.bad_records;
-        let none_is_good = self.overwrites() && self.report.rows == 0 && found > 0;
+        let none_is_good = self.overwrites() && self.report.good_records == 0 && found > 0;
         if none_is_good && self.report.stopped_by.is_none() {
             let first = self.report.first_bad_records.clone();
             self.report.stopped_by = Some(IngestError::AllBad { found, first });
@@ -339,10 +352,10 @@ impl Dry {
             self.commit();
         }
         let existing = &self.place.existing;
-        let buckets = self.counts.into_iter().map(|(key, (rows, deletes))| {
+        let buckets = self.counts.into_iter().map(|(key, (records, deletes))| {
             let exists = existing.contains(&key);
             let (partition, bucket) = key;
-            DryBucket { partition, bucket, exists, rows, deletes }
+            DryBucket { partition, bucket, exists, records, deletes }
         });
         self.report.buckets = buckets.collect();
         self.report

@@ -117,7 +117,7 @@ impl Metrics {
     /// Takes in what happened.
     pub fn observe(&self, event: &Event) {
         match event {
-            Event::Created { .. } | Event::Restored { .. } => {}
+            Event::Created { .. } | Event::Restored { .. } | Event::Reset => {}
             Event::Started { epoch, checkpoint } => {
                 self.epoch.set(*epoch);
                 self.checkpoint.set(*checkpoint);

@@ -31,6 +31,8 @@ pub enum Event {
         /// The last checkpoint of earlier runs; 0 if there is none.
         checkpoint: u64,
     },
+    /// How far the pipeline has come is forgotten, as it was asked: everything is read again.
+    Reset,
     /// Records were written, and are not visible yet.
     Written {
         /// What was read.

@@ -1,3 +1,4 @@
+use lakebed::ingest::dry_run;
 use tokio::runtime::Handle;
 
 use super::*;
@@ -95,6 +96,10 @@ async fn a_folder_of_dead_letters_is_refused_to_another_table() {
     assert!(refused.to_string().contains(&told), "{refused}");
     assert_eq!(lakebed::Error::from(refused).kind(), lakebed::ErrorKind::Refused);
     assert!(!other.path("t/.hoodie/.aux").exists(), "no epoch was claimed");
+    let (_keep, stop) = watch::channel(false);
+    let seen = Arc::new(|_: &Event| ());
+    let dry = dry_run(job(&other), RunOptions::default(), &other.environment, stop, seen).await;
+    assert!(matches!(dry, Err(IngestError::OtherTablesLetters { .. })), "{dry:?}");
     one.run(job(&one), RunOptions::default()).await.unwrap();
     assert_eq!(letters(&one), before);
 }

@@ -147,7 +147,7 @@ fn tell_dry_run(context: &Context, dry: DryRun) -> Result<Exit, Error> {
     context.output.report(&dry)?;
     match dry.stopped_by {
         Some(error) => Err(error.into()),
-        None if dry.records == 0 && !dry.interrupted => Ok(Exit::NothingToDo),
+        None if dry.records == 0 && dry.commits == 0 && !dry.interrupted => Ok(Exit::NothingToDo),
         None => Ok(Exit::Done),
     }
 }

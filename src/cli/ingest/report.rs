@@ -35,7 +35,7 @@ impl Report for Summary {
             human::duration(millis),
             human::count((self.records as f64 / self.took.as_secs_f64().max(1e-3)) as u64),
         ))?;
-        tell_deletes(page, self.deletes)?;
+        tell_deletes(page, self.deletes, "row")?;
         tell_bad(page, self.bad_records)?;
         match &self.dead_letters {
             Some(folder) => page.line(&format!(
@@ -46,10 +46,10 @@ impl Report for Summary {
     }
 }
 
-fn tell_deletes(page: &mut Page<'_>, deletes: u64) -> io::Result<()> {
+fn tell_deletes(page: &mut Page<'_>, deletes: u64, unit: &str) -> io::Result<()> {
     match deletes {
         0 => Ok(()),
-        deletes => page.line(&format!("{} of these only deleted their key", human::counted(deletes, "row"))),
+        deletes => page.line(&format!("{} of these only deleted their key", human::counted(deletes, unit))),
     }
 }
 
@@ -69,6 +69,9 @@ impl Report for DryRun {
     fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
         let table = if self.creates_table { "would be created" } else { "is there" };
         page.heading(&format!("{} {table}; nothing was written", self.uri))?;
+        if self.resets_progress {
+            page.line("the progress would be reset: everything is read again")?;
+        }
         if self.interrupted {
             page.line("it was interrupted: there may be more to read")?;
         } else if self.records == 0 {
@@ -83,21 +86,24 @@ impl Report for DryRun {
             human::counted(self.inputs, "input"),
             human::bytes(self.input_bytes),
         );
-        if self.rows == 0 {
+        if self.good_records == 0 {
             page.line(&format!("{read}; all of them are bad, and no row would be written"))?;
             return tell_first(page, &self.first_bad_records);
         }
         page.line(&format!(
             "{read}; {} would be written in {}, more if time runs out before",
-            human::counted(self.rows, "row"),
+            human::counted(self.good_records, "record"),
             human::counted(self.commits, "commit"),
         ))?;
-        tell_deletes(page, self.deletes)?;
+        if self.buckets.iter().any(|bucket| bucket.bucket.is_some()) {
+            page.line("those of one key in a commit become one row")?;
+        }
+        tell_deletes(page, self.deletes, "record")?;
         tell_bad(page, self.bad_records)?;
         tell_first(page, &self.first_bad_records)?;
         page.line("")?;
         let rows = self.buckets.iter().take(BUCKETS_SHOWN).map(|bucket| bucket.cells());
-        page.rows(&["PARTITION", "BUCKET>", "ROWS>", "DELETES>", ""], rows.collect())?;
+        page.rows(&["PARTITION", "BUCKET>", "RECORDS>", "DELETES>", ""], rows.collect())?;
         match self.buckets.len().saturating_sub(BUCKETS_SHOWN) {
             0 => Ok(()),
             more => page.line(&format!("… {more} more: --format json")),
@@ -110,7 +116,7 @@ impl DryBucket {
         vec![
             self.partition.clone(),
             self.bucket.map(|bucket| bucket.to_string()).unwrap_or_default(),
-            human::count(self.rows),
+            human::count(self.records),
             human::count(self.deletes),
             if self.exists { String::new() } else { "new".to_owned() },
         ]

@@ -125,13 +125,14 @@ impl Run {
         options: &mut RunOptions,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(), IngestError> {
-        // An overwrite forgets by its own commit: an empty one would leave nothing in the table.
         if options.reset_progress {
-            self.target.forget();
-        }
-        if options.reset_progress && !self.is_overwrite() {
             // Progress is not given away for inputs that are not there.
             first_file(&self.job.source)?;
+            self.target.forget();
+            (self.events)(&Event::Reset);
+        }
+        // An overwrite forgets by its own commit: an empty one would leave nothing in the table.
+        if options.reset_progress && !self.is_overwrite() {
             self.checkpoint().await?;
             self.settle().await?;
         }

@@ -16,7 +16,10 @@ fn a_dry_run_says_what_would_be_written_and_writes_nothing() {
     assert_eq!((dry.code, dry.err.as_str()), (0, ""), "{dry:?}");
     let told = dry.json();
     assert_eq!([&told["creates_table"], &told["stopped_by"]], [&json!(true), &Value::Null]);
-    assert_eq!([&told["records"], &told["rows"], &told["commits"]], [3, 3, 2].map(|n| json!(n)).each_ref());
+    assert_eq!(
+        [&told["records"], &told["good_records"], &told["commits"]],
+        [3, 3, 2].map(|n| json!(n)).each_ref()
+    );
     assert!(!place.path("t").exists());
 
     assert_eq!(lakebed(&["ingest", &job]).code, 0);
@@ -36,8 +39,9 @@ fn a_dry_run_says_what_would_be_written_and_writes_nothing() {
     let dry = lakebed(&["ingest", &job, "--dry-run"]);
     assert_eq!(dry.code, 0, "{dry:?}");
     for line in [
-        "3 records read from 1 input (23 B); 2 rows would be written in 1 commit, more if time runs out before",
-        "1 row of these only deleted their key",
+        "3 records read from 1 input (23 B); 2 records would be written in 1 commit, more if time runs out before",
+        "those of one key in a commit become one row",
+        "1 record of these only deleted their key",
         "1 bad record could not be taken",
         &format!("  {}:4, column \"id\": it is null, and the table requires a value", place.text("in/b.csv")),
     ] {
@@ -62,7 +66,7 @@ fn a_dry_run_ends_as_the_run_would() {
     place.deliver("a.csv", "id,p,ts\na,x,one\nb,x,\nc,y,1\n");
     let dry = lakebed(&["ingest", &place.job(SOURCE, ""), "--dry-run"]);
     assert_eq!(dry.code, 6, "{dry:?}");
-    assert!(dry.out.contains("1 row would be written") && dry.out.contains("2 bad records"), "{dry:?}");
+    assert!(dry.out.contains("1 record would be written") && dry.out.contains("2 bad records"), "{dry:?}");
     assert!(dry.err.contains("a.csv:2, column \"ts\", value \"one\": it is no bigint"), "{dry:?}");
     let limit = "bad_records: {policy: dead_letter, path: DEAD, limit: 1}\n";
     let dry = lakebed(&["ingest", &place.job(SOURCE, limit), "--dry-run"]);
@@ -78,4 +82,35 @@ fn a_dry_run_ends_as_the_run_would() {
     let table = fs::create_dir(place.path("t"));
     table.and_then(|()| fs::write(place.path("t/photo"), "")).unwrap();
     lakebed(&["ingest", &place.job(SOURCE, ""), "--dry-run"]).refused(4, "is not empty: it has photo");
+}
+
+#[test]
+fn a_dry_run_tells_of_a_reset_and_counts_its_commit() {
+    let place = Place::new();
+    place.deliver("a.csv", FIRST);
+    let job = place.job(SOURCE, "");
+    assert_eq!(lakebed(&["ingest", &job]).code, 0);
+    let reset = ["ingest", job.as_str(), "--reset-progress"];
+    let dry = lakebed(&[&reset[..], &["--dry-run"]].concat());
+    assert!(dry.out.contains("the progress would be reset: everything is read again\n"), "{dry:?}");
+    let dry = lakebed(&[&reset[..], &["--dry-run", "--format", "json"]].concat()).json();
+    let ran = lakebed(&[&reset[..], &["--format", "json"]].concat());
+    assert_eq!([&dry["resets_progress"], &dry["commits"]], [&json!(true), &ran.json()["commits"]]);
+    assert!(ran.err.contains("{\"event\":\"reset\"}\n"), "{ran:?}");
+}
+
+#[test]
+fn a_file_where_the_table_is_to_be_is_noticed_by_both() {
+    let place = Place::new();
+    place.deliver("a.csv", FIRST);
+    fs::write(place.path("t"), "").unwrap();
+    let job = place.job(SOURCE, "");
+    let below = place.text("below.yaml");
+    let text = fs::read_to_string(&job).unwrap();
+    fs::write(&below, text.replace(&place.text("t,"), &place.text("t/a/b,"))).unwrap();
+    let told = format!("cannot be made: {} is a file", place.text("t"));
+    for job in [job, below] {
+        lakebed(&["ingest", &job, "--dry-run"]).refused(2, &told);
+        lakebed(&["ingest", &job]).refused(2, &told);
+    }
 }
