@@ -252,7 +252,8 @@ pub struct CommitSettings {
     /// Records of the input.
     #[serde(default)]
     pub rows: Option<u64>,
-    /// Bytes of the input, unpacked; of rows in memory, where the input has types of its own.
+    /// Bytes of the input, unpacked; of rows in memory, where the input has types of its own. They are
+    /// looked at after each part that is read: at most 8,192 records, or 1 MiB of text.
     #[serde(default)]
     pub bytes: Option<Size>,
     /// Commit also when no record came within the interval, and once in a run that finds none.
