@@ -68,17 +68,16 @@ pub enum SourceError {
         /// The name up to which files were read.
         mark: String,
     },
-    /// Files that are all new, in other folders than those that were read.
+    /// The last file that was read, in another folder than the one where it was read.
     #[error(
-        "{path}: this and all other files are new, and those that were read already, up to {mark}, are in no folder \
-         that source.files names: if they were moved or copied, with the job or alone, put them back; if these are \
-         others, let source.files name the old folder too; or reset the progress (--reset-progress) to read all \
-         that are there"
+        "{path}: it has the name, the size and the beginning of {mark}, which was read already: if files were moved \
+         or copied, with the job or alone, put them back, or they are read twice; to read all that are there, reset \
+         the progress (--reset-progress)"
     )]
     Moved {
-        /// The first of the files.
+        /// The file.
         path: String,
-        /// The name up to which files were read.
+        /// The name by which it was read.
         mark: String,
     },
     /// A file that was read already, or should have been, and has changed since.

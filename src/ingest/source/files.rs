@@ -1,23 +1,18 @@
 //! Files, in the order of their names.
 
 use std::collections::VecDeque;
-use std::fs::{File, Metadata};
-use std::io::{self, Read as _, Seek as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use xxhash_rust::xxh3::Xxh3;
-
 use super::look::Look;
-use super::position::{Origin, hex};
-use super::{DoneFiles, Extent, FilesPosition, KnownNames, OpenFile, Read, SourceError};
+use super::position::Origin;
+use super::reading::{Next, Reading};
+use super::{DoneFiles, Extent, FileContent, FilesPosition, KnownNames, OpenFile, Read, SourceError};
 use crate::environment::Environment;
-use crate::ingest::decode::{Chunk, DecodeProblem, Format, InputReader, Meter, Place, PlainInput, Wanted};
+use crate::ingest::decode::{DecodeProblem, Format, InputReader, Meter, PlainInput, Wanted};
 use crate::ingest::job::{LateNames, SourceSettings};
-
-const HEAD_BYTES: u64 = 64 << 10;
 
 /// Files, read one after the other.
 #[derive(Debug)]
@@ -45,15 +40,6 @@ struct Settings {
     late_names: LateNames,
     format: Format,
     wanted: Wanted,
-}
-
-#[derive(Debug)]
-struct Reading {
-    reader: InputReader,
-    /// The chunk after the one that was handed out: so that the last one is known as such.
-    ahead: Option<Chunk>,
-    open: Arc<OpenFile>,
-    modified: (i64, i64),
 }
 
 impl FilesSource {
@@ -109,34 +95,20 @@ impl FilesSource {
         self.look().await?;
         let Some(name) = self.waiting.pop_front() else { return Ok(()) };
         let (resume, settings) = (self.resume, self.settings);
-        blocking(move || Reading::open(&name, resume.as_ref(), &settings, Meter::default()).map(drop)).await
+        blocking(move || Reading::open(&name, resume.as_ref(), settings.inputs(), Meter::default()).map(drop))
+            .await
     }
 
     async fn read(&mut self, reading: Arc<std::sync::Mutex<Reading>>) -> Result<Read, SourceError> {
-        let (chunk, is_last, open, changed_millis) = blocking(move || {
-            let mut reading = reading.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let chunk = match reading.ahead.take() {
-                Some(chunk) => Some(chunk),
-                None => reading.reader.next_chunk()?,
-            };
-            if chunk.is_some() {
-                reading.ahead = reading.reader.next_chunk()?;
-            }
-            let is_last = reading.ahead.is_none();
-            if is_last {
-                reading.check_unchanged()?;
-            }
-            let (seconds, nanos) = reading.modified;
-            let changed_millis = seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000);
-            Ok((chunk, is_last, reading.open.clone(), Some(changed_millis)))
-        })
-        .await?;
-        let ends = is_last.then(|| self.done_with(&open.name));
+        let next = move || reading.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
+        let Next { chunk, ends, open, changed_millis } = blocking(next).await?;
+        let changed_millis = Some(changed_millis);
+        let ends = ends.map(|content| self.done_with(&open.name, content));
         match (chunk, ends) {
             (None, Some(done)) => {
                 self.reading = None;
                 self.done = Some(done.clone());
-                self.finished_bytes += open.size;
+                self.finished_bytes += open.content.size;
                 self.meter.set(self.finished_bytes);
                 Ok(Read { chunk: None, extent: self.extent(), changed_millis, origin: Origin::Done(done) })
             }
@@ -154,13 +126,14 @@ impl FilesSource {
         Extent { read_bytes: self.meter.bytes(), found_bytes }
     }
 
-    /// What is read to the end once the file `name` is.
-    fn done_with(&self, name: &str) -> Arc<DoneFiles> {
+    /// What is read to the end once the file `name` is, which holds `content`.
+    fn done_with(&self, name: &str, content: Option<FileContent>) -> Arc<DoneFiles> {
         let mut done = self.done.as_deref().cloned().unwrap_or_else(|| {
             let room = || Some(KnownNames::with_room_for(self.known.as_ref().map_or(0, |l| l.files.len())));
-            DoneFiles { mark: String::new(), names: 0, changed: 0, known: room(), states: room() }
+            DoneFiles { mark: String::new(), names: 0, changed: 0, known: room(), states: room(), last: None }
         });
         name.clone_into(&mut done.mark);
+        done.last = content;
         done.names += 1;
         done.changed = self.known.as_ref().map_or(0, |look| look.changed);
         if let Some(known) = &mut done.known {
@@ -178,7 +151,7 @@ impl FilesSource {
         let settings = self.settings.clone();
         let meter = self.meter.clone();
         let reading = blocking(move || {
-            let mut reading = Reading::open(&name, resume.as_ref(), &settings, meter)?;
+            let mut reading = Reading::open(&name, resume.as_ref(), settings.inputs(), meter)?;
             if let Some(before) = resume {
                 reading.reader.skip_to(before.place, |_| {})?;
             }
@@ -195,8 +168,8 @@ impl FilesSource {
         let look = blocking(move || Look::at(&settings.patterns)).await?;
         if self.known.is_none() {
             look.check_found(self.settings.poll.is_some(), &self.stands())?;
+            look.check_moved(&self.settings.patterns, self.done.as_deref())?;
         }
-        look.check_moved(&self.settings.patterns, &self.stands())?;
         let may_be_late = self.settings.late_names == LateNames::Ignore;
         if let Some(done) = self.done.clone() {
             if !may_be_late {
@@ -288,8 +261,8 @@ fn done_at(look: &Look, done: &DoneFiles) -> DoneFiles {
         states.insert(&seen.state(name));
         names += 1;
     }
-    let (known, states) = (Some(known), Some(states));
-    DoneFiles { mark: done.mark.clone(), names, changed: look.changed, known, states }
+    let (known, states, last) = (Some(known), Some(states), done.last.clone());
+    DoneFiles { mark: done.mark.clone(), names, changed: look.changed, known, states, last }
 }
 
 async fn blocking<T: Send + 'static>(
@@ -309,6 +282,10 @@ pub(in crate::ingest) fn first_file(source: &SourceSettings) -> Result<Option<Pa
 }
 
 impl Settings {
+    fn inputs(&self) -> (&Format, &Wanted) {
+        (&self.format, &self.wanted)
+    }
+
     /// Tells if the columns that are asked for are not those of the file `newest`, by its header alone.
     /// It was read, and the next one may have other columns: so this is no error.
     fn warn_of_columns(&self, newest: &str) {
@@ -320,77 +297,4 @@ impl Settings {
             tracing::warn!(%error, "nothing is new to read, and the newest file does not fit the job");
         }
     }
-}
-
-impl Reading {
-    /// Opens a file, of which an earlier run has read what `before` says; nothing is passed over yet.
-    fn open(
-        name: &str,
-        before: Option<&OpenFile>,
-        settings: &Settings,
-        meter: Meter,
-    ) -> Result<Self, SourceError> {
-        let read_before = before.map_or(0, |open| open.place.record);
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => SourceError::Vanished { path: name.to_owned(), read: read_before },
-            _ => SourceError::Io { path: name.to_owned(), source },
-        };
-        let mut file = File::open(name).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        let mut head = Vec::new();
-        (&mut file).take(HEAD_BYTES).read_to_end(&mut head).map_err(failed)?;
-        file.rewind().map_err(failed)?;
-        let mut hash = Xxh3::new();
-        hash.update(&head);
-        let open = OpenFile {
-            name: name.to_owned(),
-            size: metadata.len(),
-            head: hex(&hash),
-            place: Place::default(),
-        };
-        let shared: Arc<str> = name.into();
-        if let Some(before) = before {
-            check_same("the size", name, &before.size, &open.size)?;
-            check_same("the hash of its first 64 KiB", name, &before.head, &open.head)?;
-        }
-        let reader =
-            InputReader::open(&shared, PlainInput::File(file, meter), &settings.format, &settings.wanted)?;
-        Ok(Self { reader, ahead: None, open: Arc::new(open), modified: modified(&metadata) })
-    }
-
-    /// Checks at the end that the file is still what it was at the beginning.
-    fn check_unchanged(&self) -> Result<(), SourceError> {
-        let name = &self.open.name;
-        match std::fs::metadata(name) {
-            Ok(now) => {
-                check_same("the size", name, &self.open.size, &now.len())?;
-                check_same(
-                    "the time of change",
-                    name,
-                    &format!("{:?}", self.modified),
-                    &format!("{:?}", modified(&now)),
-                )
-            }
-            // All of it was read: whoever took it away knew that it was complete.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(source) => Err(SourceError::Io { path: name.clone(), source }),
-        }
-    }
-}
-
-fn modified(metadata: &Metadata) -> (i64, i64) {
-    (metadata.mtime(), metadata.mtime_nsec())
-}
-
-fn check_same<T: PartialEq + ToString>(
-    what: &'static str,
-    path: &str,
-    expected: &T,
-    found: &T,
-) -> Result<(), SourceError> {
-    if expected == found {
-        return Ok(());
-    }
-    let (expected, found) = (expected.to_string(), found.to_string());
-    Err(SourceError::Changed { path: path.to_owned(), what, expected, found })
 }

@@ -1,11 +1,12 @@
 //! What files there are, at one time.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{FilesPosition, SourceError};
+use super::{DoneFiles, FileContent, FilesPosition, SourceError};
 
 /// The files that patterns name, at one time.
 #[derive(Debug, Default)]
@@ -66,21 +67,27 @@ impl Look {
         Err(SourceError::NoFile { patterns: patterns.into_iter().map(str::to_owned).collect() })
     }
 
-    /// Refuses to find new files alone, where none of those that were read up to `from` was in the
-    /// patterns' folders: they may be the same ones, moved or copied.
-    pub(super) fn check_moved(&self, patterns: &[String], from: &FilesPosition) -> Result<(), SourceError> {
-        let Some(first) = self.files.keys().next() else { return Ok(()) };
-        let (done, open) = (from.done.as_ref(), from.open.as_ref().map(|open| &open.name));
-        let Some(mark) = open.or(done.map(|done| &done.mark)) else { return Ok(()) };
-        let mut read = done.map(|done| &done.mark).into_iter().chain(open);
-        let is_old = |name: &String| match done {
-            Some(done) => name <= &done.mark && done.known.as_ref().is_none_or(|known| known.contains(name)),
-            None => false,
+    /// Refuses to find the last file that was read in another place, where the patterns name none in
+    /// its own: it was moved or copied, and so may the others.
+    pub(super) fn check_moved(
+        &self,
+        patterns: &[String],
+        done: Option<&DoneFiles>,
+    ) -> Result<(), SourceError> {
+        let Some((done, last)) = done.and_then(|done| Some((done, done.last.as_ref()?))) else {
+            return Ok(());
         };
-        if read.any(|name| is_within(name, patterns)) || self.files.keys().any(is_old) {
+        if is_within(&done.mark, patterns) {
             return Ok(());
         }
-        Err(SourceError::Moved { path: first.clone(), mark: mark.clone() })
+        let name = Path::new(&done.mark).file_name();
+        let is_alike = |path: &str, seen: &Seen| {
+            seen.bytes == last.size && Path::new(path).file_name() == name && holds(path, last)
+        };
+        match self.files.iter().find(|(path, seen)| is_alike(path, seen)) {
+            Some((path, _)) => Err(SourceError::Moved { path: path.clone(), mark: done.mark.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// The files up to `name`, in order.
@@ -133,6 +140,11 @@ impl Look {
         self.files.insert(name.to_owned(), Seen { bytes: metadata.len(), changed, written });
         Ok(Some(true))
     }
+}
+
+/// Whether the file `path` is there and holds `content`.
+fn holds(path: &str, content: &FileContent) -> bool {
+    File::open(path).and_then(|mut file| FileContent::of(&mut file)).is_ok_and(|found| found == *content)
 }
 
 /// Whether the file `name` is in a folder that a pattern names, or below it.

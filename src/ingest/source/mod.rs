@@ -9,8 +9,8 @@
 //! * always, where the file itself was made, written or moved in after the last look;
 //! * else, where it came with its folder and others went, as surely as the set knows names.
 //!
-//! Names are full ones. Where all files are new and none that was read is in a folder that the patterns
-//! name, they may be the same ones in another place, and reading ends.
+//! Names are full ones. A job whose inputs were moved or copied would read them again: that is noticed
+//! by the last file that was read, which has the same name and content in another folder.
 //!
 //! A file that is written anew under its name is not read again. That is noticed by its size and the
 //! time of its content, between two runs as surely as the set of these knows files.
@@ -20,13 +20,14 @@ mod files;
 mod known_names;
 mod look;
 mod position;
+mod reading;
 mod stdin;
 
 pub use error::SourceError;
 pub use files::FilesSource;
 pub(super) use files::first_file;
 pub use known_names::KnownNames;
-pub use position::{DoneFiles, FilesPosition, OpenFile, Position, StdinPosition};
+pub use position::{DoneFiles, FileContent, FilesPosition, OpenFile, Position, StdinPosition};
 pub use stdin::StdinSource;
 
 use super::decode::Chunk;

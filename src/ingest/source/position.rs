@@ -72,6 +72,10 @@ pub struct DoneFiles {
     /// who may read them. `None` where an earlier version did not keep them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub states: Option<KnownNames>,
+    /// What the one at the mark holds, to know it in another place; `None` where it has no records, or
+    /// where an earlier version did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<FileContent>,
 }
 
 /// A file that was read in part.
@@ -79,12 +83,20 @@ pub struct DoneFiles {
 pub struct OpenFile {
     /// Its name.
     pub name: String,
-    /// Its size.
+    /// What it holds.
+    #[serde(flatten)]
+    pub content: FileContent,
+    /// The place of the next record.
+    pub place: Place,
+}
+
+/// What a file holds, as far as files are compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileContent {
+    /// Its size in bytes.
     pub size: u64,
     /// XXH3 of its first 64 KiB.
     pub head: String,
-    /// The place of the next record.
-    pub place: Place,
 }
 
 /// How far standard input was read.
