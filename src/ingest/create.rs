@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lakebed_hudi::file_name::PARTITION_METADATA;
 use lakebed_hudi::schema::{TableSchema, sql_type};
 use lakebed_hudi::table_config::{NewTable, TableConfig};
 
@@ -12,9 +13,11 @@ use super::job::{CreateSettings, Job, JobError};
 use super::mapping::Mapping;
 use super::source::first_file;
 use crate::environment::Environment;
-use crate::storage::{Scheme, Storage, TableUri};
+use crate::storage::{Entry, Scheme, Storage, TableUri};
 use crate::table::properties::PropertiesFileError;
-use crate::table::{NewTableError, Role, Table, TableError, check_new, check_place, differences, properties};
+use crate::table::{
+    NewTableError, Role, Table, TableError, TableSnapshot, check_new, check_place, differences, properties,
+};
 use crate::write::KeyRules;
 
 /// Makes the table `new` in `storage`, or checks that the one there is the same; says whether it
@@ -44,16 +47,28 @@ async fn check_same(
     new: &NewTable,
     columns: Option<&TableSchema>,
 ) -> Result<(), TableError> {
-    let mut found = differences(&properties::load(storage.as_ref()).await?, new);
+    let mut differences = differences(&properties::load(storage.as_ref()).await?, new);
+    if differences.is_empty() && columns.is_none() {
+        return Ok(());
+    }
+    let snapshot = Table::open(storage.clone(), environment, None).await?.snapshot(None).await?;
     if let Some(columns) = columns {
-        let table = Table::open(storage.clone(), environment, None).await?;
-        let existing = table.snapshot(None).await?.schema().await?;
-        found.extend(column_differences(&existing, columns));
+        differences.extend(column_differences(&snapshot.schema().await?, columns));
     }
-    match found.is_empty() {
-        true => Ok(()),
-        false => Err(NewTableError::Different { uri: storage.uri().to_string(), differences: found }.into()),
+    if differences.is_empty() {
+        return Ok(());
     }
+    let empty = is_empty(&snapshot).await?;
+    Err(NewTableError::Different { uri: storage.uri().to_string(), differences, empty }.into())
+}
+
+/// Whether nothing is lost with the table: no write of it is there, and no file of data.
+async fn is_empty(snapshot: &TableSnapshot) -> Result<bool, TableError> {
+    if snapshot.timeline.instants().any(|instant| instant.action.writes_data()) {
+        return Ok(false);
+    }
+    let is_data = |file: &Entry| !file.path.file_name().starts_with(PARTITION_METADATA);
+    Ok(!snapshot.partitions().await?.iter().flat_map(|(_, files)| files).any(is_data))
 }
 
 fn column_differences(existing: &TableSchema, asked: &TableSchema) -> Vec<String> {

@@ -110,15 +110,17 @@ pub enum NewTableError {
     },
     /// There is a table, and it is another one.
     #[error(
-        "the table at {uri} is another one than was asked for: {}; ask for what it is (a job may leave out \
+        "the table at {uri} is another one than was asked for: {}; {}ask for what it is (a job may leave out \
          table.create), or name another place",
-        differences.join("; ")
+        differences.join("; "), if *empty { "nothing was ever committed to it: delete it to have it made anew, or " } else { "" }
     )]
     Different {
         /// The place.
         uri: String,
         /// What differs.
         differences: Vec<String>,
+        /// Whether it has neither a commit nor a file of data: a first run that failed leaves such a one.
+        empty: bool,
     },
 }
 

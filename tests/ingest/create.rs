@@ -122,6 +122,29 @@ async fn a_table_that_is_another_one_is_refused_with_each_difference() {
     assert_eq!(commits(&place.table().await).await, before);
 }
 
+#[tokio::test]
+async fn of_a_table_that_a_failed_run_left_empty_it_is_said_how_to_have_it_anew() {
+    let place = Nothing::new();
+    std::fs::write(place.0.path().join("a.csv"), format!("{ORDERS}x,1772900760,I,8\n")).unwrap();
+    let create = |columns: &str| {
+        let schema = format!(
+            r#"{{"type":"record","name":"t","fields":[{{"name":"id","type":"{columns}"}},
+               {{"name":"at","type":{{"type":"long","logicalType":"timestamp-micros"}}}},
+               {{"name":"month","type":"string"}},{{"name":"n","type":"long"}}]}}"#
+        );
+        std::fs::write(place.0.path().join("t.avsc"), schema).unwrap();
+        let schema = place.0.path().join("t.avsc").display().to_string();
+        format!("{{key: [id], partition: [month], ordering: [at], buckets: 2, schema: {schema}}}")
+    };
+    let error = place.run(&create("long")).await.0.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DataQuality, "{error}");
+    let error = place.run(&create("string")).await.0.unwrap_err();
+    let told = "column \"id\" is bigint, asked for string; nothing was ever committed to it: delete it to have it made anew, or ask";
+    assert!(error.to_string().contains(told), "{error}");
+    std::fs::remove_dir_all(place.0.path().join("t")).unwrap();
+    assert_eq!(place.run(&create("string")).await.0.unwrap().rows, 3);
+}
+
 async fn commits(table: &Table) -> usize {
     table.timeline.load().await.unwrap().instants().count()
 }
