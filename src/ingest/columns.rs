@@ -9,7 +9,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use lakebed_hudi::schema::{SchemaError, TableSchema, arrow_of_avro};
 
 use super::IngestError;
-use super::decode::{BadRecord, DecodeError, Format, FormatKind, brief, has_delimiter, infer_schema};
+use super::decode::{
+    BadRecord, DecodeError, Format, FormatKind, brief, first_misfit, has_delimiter, infer_schema,
+};
 use super::job::{BadRecordPolicy, Job};
 
 /// A larger text is no schema.
@@ -44,6 +46,12 @@ pub enum ColumnsError {
     /// A bad record is among those that the columns were to be told from.
     #[error("schema {0}; correct it, or state the schema in a file")]
     BadRecord(Box<BadRecord>),
+    /// A record does not fit the columns that it and others told.
+    #[error(
+        "schema {0}, the type that the first records together tell; correct it, or state the columns in a schema \
+         file (table.create.schema, or --schema)"
+    )]
+    Misfit(Box<BadRecord>),
     /// Its column is an object that never has a field.
     #[error(
         "schema {}: column {:?} is an object without fields, which Parquet cannot hold: state its fields \
@@ -122,14 +130,32 @@ fn avro_columns(source: File, file: &Path) -> Result<Schema, ColumnsError> {
 ///
 /// # Errors
 /// A file that cannot be read, or with a bad record among the first; columns that no Hudi table can
-/// have, or without any value.
+/// have, without any value, or with values of several types.
 pub fn sampled_columns(
     file: &Path,
     format: &Format,
     name: &str,
     required: &[String],
 ) -> Result<(TableSchema, usize), ColumnsError> {
-    sampled(file, format, name, required, BadRecordPolicy::Fail, |schema| schema.as_ref().clone())
+    let (schema, records) =
+        sampled(file, format, name, required, BadRecordPolicy::Fail, |schema| schema.as_ref().clone())?;
+    let columns = schema.arrow().fields().iter();
+    check_sample(file, format, columns.map(|field| (field.name().clone(), field.data_type().clone())))?;
+    Ok((schema, records))
+}
+
+/// Refuses columns that were told from the first records of `file` if a run would find that one of
+/// these does not decode as such.
+pub(super) fn check_sample(
+    file: &Path,
+    format: &Format,
+    columns: impl IntoIterator<Item = (String, DataType)>,
+) -> Result<(), ColumnsError> {
+    let misfit = first_misfit(file, format, columns, SAMPLE_RECORDS);
+    match misfit.map_err(|error| ColumnsError::Decode(Box::new(error)))? {
+        Some(record) => Err(ColumnsError::Misfit(Box::new(record))),
+        None => Ok(()),
+    }
 }
 
 /// The schema for the table `name` of a job whose first input is `file`: as mapped.

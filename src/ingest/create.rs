@@ -8,7 +8,7 @@ use lakebed_hudi::schema::{TableSchema, sql_type};
 use lakebed_hudi::table_config::{NewTable, TableConfig};
 
 use super::IngestError;
-use super::columns::{mapped_columns, stated_columns};
+use super::columns::{check_sample, mapped_columns, stated_columns};
 use super::job::{CreateSettings, Job, JobError};
 use super::mapping::Mapping;
 use super::source::first_file;
@@ -113,11 +113,14 @@ pub(super) async fn find_table_of(
     }
     // What is wrong with the inputs is told before anything is made.
     let first = first_file(&job.source)?;
-    let (new, schema) = table_of(job, settings, columns, first)?;
+    let (new, schema) = table_of(job, settings, columns, first.as_deref())?;
     check_new(&new).map_err(at_its_setting)?;
     let config = TableConfig::from_properties(new.to_properties())
         .map_err(|error| TableError::from(PropertiesFileError::Config(error)))?;
-    Mapping::new(job, schema.arrow(), &KeyRules::of(&config))?;
+    let mapping = Mapping::new(job, schema.arrow(), &KeyRules::of(&config))?;
+    if let (None, Some(sample)) = (&settings.schema, &first) {
+        check_sample(sample, &job.format(), mapping.taken_as_is())?;
+    }
     check_no_file(storage.uri())?;
     check_place(storage.as_ref()).await?;
     Ok(Found::Nothing(Box::new(new), schema))
@@ -187,7 +190,7 @@ fn table_of(
     job: &Job,
     settings: &CreateSettings,
     stated: Option<TableSchema>,
-    first: Option<PathBuf>,
+    first: Option<&Path>,
 ) -> Result<(NewTable, TableSchema), IngestError> {
     let uri = job.table.uri.parse()?;
     let schema = match stated {
@@ -196,7 +199,7 @@ fn table_of(
             let file = first.ok_or_else(|| {
                 JobError::new("table.create.schema", "it is needed: there is no file yet to tell columns by")
             })?;
-            mapped_columns(job, &file, &settings.table_name(&uri), &settings.key)?
+            mapped_columns(job, file, &settings.table_name(&uri), &settings.key)?
         }
     };
     Ok((settings.new_table(&uri, Some(&schema)), schema))

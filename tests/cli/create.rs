@@ -389,6 +389,11 @@ fn samples_that_tell_no_columns_are_refused() {
         "column \"s.x\" is an object without fields, which Parquet cannot hold: state its fields in a schema file, \
          or leave it out there",
     );
+    refuse(
+        "a.jsonl",
+        b"{\"id\":1,\"a\":1}\n{\"id\":2,\"a\":\"x\"}\n",
+        "a.jsonl:1, column \"a\", value \"1\": it is no string, the type that the first records together tell",
+    );
     refuse("a.parquet", b"PAR1PAR1", "it is no sound parquet file");
     refuse("a.csv.gz", b"id\n1\n", "it should be compressed with gz");
     let schema = Schema::new(vec![Field::new("id", DataType::Time64(TimeUnit::Microsecond), true)]);

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use lakebed::ingest::dry_run;
 use lakebed::ingest::job::BadRecordPolicy;
 use lakebed::{Error, ErrorKind};
 
@@ -96,6 +97,37 @@ async fn bad_records_among_the_first_stop_no_job_that_collects_them() {
     job.bad_records.path = Some(place.0.path().join("dead").display().to_string());
     let summary = place.run_job(job).await.0.unwrap();
     assert_eq!((summary.rows, summary.bad_records), (1, 1));
+}
+
+#[tokio::test]
+async fn a_table_is_not_made_of_columns_that_the_sample_itself_does_not_fit() {
+    let place = Nothing::new();
+    let input = place.0.path().join("a.csv");
+    std::fs::write(&input, "order_no,at,op,n\n1,1772900757,I,2026-03-07\n2,1772900758,I,2026-13-45\n")
+        .unwrap();
+    let told = format!(
+        "schema {}:3, column \"n\", value \"2026-13-45\": it is no date, the type that the first records \
+         together tell; correct it, or state the columns in a schema file (table.create.schema, or --schema)",
+        input.display()
+    );
+    // No bad record either: the columns are wrong, and not the record.
+    let mut job = place.job(CREATE);
+    job.bad_records.policy = BadRecordPolicy::DeadLetter;
+    job.bad_records.path = Some(place.0.path().join("dead").display().to_string());
+    for job in [place.job(CREATE), job] {
+        let (_keep, stop) = watch::channel(false);
+        let events = Arc::new(|_: &Event| ());
+        let dry = dry_run(job.clone(), RunOptions::default(), &Environment::real(), stop, events).await;
+        for error in [place.run_job(job).await.0.unwrap_err(), Error::from(dry.unwrap_err())] {
+            assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::FixInput, told.as_str()));
+        }
+        assert!(!place.0.path().join("t").exists() && !place.0.path().join("dead").exists());
+    }
+    // What the mapping reads as text has its type from there.
+    let mut job = place.job(CREATE);
+    job.mapping.cast.insert("n".to_owned(), Default::default());
+    let error = place.run_job(job).await.0.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DataQuality, "{error}");
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use super::guard::guarded;
 use super::reader::open_file;
 use super::{
     BadRecord, ChunkBody, CsvOptions, DecodeError, DecodeProblem, Format, FormatKind, InputReader, Meter,
-    PlainInput, Wanted,
+    PlainInput, Wanted, WantedColumn,
 };
 
 /// A sample ends with the block that reaches so many bytes.
@@ -41,9 +41,7 @@ pub struct Inferred {
 /// # Errors
 /// A file that cannot be read, or without good records to tell columns by.
 pub fn infer_schema(path: &Path, format: &Format, sample: usize) -> Result<Inferred, DecodeError> {
-    let name: Arc<str> = path.to_string_lossy().into();
-    let kind = format.kind_of(&name).map_err(|problem| problem.of(&name))?;
-    let file = File::open(path).map_err(|error| DecodeProblem::Io(error).of(&name))?;
+    let (name, kind, file) = open(path, format)?;
     if !kind.is_text() {
         let opened = open_file(&name, file, &Meter::default(), kind, format);
         let schema = opened.map_err(|problem| problem.of(&name))?.schema();
@@ -66,6 +64,34 @@ pub fn infer_schema(path: &Path, format: &Format, sample: usize) -> Result<Infer
     Ok(Inferred { schema: Arc::new(in_micros(&schema)), records: sample.lines.len(), bad: sample.bad })
 }
 
+/// The first of a file's first `sample` records with a value that does not decode as `columns`, names
+/// and types that were told from these records; none in formats that state their types.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn first_misfit(
+    path: &Path,
+    format: &Format,
+    columns: impl IntoIterator<Item = (String, DataType)>,
+    sample: usize,
+) -> Result<Option<BadRecord>, DecodeError> {
+    let (name, kind, file) = open(path, format)?;
+    if !kind.is_text() {
+        return Ok(None);
+    }
+    let told = |(name, data_type)| WantedColumn { name, data_type, required: false };
+    let wanted = Wanted { columns: columns.into_iter().map(told).collect(), unknown_allowed: true };
+    let mut reader = InputReader::open(&name, PlainInput::File(file, Meter::default()), format, &wanted)?;
+    Ok(Sample::of(&mut reader, sample)?.misfit)
+}
+
+fn open(path: &Path, format: &Format) -> Result<(Arc<str>, FormatKind, File), DecodeError> {
+    let name: Arc<str> = path.to_string_lossy().into();
+    let kind = format.kind_of(&name).map_err(|problem| problem.of(&name))?;
+    let file = File::open(path).map_err(|error| DecodeProblem::Io(error).of(&name))?;
+    Ok((name, kind, file))
+}
+
 /// The first records of a text.
 #[derive(Default)]
 struct Sample {
@@ -73,7 +99,10 @@ struct Sample {
     text: Vec<u8>,
     /// The line of each of them, from 1.
     lines: Vec<u64>,
+    /// The first that is bad as a whole.
     bad: Option<BadRecord>,
+    /// The first with a value that is not as its column is wanted.
+    misfit: Option<BadRecord>,
 }
 
 impl Sample {
@@ -90,8 +119,11 @@ impl Sample {
                 sample.text.extend_from_slice(block.text(record..record + 1));
                 sample.lines.push(block.place(record).line + 1);
             }
-            let bad = decoded.bad.into_iter().find(|(record, _)| seen + (*record as usize) < records);
-            sample.bad = sample.bad.or(bad.map(|(_, bad)| bad));
+            let bad = decoded.bad.into_iter().take_while(|(record, _)| seen + (*record as usize) < records);
+            for (_, bad) in bad {
+                let first = if bad.column.is_some() { &mut sample.misfit } else { &mut sample.bad };
+                first.get_or_insert(bad);
+            }
             (seen, bytes) = (seen + chunk.records(), bytes + chunk.bytes());
         }
         Ok(sample)

@@ -43,7 +43,7 @@ mod tests;
 pub use batch_reader::BatchReader;
 pub use error::{DecodeError, DecodeProblem};
 pub use format::{CsvOptions, Format, FormatKind, Limits, Packing};
-pub use infer::{Inferred, infer_schema};
+pub use infer::{Inferred, first_misfit, infer_schema};
 pub use meter::Meter;
 pub use read_hash::ReadHash;
 pub use reader::{Chunk, ChunkBody, InputReader, PlainInput};

@@ -114,6 +114,12 @@ impl Mapping {
         &self.wanted
     }
 
+    /// The columns of inputs that are taken as the table has them, by no setting of their own: names and types.
+    pub(super) fn taken_as_is(&self) -> impl Iterator<Item = (String, DataType)> {
+        let as_is = self.columns.iter().filter(|column| matches!(column.rule, Rule::AsIs));
+        as_is.map(|column| (column.source.clone(), column.target.data_type().clone()))
+    }
+
     /// Makes rows. Works on the caller's thread: meant for rayon.
     ///
     /// # Errors

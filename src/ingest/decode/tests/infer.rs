@@ -58,3 +58,38 @@ fn a_sample_that_tells_no_columns_is_named_with_its_line() {
         assert!(found.starts_with(error), "{found}");
     }
 }
+
+#[test]
+fn a_record_that_does_not_fit_what_it_helped_to_tell_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let misfit = |name: &str, text: &str, sample: usize| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let told = infer_schema(&path, &Format::default(), sample).unwrap().schema;
+        let columns = told.fields().iter().map(|f| (f.name().clone(), f.data_type().clone()));
+        let misfit = first_misfit(&path, &Format::default(), columns, sample).unwrap()?;
+        Some(misfit.to_string().replace(&format!("{}/", folder.path().display()), ""))
+    };
+    for (name, text, expected) in [
+        (
+            "t.jsonl",
+            "{\"id\":1,\"a\":1}\n{\"id\":2,\"a\":\"x\"}\n",
+            "t.jsonl:1, column \"a\", value \"1\": it is no string",
+        ),
+        (
+            "t.jsonl",
+            "7\n{\"a\":[1]}\n\n{\"a\":2}\n",
+            "t.jsonl:4, column \"a\", value \"2\": it is no array<bigint>",
+        ),
+        (
+            "t.csv",
+            "id,on\n1,2026-03-07\n2,2026-03-07,x\n3,2026-13-45\n",
+            "t.csv:4, column \"on\", value \"2026-13-45\": it is no date",
+        ),
+    ] {
+        assert_eq!(misfit(name, text, 100).as_deref(), Some(expected));
+    }
+    let later = "{\"a\":1}\n{\"a\":\"x\"}\n";
+    assert_eq!(misfit("t.jsonl", later, 1), None, "records behind the sample tell nothing");
+    assert_eq!(misfit("t.jsonl", "{\"a\":1}\n7\n{\"a\":0.5}\n{\"a\":null}\n{}\n", 100), None);
+}
