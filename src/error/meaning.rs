@@ -100,7 +100,16 @@ impl Meaning for SourceError {
             Self::Io { .. } | Self::Vanished { .. } | Self::Changed { .. } | Self::Stopped => {
                 ErrorKind::Failed
             }
-            _ => ErrorKind::FixInput,
+            Self::Missing { .. }
+            | Self::NoPlainFile { .. }
+            | Self::NoFile { .. }
+            | Self::LateName { .. }
+            | Self::Moved { .. }
+            | Self::Replaced { .. }
+            | Self::Name { .. }
+            | Self::OtherPrefix { .. }
+            | Self::RelativeName { .. }
+            | Self::OtherSource { .. } => ErrorKind::FixInput,
         }
     }
 }
@@ -111,10 +120,24 @@ impl Meaning for DecodeError {
             // The file is damaged or cannot be had.
             DecodeProblem::Io(_)
             | DecodeProblem::Unpack { .. }
+            | DecodeProblem::OpenQuote
             | DecodeProblem::Unsound { .. }
             | DecodeProblem::Panicked { .. } => ErrorKind::Failed,
             // A setting says, or has to say, what it is, or the progress what it was.
-            _ => ErrorKind::FixInput,
+            DecodeProblem::UnknownFormat
+            | DecodeProblem::NotPacked { .. }
+            | DecodeProblem::PackedBinary { .. }
+            | DecodeProblem::OtherFormat { .. }
+            | DecodeProblem::NotStreamable { .. }
+            | DecodeProblem::RecordTooLong { .. }
+            | DecodeProblem::JsonArray
+            | DecodeProblem::Header { .. }
+            | DecodeProblem::UnknownColumn { .. }
+            | DecodeProblem::MissingColumn { .. }
+            | DecodeProblem::Unsupported { .. }
+            | DecodeProblem::Shorter { .. }
+            | DecodeProblem::NoSample { .. }
+            | DecodeProblem::NoTypes { .. } => ErrorKind::FixInput,
         }
     }
 }

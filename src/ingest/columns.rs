@@ -172,6 +172,7 @@ pub(super) fn mapped_columns(
     match sampled(file, &job.format(), name, required, policy, |schema| mapped(schema, job)) {
         Ok((schema, _)) => Ok(schema),
         Err(ColumnsError::BadRecord(bad)) => Err(IngestError::BadRecord(bad)),
+        Err(ColumnsError::Decode(error)) => Err(IngestError::Decode(error)),
         Err(error) => Err(error.into()),
     }
 }

@@ -119,14 +119,15 @@ fn values_of_types_that_do_not_fit_are_named_with_both_types() {
     );
 }
 
+fn gz(text: &str) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(text.as_bytes()).unwrap();
+    packed.finish().unwrap()
+}
+
 #[test]
 fn inputs_that_are_broken_are_named() {
     let place = with_a_row();
-    let gz = |text: &str| {
-        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        packed.write_all(text.as_bytes()).unwrap();
-        packed.finish().unwrap()
-    };
     let rows = |n: usize| (0..n).fold("id,p,ts\n".to_owned(), |text, i| format!("{text}k{i},x,{i}\n"));
     let mut flipped = gz(&rows(1000));
     let middle = flipped.len() / 2;
@@ -146,6 +147,7 @@ fn inputs_that_are_broken_are_named() {
         ),
         ("b.avro", b"Obj\x01 and no header at all", 1, "b.avro: it is no sound avro file: "),
         ("b.arrow", b"ARROW1\0\0 and no message", 1, "b.arrow: it is no sound arrow file: "),
+        ("b.csv", b"id,p,ts\nb,\"x,1\nc,x,1\n", 1, "b.csv:2: a quote opens in this record and is not closed"),
         ("b.jsonl", b"{\"id\": \"b\",\n", 6, "b.jsonl:1: the object does not end on its line"),
         ("b.csv", b"id,p,ts\n\xff\xfe,x,1\n", 6, "b.csv:2: it is not UTF-8"),
     ] {
@@ -153,6 +155,25 @@ fn inputs_that_are_broken_are_named() {
         refused(&place, &place.job("{files: [IN/*]}", ""), code, text);
         fs::remove_file(place.path("in").join(name)).unwrap();
     }
+}
+
+#[test]
+fn a_damaged_first_input_is_one_also_where_the_table_is_to_be_made_of_it() {
+    let place = Place::new();
+    let job = place.job("{files: [IN/*]}", "");
+    let stated = format!(", schema: {}", place.path("t.avsc").display());
+    fs::write(&job, fs::read_to_string(&job).unwrap().replace(&stated, "")).unwrap();
+    for (name, bytes, text) in [
+        ("a.csv", &b"id,p,ts\na,\"x,1\n"[..], "a.csv:2: a quote opens in this record"),
+        ("a.csv.gz", &gz(FIRST)[..12], "a.csv.gz: its gzip compression is broken or cut off"),
+    ] {
+        fs::write(place.path("in").join(name), bytes).unwrap();
+        lakebed(&["ingest", &job]).refused(1, text);
+        assert!(!place.path("t").exists());
+        fs::remove_file(place.path("in").join(name)).unwrap();
+    }
+    place.deliver("a.csv", FIRST);
+    assert_eq!(lakebed(&["ingest", &job]).code, 0);
 }
 
 #[test]
