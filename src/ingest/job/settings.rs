@@ -10,7 +10,8 @@ use crate::ingest::decode::{CsvOptions, Format, FormatKind, Limits, Packing};
 use crate::table::WriteOperation;
 
 /// A job: one pipeline from a source to a table. Paths that are relative start at the folder of the
-/// job file.
+/// job file. Values with a name are described by one spelling, which editors complete and check; with
+/// dashes, in capitals, as `cow`, `mor` or as Hudi spells merge modes a run takes them as well.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Job {
