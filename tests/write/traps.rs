@@ -222,3 +222,34 @@ async fn a_row_without_an_ordering_value_is_refused_and_a_delete_without_one_is_
         }
     }
 }
+
+/// Hudi's logs keep what a delete leaves, and its base files do not; the README tells what follows.
+#[tokio::test]
+async fn a_late_row_of_a_deleted_key_meets_what_its_delete_left() {
+    use TableType::{CopyOnWrite, MergeOnRead};
+    for (table_type, deleted_at, in_one_commit, left) in [
+        (MergeOnRead, Some(20), false, &[][..]),
+        (MergeOnRead, Some(20), true, &[]),
+        (MergeOnRead, None, false, &["a x 10 first"]),
+        (CopyOnWrite, Some(20), false, &["a x 5 late"]),
+        (CopyOnWrite, Some(20), true, &[]),
+        (CopyOnWrite, None, false, &["a x 5 late"]),
+        (CopyOnWrite, None, true, &["a x 10 first"]),
+    ] {
+        let table = TestTable::create(&of_type(table_type)).await;
+        let (mut sink, _) = logged_sink(&table, WriteOperation::Upsert).await;
+        sink.write(&rows(&[("a", "x", 10, Some("first"))]), None).await.unwrap();
+        assert!(is_committed(&checkpoint(&mut sink, 1).await));
+        let batch = rows(&[("a", "x", 0, None)]);
+        let mut columns = batch.columns().to_vec();
+        columns[2] = Arc::new(Int64Array::from(vec![deleted_at]));
+        let delete = RecordBatch::try_new(batch.schema(), columns).unwrap();
+        sink.write(&delete, Some(&BooleanArray::from(vec![true]))).await.unwrap();
+        if !in_one_commit {
+            assert!(is_committed(&checkpoint(&mut sink, 2).await));
+        }
+        sink.write(&rows(&[("a", "x", 5, Some("late"))]), None).await.unwrap();
+        assert!(is_committed(&checkpoint(&mut sink, 3).await));
+        assert_eq!(table.texts().await, left, "{table_type:?}, {deleted_at:?}, {in_one_commit}");
+    }
+}
