@@ -94,7 +94,8 @@ fn a_table_that_is_there_stays() {
     let other = place.create(&["--key", "id", "--buckets", "3", "--if-not-exists"]);
     other.refused(
         4,
-        "buckets (hoodie.bucket.index.num.buckets) is \"2\", asked for \"3\"; ask for what it is",
+        "buckets (hoodie.bucket.index.num.buckets) is \"2\", asked for \"3\"; nothing was ever committed to it: delete \
+         it to have it made anew, or ask for what it is",
     );
     assert_eq!(fs::read(place.path("events/.hoodie/hoodie.properties")).unwrap(), before);
 }
