@@ -280,11 +280,11 @@ fn text_reader(
         FormatKind::Csv => Framing::Csv { delimiter, quote, escape: escape.filter(|e| *e != quote) },
         _ => Framing::Lines,
     };
-    let read = TextReader::new(unpack(read, format.packing_of(name))?, framing, format.limits, eager)?;
-    match read.first_byte() {
-        Some(b'[') if kind == FormatKind::Jsonl => Err(DecodeProblem::JsonArray),
-        _ => Ok(read),
+    let mut read = TextReader::new(unpack(read, format.packing_of(name))?, framing, format.limits, eager)?;
+    if kind == FormatKind::Jsonl && read.first_byte()? == Some(b'[') {
+        return Err(DecodeProblem::JsonArray);
     }
+    Ok(read)
 }
 
 /// The header's text and the names of the columns, which may be stated instead.

@@ -342,7 +342,7 @@ fn inputs_that_cannot_be_read_say_why() {
         let found = failure(name, &bytes, &wanted);
         assert!(found.starts_with(expected), "{found}");
     }
-    let array = format!("\n [{}]", "{\"id\": 1},".repeat(100_000));
+    let array = format!("\n\n\n  [{}]", "{\"id\": 1},".repeat(100_000));
     assert_eq!(
         failure("t.json", array.as_bytes(), &wanted),
         "t.json: it begins with a JSON array, and one object a line is read: `jq -c '.[]'` makes that of an array"

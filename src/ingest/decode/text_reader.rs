@@ -62,9 +62,11 @@ impl TextReader {
         self.place
     }
 
-    /// The first byte of the first text that was read, white space left out.
-    pub(super) fn first_byte(&self) -> Option<u8> {
-        self.text.trim_ascii_start().first().copied()
+    /// The first byte that is no white space, if one is near the beginning.
+    pub(super) fn first_byte(&mut self) -> Result<Option<u8>, DecodeProblem> {
+        let is_white = |text: &[u8]| text.trim_ascii().is_empty();
+        while is_white(&self.text) && self.text.len() < READ_BYTES && self.fill()? {}
+        Ok(self.text.trim_ascii_start().first().copied())
     }
 
     /// The next record by itself: a header. It is not counted.
