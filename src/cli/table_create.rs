@@ -102,10 +102,10 @@ enum TypeArg {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum MergeArg {
     /// The row with the greater ordering value stays.
-    #[value(aliases = ["event_time", "event_time_ordering"])]
+    #[value(aliases = ["event_time", "event_time_ordering", "event-time-ordering"])]
     EventTime,
     /// The row that comes later stays.
-    #[value(aliases = ["commit_time", "commit_time_ordering"])]
+    #[value(aliases = ["commit_time", "commit_time_ordering", "commit-time-ordering"])]
     CommitTime,
 }
 

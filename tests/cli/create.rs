@@ -74,7 +74,8 @@ fn values_may_be_written_as_jobs_and_hudi_write_them() {
     for (table_type, more) in [
         ("copy_on_write", ["event_time", "--partial-update", "ignore_defaults"]),
         ("copy-on-write", ["event-time", "--partial-update", "ignore-defaults"]),
-        ("COPY_ON_WRITE", ["EVENT_TIME_ORDERING", "--buckets", "2"]),
+        ("COPY_ON_WRITE", ["EVENT_TIME_ORDERING", "--partial-update", "IGNORE_DEFAULTS"]),
+        ("cow", ["event-time-ordering", "--buckets", "2"]),
     ] {
         let created = Place::new().create(&[&with[..], &more, &["--type", table_type]].concat());
         assert_eq!(created.code, 0, "{created:?}");

@@ -155,7 +155,7 @@ impl std::str::FromStr for PartialUpdate {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (mode, marker) = text.split_once('=').unwrap_or((text, ""));
-        match (mode.replace('-', "_").as_str(), marker) {
+        match (mode.to_lowercase().replace('-', "_").as_str(), marker) {
             ("ignore_defaults", "") => Ok(Self(PartialUpdateMode::IgnoreDefaults)),
             ("fill_unavailable", marker) if !marker.is_empty() => {
                 Ok(Self(PartialUpdateMode::FillUnavailable { marker: Some(marker.to_owned()) }))

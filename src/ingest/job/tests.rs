@@ -273,7 +273,10 @@ fn values_may_be_written_as_arguments_and_hudi_write_them() {
         assert_eq!(mode, Some(MergeKind::EventTime), "{name}");
     }
     let spelled = |mode| create(&format!("partial_update: {mode}")).partial_update.unwrap();
-    assert_eq!(spelled("ignore-defaults"), spelled("ignore_defaults"));
+    for mode in ["ignore-defaults", "IGNORE_DEFAULTS"] {
+        assert_eq!(spelled(mode), spelled("ignore_defaults"));
+    }
+    assert_eq!(spelled("FILL_UNAVAILABLE=Gone-By"), spelled("fill-unavailable=Gone-By"));
     let job = Job::from_yaml(&format!("{MINIMAL}operation: insert-overwrite\n")).unwrap();
     assert_eq!(job.operation, Operation::InsertOverwrite);
 }
