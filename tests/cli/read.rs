@@ -304,6 +304,8 @@ async fn files_are_complete_or_absent_and_not_replaced_unasked() {
     lakebed(&["timeline", &uri, "--format", "csv"]).refused(2, "--format csv is for rows");
     lakebed(&["read", &uri, "--out", "/nowhere/rows.csv"])
         .refused(2, "error: /nowhere/rows.csv: it cannot be written: there is no folder /nowhere\n");
+    lakebed(&["read", &uri, "--out", "/proc/rows.csv"])
+        .refused(2, "error: /proc/rows.csv: it cannot be written: No such file or directory (os error 2)\n");
     let below = lakebed(&["read", &uri, "--out", &format!("{out}/rows.csv")]);
     below.refused(2, "rows.csv/rows.csv: it cannot be written: Not a directory (os error 20)\n");
     let left: Vec<String> = table.files_named("rows.csv");

@@ -42,7 +42,9 @@ impl OutFile {
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(folder)
             .map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => problem(path, format!("there is no folder {}", folder.display())),
+                io::ErrorKind::NotFound if !folder.exists() => {
+                    problem(path, format!("there is no folder {}", folder.display()))
+                }
                 _ => problem(path, unnamed(&error)),
             })?;
         Ok(Self { path: path.to_owned(), hidden, overwrite })
