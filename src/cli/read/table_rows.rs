@@ -63,13 +63,13 @@ impl TableRows {
     fn write_table(&mut self, out: &mut dyn Write) -> Result<(), RowsError> {
         let mut grid = Grid::new();
         grid.load_preset(LINES);
-        grid.set_header(self.schema.fields().iter().map(|field| visible(field.name())));
+        grid.set_header(self.schema.fields().iter().map(|field| visible(field.name().clone())));
         for batch in self.held.drain(..) {
             let columns =
                 batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &TEXTS));
             let columns = columns.collect::<Result<Vec<_>, _>>()?;
             for row in 0..batch.num_rows() {
-                grid.add_row(columns.iter().map(|column| visible(&column.value(row).to_string())));
+                grid.add_row(columns.iter().map(|column| visible(column.value(row).to_string())));
             }
         }
         for (column, field) in grid.column_iter_mut().zip(self.schema.fields()) {
@@ -84,7 +84,10 @@ impl TableRows {
 }
 
 /// A text with its control characters spelled out, which a terminal would obey.
-fn visible(text: &str) -> String {
+fn visible(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
     let spelled = |c: char| match c.is_control() {
         true => c.escape_default().to_string(),
         false => c.to_string(),
