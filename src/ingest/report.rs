@@ -31,7 +31,8 @@ pub enum Event {
         /// The last checkpoint of earlier runs; 0 if there is none.
         checkpoint: u64,
     },
-    /// How far the pipeline has come is forgotten, as it was asked: everything is read again.
+    /// How far the pipeline has come is not looked at, as it was asked: everything is read again. The
+    /// next commit forgets it.
     Reset,
     /// Records were written, and are not visible yet.
     Written {

@@ -124,7 +124,7 @@ fn line(event: &Event) -> Option<String> {
         Event::Started { epoch, checkpoint } => {
             format!("epoch {epoch}: going on after checkpoint {checkpoint}")
         }
-        Event::Reset => "the progress is reset: everything is read again".to_owned(),
+        Event::Reset => "resetting the progress: everything is read again".to_owned(),
         Event::Written { .. } => return None,
         Event::Committed(done) => {
             let (checkpoint, instant) = (done.checkpoint, &done.instant);

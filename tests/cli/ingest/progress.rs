@@ -37,7 +37,7 @@ fn progress_is_shown_of_all_pipelines_and_reset_of_one() {
 
     let reset = lakebed(&["ingest", &job, "--reset-progress"]);
     assert_eq!(reset.code, 0, "{reset:?}");
-    assert!(reset.err.contains("the progress is reset: everything is read again\n"), "{reset:?}");
+    assert!(reset.err.contains("resetting the progress: everything is read again\n"), "{reset:?}");
     assert!(reset.err.contains("checkpoint 2 committed") && reset.err.contains("checkpoint 3 committed"));
     assert_eq!(place.rows(), ["a,x,1", "b,x,1", "c,y,1"]);
     let others = lakebed(&["ingest", &job, "--show-progress", "--format", "json"]).json();
