@@ -1,5 +1,6 @@
 //! What a checkpoint holds, and when it is full.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::job::CommitSettings;
@@ -30,5 +31,22 @@ impl Checkpoint {
     pub(super) fn is_full(&self, limits: &CommitSettings) -> bool {
         limits.rows.is_some_and(|rows| self.records >= rows)
             || limits.bytes.is_some_and(|bytes| self.bytes >= bytes.0)
+    }
+}
+
+/// What the records of a `part` have of the `bytes` of all `records`. Parts together have all of them.
+pub(super) fn part_bytes(bytes: usize, records: usize, part: Range<usize>) -> u64 {
+    let before = |record: usize| bytes * record / records;
+    (before(part.end) - before(part.start)) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_byte_is_lost_between_parts() {
+        let parts = [0..1, 1..2, 2..3].map(|part| part_bytes(11, 3, part));
+        assert_eq!(parts, [3, 4, 4]);
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::bad_records::{BadRecords, SHOWN_MAX, line_of};
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, part_bytes};
 use super::create::{Found, find_table_of};
 use super::decode::{BadRecord, Fault};
 use super::job::{BadRecordPolicy, Job};
@@ -242,7 +242,7 @@ impl Dry {
         while taken < total {
             let count = self.open.fit(&self.job.commit, total - taken);
             self.open.records += count as u64;
-            self.open.bytes += (chunk.bytes() * count / total) as u64;
+            self.open.bytes += part_bytes(chunk.bytes(), total, taken..taken + count);
             taken += count;
             if self.open.is_full(&self.job.commit) {
                 self.commit();

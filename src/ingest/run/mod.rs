@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::bad_records::BadRecords;
 use super::check::check;
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, part_bytes};
 use super::create::create_table_of;
 use super::decode::BadRecord;
 use super::job::{Job, TimeSpan};
@@ -273,7 +273,8 @@ impl Run {
         while taken < total {
             let until = taken + self.open.fit(&self.job.commit, total - taken);
             self.write(&ready, taken, until).await?;
-            let (records, bytes) = ((until - taken) as u64, (chunk.bytes() * (until - taken) / total) as u64);
+            let records = (until - taken) as u64;
+            let bytes = part_bytes(chunk.bytes(), total, taken..until);
             self.open.records += records;
             self.open.bytes += bytes;
             self.summary.records += records;
