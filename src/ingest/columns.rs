@@ -65,20 +65,20 @@ pub enum ColumnsError {
         column: String,
     },
     /// No Hudi table can have its columns.
-    #[error("schema {}: {}{}", path.display(), brief(&source.to_string()), advice(*sampled, source))]
+    #[error("schema {}: {}{}", path.display(), brief(&problem.to_string()), advice(*sampled, problem))]
     Columns {
         /// The file.
         path: PathBuf,
         /// Whether the columns were told from records.
         sampled: bool,
-        /// The column that cannot be.
-        source: SchemaError,
+        /// The column that cannot be; it may repeat an input at any length, and so is no cause to be told.
+        problem: SchemaError,
     },
 }
 
 /// What to do about columns that were told from records.
-fn advice(sampled: bool, source: &SchemaError) -> &'static str {
-    match source {
+fn advice(sampled: bool, problem: &SchemaError) -> &'static str {
+    match problem {
         _ if !sampled => "",
         SchemaError::Name { name } if has_delimiter(name) => "; if that parts fields, set format.delimiter",
         SchemaError::Name { .. } => "; give it another name (mapping.rename)",
@@ -117,7 +117,7 @@ fn avro_columns(source: File, file: &Path) -> Result<Schema, ColumnsError> {
     let mut text = String::new();
     match source.take(AVRO_BYTES_MAX).read_to_string(&mut text) {
         Ok(_) if text.trim_start().starts_with('{') => {
-            arrow_of_avro(&text).map_err(|source| ColumnsError::Columns { path, sampled: false, source })
+            arrow_of_avro(&text).map_err(|problem| ColumnsError::Columns { path, sampled: false, problem })
         }
         Ok(_) => Err(ColumnsError::Unknown { path }),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(ColumnsError::Unknown { path }),
@@ -209,10 +209,10 @@ fn table_schema(
     if let Some(column) = schema.fields().iter().find_map(|field| without_fields(field, field.name())) {
         return Err(ColumnsError::NoFields { path: file.to_owned(), column });
     }
-    TableSchema::from_arrow(schema, name).map_err(|source| ColumnsError::Columns {
+    TableSchema::from_arrow(schema, name).map_err(|problem| ColumnsError::Columns {
         path: file.to_owned(),
         sampled,
-        source,
+        problem,
     })
 }
 

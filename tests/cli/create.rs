@@ -383,6 +383,9 @@ fn samples_that_tell_no_columns_are_refused() {
         let allowed = "Hudi needs letters, digits and '_', not starting with a digit";
         refuse("a.csv", bytes, &format!("column name \"{name}\" is not allowed: {allowed}; {advice}"));
     }
+    let long = format!("id,{}\n1,2\n", "x y".repeat(50_000));
+    let (_, refused) = like("a.csv", long.as_bytes(), &["--key", "id"]);
+    assert!(refused.code == 2 && refused.err.len() < 1_000, "{} bytes", refused.err.len());
     refuse("a.jsonl", b"{\"id\": 1, \"s\": {\"x\": []}}\n", "column \"s.x\" has type void");
     refuse("a.jsonl", b"{\"id\": 1, \"e\": {}}\n", "a.jsonl: column \"e\" is an object without fields");
     refuse(

@@ -13,8 +13,10 @@ use lakebed::storage::{Operation, Storage, TablePath};
 pub const ALL_KINDS: [FaultKind; 4] = [FailBefore, FailAfter, DieBefore, DieAfter];
 /// The process lives on, and tries again.
 pub const FAILS: [FaultKind; 2] = [FailBefore, FailAfter];
-/// What a process leaves that stops before a write it has left after the write before it.
-pub const DIES: [FaultKind; 1] = [DieAfter];
+pub const DIES: [FaultKind; 2] = [DieBefore, DieAfter];
+/// On a disk, where each case takes its syncs: a process that stops before a write leaves what it leaves
+/// after the write before it, but for writes at the same time.
+pub const ON_DISK: [FaultKind; 1] = [DieAfter];
 
 /// Whether an operation changes what the storage holds.
 pub fn writes(operation: Operation) -> bool {

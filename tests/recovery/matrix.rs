@@ -12,7 +12,7 @@ use lakebed_hudi::table_config::{NewTable, TableType};
 use super::audit;
 use super::clock::{QuickClock, until_death};
 use super::engine::{Engine, Step, Store, model_of, options};
-use super::faults::{DIES, FAILS, Files, all_survive, disk_of, faults_at, files_of, put_all};
+use super::faults::{DIES, FAILS, Files, ON_DISK, all_survive, disk_of, faults_at, files_of, put_all};
 use super::model::{Change, batch};
 use crate::test_table::{append_table, bucket_table, progress};
 
@@ -195,10 +195,10 @@ async fn prepared_inserts_are_adopted_after_a_stop_at_any_operation() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn upserts_of_merge_on_read_on_local_disk_are_written_anew_after_a_stop_at_any_operation() {
-    matrix(Work::upserts(TableType::MergeOnRead), Disk::Local, Kept::Nowhere, &DIES).await;
+    matrix(Work::upserts(TableType::MergeOnRead), Disk::Local, Kept::Nowhere, &ON_DISK).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn inserts_on_local_disk_are_written_anew_after_a_stop_at_any_operation() {
-    matrix(Work::inserts(), Disk::Local, Kept::Nowhere, &DIES).await;
+    matrix(Work::inserts(), Disk::Local, Kept::Nowhere, &ON_DISK).await;
 }
