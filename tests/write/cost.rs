@@ -13,7 +13,7 @@ use lakebed::table::{Table, WriteOperation};
 
 use crate::test_table::*;
 
-/// Operations by what and where, and the bytes that were written.
+/// Operations by what and where, and the bytes that were written and read.
 type Cost = (BTreeMap<String, usize>, u64);
 
 /// What the next commit of one row costs.

@@ -119,6 +119,20 @@ impl FaultStorage {
         step.arrive().await?;
         step.end(work.await)
     }
+
+    /// As [`FaultStorage::step`], of `work` that reads as many bytes as `size` says.
+    async fn read_step<T>(
+        &self,
+        operation: Operation,
+        path: &TablePath,
+        work: impl Future<Output = Result<T>>,
+        size: impl FnOnce(&T) -> usize,
+    ) -> Result<T> {
+        let step = self.begin(operation, path, 0)?;
+        step.arrive().await?;
+        let done = work.await.inspect(|read| step.has_read(size(read)));
+        step.end(done)
+    }
 }
 
 #[async_trait]
@@ -154,11 +168,12 @@ impl Storage for FaultStorage {
     }
 
     async fn get(&self, path: &TablePath, max_bytes: u64) -> Result<Object> {
-        self.step(Operation::Get, path, 0, self.inner.get(path, max_bytes)).await
+        self.read_step(Operation::Get, path, self.inner.get(path, max_bytes), |read| read.bytes.len()).await
     }
 
     async fn get_ranges(&self, path: &TablePath, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.step(Operation::GetRanges, path, 0, self.inner.get_ranges(path, ranges)).await
+        let size = |read: &Vec<Bytes>| read.iter().map(Bytes::len).sum();
+        self.read_step(Operation::GetRanges, path, self.inner.get_ranges(path, ranges), size).await
     }
 
     async fn stat(&self, path: &TablePath) -> Result<Entry> {

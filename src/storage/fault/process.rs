@@ -16,7 +16,7 @@ pub struct LoggedOperation {
     pub operation: Operation,
     /// Where.
     pub path: TablePath,
-    /// How many bytes were handed over to be written; 0 for everything else.
+    /// How many bytes were handed over to be written, or were read; 0 for everything else.
     pub bytes: u64,
 }
 
@@ -123,6 +123,13 @@ impl Step {
         match is_late {
             true => Err(self.hidden("a put is on its way at operation")),
             false => Ok(()),
+        }
+    }
+
+    /// Logs how many bytes were read.
+    pub(super) fn has_read(&self, bytes: usize) {
+        if let Some(logged) = self.process.state().operations.get_mut(self.number) {
+            logged.bytes = bytes as u64;
         }
     }
 
