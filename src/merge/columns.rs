@@ -231,7 +231,7 @@ impl MergeColumns {
     }
 
     /// Which rows of a data block are deletes; `None` if none can be.
-    pub(super) fn deleted(&self, batch: &RecordBatch) -> Result<Option<BooleanArray>, MergeError> {
+    pub(crate) fn deleted(&self, batch: &RecordBatch) -> Result<Option<BooleanArray>, MergeError> {
         let mut deleted: Option<BooleanArray> = None;
         for column in &self.deletes {
             let flags = column.flags(batch)?;

@@ -21,7 +21,7 @@ pub enum WriteOperation {
     Upsert,
     /// Rows of the given keys go.
     Delete,
-    /// Rows are added, whatever their keys.
+    /// Rows are added, whatever their keys, but none that say of themselves that they are deleted.
     Insert,
     /// Rows replace all rows of the partitions they are in.
     InsertOverwrite,

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, StringArray};
+use arrow::compute::{filter_record_batch, not};
 use arrow::datatypes::{DataType, SchemaRef};
 use bytes::Bytes;
 use lakebed_hudi::instant::InstantTime;
@@ -82,6 +83,21 @@ impl RowFormat {
         let log_blocks = LogBlockFormat::of(schema, &rules);
         let has_keys = config.record_key.is_some();
         Ok(Self { instant, base, rules: Arc::new(rules), has_keys, rewritten, log_blocks, keyed })
+    }
+
+    /// The rows to add that do not say of themselves that they are deleted: base files are read as they are.
+    ///
+    /// Source: `HoodieCreateHandle.doWrite`.
+    pub(super) fn without_deleted(&self, rows: RecordBatch) -> Result<RecordBatch, WriteError> {
+        let keyed = match self.has_keys {
+            true => rows.clone(),
+            false => MergeColumns::keyed(&rows, &StringArray::new_null(rows.num_rows()), None)?,
+        };
+        let columns = MergeColumns::new(keyed.schema_ref(), None, &self.rules)?;
+        match columns.deleted(&keyed)? {
+            Some(deleted) => Ok(filter_record_batch(&rows, &not(&deleted)?)?),
+            None => Ok(rows),
+        }
     }
 
     /// The columns of rows with their meta columns.

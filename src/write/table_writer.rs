@@ -125,6 +125,10 @@ impl TableWriter {
             }
             Groups::Append { writers } => {
                 for (partition, rows) in split_by_partition(&batches)? {
+                    let rows = context.format.without_deleted(rows)?;
+                    if rows.num_rows() == 0 {
+                        continue;
+                    }
                     let number = writers.len() as u32;
                     let new = |p: &String| AppendWriter::new(number, p, self.options.base_file_target_bytes);
                     writers.entry(partition).or_insert_with_key(new).push(rows);
