@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::shape::Cell;
+use super::shape::{Cell, Ordering};
 use super::step::Change;
 
 /// The rows of a table, by key number.
@@ -22,10 +22,10 @@ pub struct Model {
 }
 
 impl Model {
-    /// Applies a write. `ordered` is false where arrival alone decides.
-    pub fn write(&mut self, changes: &[Change], wide: bool, ordered: bool) {
+    /// Applies a write.
+    pub fn write(&mut self, changes: &[Change], wide: bool, ordering: Ordering) {
         for change in changes {
-            let rank = if ordered { change.order } else { 0 };
+            let rank = ordering.rank(change.order);
             for cell in change.cells(wide) {
                 self.change(rank, cell, change.delete);
             }

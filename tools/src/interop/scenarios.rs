@@ -6,15 +6,18 @@ use super::script;
 use super::shape::{Data, Keys, Ordering, Partial, Partitioning, Shape};
 use super::step::{Step, rows};
 
-/// Every value of every dimension once, on either type of table.
-const IN_CI: [&str; 45] = [
+/// Every kind of every dimension once, on either type of table; not each of the types that go the same way.
+const IN_CI: [&str; 53] = [
     "cow/ours/archived",
     "cow/ours/clustering",
     "cow/ours/data/nested",
     "cow/ours/everything/unpartitioned",
+    "cow/ours/flagged",
     "cow/ours/in_flight",
     "cow/ours/insert",
+    "cow/ours/insert/flagged",
     "cow/ours/keys/Date",
+    "cow/ours/keys/Double",
     "cow/ours/keys/Long",
     "cow/ours/keys/Two",
     "cow/ours/ordering/CommitTime",
@@ -23,6 +26,7 @@ const IN_CI: [&str; 45] = [
     "cow/ours/ordering/Two",
     "cow/ours/partial/NullsByArrival",
     "cow/ours/partitioning/Encoded",
+    "cow/ours/partitioning/Missing",
     "cow/ours/replacing",
     "cow/ours/strays/we_recover",
     "cow/ours/widening",
@@ -30,6 +34,7 @@ const IN_CI: [&str; 45] = [
     "cow/theirs/keys/Timestamp",
     "cow/theirs/upsert",
     "mor/ours/buckets/7",
+    "mor/ours/deleting",
     "mor/ours/everything",
     "mor/ours/heartbeats",
     "mor/ours/in_flight",
@@ -41,10 +46,12 @@ const IN_CI: [&str; 45] = [
     "mor/ours/ordering/Decimal",
     "mor/ours/ordering/Double",
     "mor/ours/ordering/Int",
+    "mor/ours/ordering/Short",
     "mor/ours/ordering/String",
     "mor/ours/ordering/TimestampNtz",
     "mor/ours/overwrite",
     "mor/ours/partial/Marker",
+    "mor/ours/partitioning/Boolean",
     "mor/ours/partitioning/Two",
     "mor/ours/restoring",
     "mor/ours/strays/spark_recovers",
@@ -52,6 +59,7 @@ const IN_CI: [&str; 45] = [
     "mor/ours/widened",
     "mor/theirs/insert",
     "mor/theirs/ordering/Decimal",
+    "mor/theirs/partitioning/Time",
     "mor/theirs/version_8",
 ];
 
@@ -139,10 +147,14 @@ fn scripts(shape: Shape) -> Scenarios {
         ("ours/heartbeats", more_buckets, script::heartbeats()),
         ("ours/strays/spark_recovers", more_buckets, script::spark_recovers()),
         ("ours/strays/we_recover", more_buckets, script::we_recover()),
+        ("ours/deleting", shape, script::deleting()),
+        ("ours/flagged", Shape { data: Data::Flagged, ..shape }, script::flagged()),
         ("theirs/upsert", shape, script::theirs()),
         ("theirs/everything", shape, script::theirs_full()),
         ("theirs/overwrite", shape, after_spark(script::overwriting())),
         ("theirs/widening", shape, after_spark(script::widening())),
+        ("theirs/deleting", shape, after_spark(script::deleting())),
+        ("theirs/flagged", Shape { data: Data::Flagged, ..shape }, after_spark(script::flagged())),
         ("theirs/data/nested", Shape { data: Data::Nested, ..shape }, script::theirs()),
         ("theirs/version_8", Shape { version: 8, ..shape }, script::theirs_full()),
     ];
@@ -154,6 +166,7 @@ fn unbucketed(shape: Shape) -> Scenarios {
     let shape = Shape { buckets: 0, ..shape };
     vec![
         ("ours/insert".to_owned(), shape, script::inserting()),
+        ("ours/insert/flagged".to_owned(), Shape { data: Data::Flagged, ..shape }, script::flagged_inserts()),
         ("theirs/insert".to_owned(), shape, after_spark(script::inserting())),
         (
             "theirs/version_8/insert".to_owned(),
@@ -193,7 +206,11 @@ fn dimensions(shape: Shape) -> Scenarios {
             (format!("theirs/{name}"), shape, script::theirs()),
         ]
     };
-    shapes.flat_map(both).collect()
+    let theirs = |partitioning| {
+        let shape = Shape { partitioning, ..shape };
+        (format!("theirs/partitioning/{partitioning:?}"), shape, script::theirs())
+    };
+    shapes.flat_map(both).chain(Partitioning::THEIRS.map(theirs)).collect()
 }
 
 /// The script on a table that Spark has written to.

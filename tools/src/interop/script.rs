@@ -163,6 +163,44 @@ pub fn partial() -> Vec<Step> {
     ]
 }
 
+/// We delete by commits of nothing else, over rows of either side and in files of either kind.
+pub fn deleting() -> Vec<Step> {
+    vec![
+        Step::Ours(vec![rows(0..12, 10, 1)]),
+        Step::Delete(vec![deletes(0..2, 20), deletes(2..3, 5), deletes(20..21, 10)]),
+        Step::Spark(vec![rows(3..5, 30, 2), rows(12..15, 10, 2)]),
+        Step::Delete(vec![deletes(3..4, 40), deletes(4..5, 20), deletes(12..13, 10)]),
+        Step::Compact,
+        Step::Reopen,
+        Step::Delete(vec![deletes(5..7, 50)]),
+        Step::Ours(vec![rows(0..1, 60, 3), rows(6..8, 60, 3)]),
+        Step::Spark(vec![rows(5..6, 70, 4)]),
+    ]
+}
+
+/// Rows that say of themselves that they are deleted, from both sides.
+pub fn flagged() -> Vec<Step> {
+    let mut steps = short();
+    steps.extend([
+        Step::Spark(vec![deletes(1..2, 40), deletes(2..3, 5), rows(17..18, 10, 12), deletes(40..41, 10)]),
+        Step::Ours(vec![deletes(4..5, 50), deletes(17..18, 20), rows(1..2, 60, 13)]),
+        Step::Compact,
+        Step::Ours(vec![deletes(10..11, 70), deletes(41..42, 10), rows(11..12, 70, 14)]),
+    ]);
+    steps
+}
+
+/// Rows that say of themselves that they are deleted are no rows to append.
+pub fn flagged_inserts() -> Vec<Step> {
+    vec![
+        Step::Insert(vec![rows(0..8, 10, 1), deletes(8..10, 10)]),
+        Step::Insert(vec![rows(10..12, 10, 2), deletes(12..14, 10)]),
+        Step::SparkInsert(vec![rows(14..16, 10, 3), deletes(16..18, 10)]),
+        Step::Spark(vec![rows(0..2, 20, 3), deletes(2..4, 20)]),
+        Step::Insert(vec![rows(20..22, 10, 4), deletes(22..24, 10)]),
+    ]
+}
+
 /// We insert, Spark clusters what we have inserted, we go on.
 pub fn clustering() -> Vec<Step> {
     vec![

@@ -6,15 +6,26 @@ use arrow::array::RecordBatch;
 use lakebed_hudi::table_config::TableType;
 use serde::Serialize;
 
-use super::shape::{Ordering, Partial, Shape};
+use super::shape::{Ordering, Partial, Partitioning, Shape};
 use super::step::Step;
 use super::{Failed, theirs};
 use crate::peers::HudiRs;
 use crate::rows;
 
 /// What hudi-core 0.6.0-rc.1 reads wrongly or refuses, by the table and what was done to it so far.
-const LEFT_OUT: [(Applies, &str); 3] = [
+const LEFT_OUT: [(Applies, &str); 5] = [
     (|shape, _| shape.ordering == Ordering::Two, "it refuses tables with several ordering columns"),
+    (
+        |shape, _| {
+            use Partitioning::{Missing, Slashes, Time, Timestamp};
+            matches!(shape.partitioning, Missing | Slashes | Time | Timestamp)
+        },
+        "it shows partition columns as files have them, Spark otherwise",
+    ),
+    (
+        |shape, _| shape.partitioning == Partitioning::Custom,
+        "it takes the kinds of the partitions of CUSTOM key generators for parts of their names",
+    ),
     (
         |shape, _| has_logs(shape) && shape.partial == Some(Partial::Marker),
         "it takes the marker of fill_unavailable in log files for a value",

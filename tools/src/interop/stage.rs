@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use arrow::array::RecordBatch;
+use arrow::array::{BooleanArray, RecordBatch};
 use lakebed::commit::CommitOptions;
 use lakebed::environment::Environment;
 use lakebed::sink::{MetadataTablePolicy, StatedIndex};
@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use super::Failed;
 use super::model::Model;
 use super::ours::{Batch, Ours};
-use super::shape::{Ordering, Shape};
+use super::shape::{Data, Shape};
 use super::step::{Change, Step};
 use super::theirs::{self, HEARTBEAT_INTERVAL, HEARTBEAT_MISSES};
 use crate::rows;
@@ -55,6 +55,12 @@ impl<'a> Stage<'a> {
         match step {
             Step::Ours(changes) => {
                 self.commit(WriteOperation::Upsert, changes)?;
+                self.takes_in(changes, self.ours_wide());
+            }
+            Step::Delete(changes) => {
+                let (rows, deletes) = self.batch(changes, self.ours_wide())?;
+                let rows = (self.shape.keys_only(&rows)?, deletes);
+                self.runtime.block_on(self.ours.commit(WriteOperation::Delete, &rows))?;
                 self.takes_in(changes, self.ours_wide());
             }
             Step::Insert(changes) => {
@@ -207,13 +213,18 @@ impl<'a> Stage<'a> {
             deletes.resize(cells.len(), change.delete);
         }
         let shape = Shape { wide, ..self.shape };
-        Ok((shape.rows(&cells)?, deletes.into()))
+        let (rows, deletes) = (shape.rows(&cells)?, BooleanArray::from(deletes));
+        if shape.data == Data::Flagged {
+            let none = vec![false; rows.num_rows()].into();
+            return Ok((shape.flag(&rows, deletes)?, none));
+        }
+        Ok((rows, deletes))
     }
 
     /// The model takes a write in.
     pub(super) fn takes_in(&mut self, changes: &[Change], wide: bool) {
         self.shape.wide |= wide;
-        self.model.write(changes, wide, self.shape.ordering != Ordering::CommitTime);
+        self.model.write(changes, wide, self.shape.ordering);
     }
 
     fn overwritten(&mut self, changes: &[Change], wide: bool) {

@@ -43,6 +43,8 @@ pub fn deletes(keys: Range<u32>, order: u32) -> Change {
 pub enum Step {
     /// We commit a checkpoint.
     Ours(Vec<Change>),
+    /// We delete keys, by a commit that has no row.
+    Delete(Vec<Change>),
     /// We insert rows with new keys.
     Insert(Vec<Change>),
     /// We replace the partitions that rows go to.
@@ -71,6 +73,8 @@ pub enum Step {
     SparkCreates(Vec<Change>),
     /// Spark upserts.
     Spark(Vec<Change>),
+    /// Spark inserts rows with new keys.
+    SparkInsert(Vec<Change>),
     /// Spark deletes keys (without ordering values).
     SparkDelete(Range<u32>),
     /// Spark replaces the partitions that rows go to.
@@ -126,6 +130,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Ours(_) => "Lakebed upserts and deletes",
+            Self::Delete(_) => "Lakebed deletes",
             Self::Insert(_) => "Lakebed inserts",
             Self::Overwrite(_) => "Lakebed overwrites partitions",
             Self::OverwriteTable(_) => "Lakebed overwrites the table",
@@ -139,6 +144,7 @@ impl fmt::Display for Step {
             Self::DropMetadata => "Lakebed drops the metadata table",
             Self::SparkCreates(_) => "Spark creates the table",
             Self::Spark(_) => "Spark upserts",
+            Self::SparkInsert(_) => "Spark inserts",
             Self::SparkDelete(_) => "Spark deletes",
             Self::SparkOverwrite(_) => "Spark overwrites partitions",
             Self::SparkDeletePartition(_) => "Spark deletes a partition",

@@ -27,6 +27,10 @@ impl Stage<'_> {
     pub(super) fn spark_does(&mut self, step: &Step) -> Result<(), Failed> {
         match step {
             Step::SparkCreates(changes) | Step::Spark(changes) => self.spark_upserts(changes)?,
+            Step::SparkInsert(changes) => {
+                self.spark_writes("insert", changes, &[])?;
+                self.takes_in(changes, false);
+            }
             Step::SparkOverwrite(changes) => self.spark_overwrites(changes)?,
             Step::SparkDelete(keys) => {
                 let cell = |key| Cell { key, order: 0, salt: 0, wide: false };

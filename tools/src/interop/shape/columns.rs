@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array as _, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array,
-    Float64Array, Int32Array, Int64Array, ListArray, MapArray, StringArray, StructArray,
+    Float64Array, Int16Array, Int32Array, Int64Array, ListArray, MapArray, StringArray, StructArray,
     TimestampMicrosecondArray,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Int32Type};
 use arrow::error::ArrowError;
 
-use super::{Cell, Columns, Keys, Ordering, Partial, Partitioning, Shape};
+use super::{Cell, Columns, Keys, Ordering, Partial, Shape};
 
 impl Shape {
-    pub(super) fn key_columns(&self, cells: &[Cell]) -> Columns {
+    pub(super) fn key_columns(&self, cells: &[Cell]) -> Result<Columns, ArrowError> {
         let numbers = || cells.iter().map(|cell| cell.key);
         let text =
             |f: fn(u32) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values(numbers().map(f))) };
@@ -37,33 +37,23 @@ impl Shape {
                 Arc::new(TimestampMicrosecondArray::from_iter_values(micros).with_timezone("UTC"))
             }
             Keys::Two => text(|k| format!("order {}", k / 3)),
+            Keys::Boolean => Arc::new(numbers().map(|k| Some(k / 3 % 2 == 0)).collect::<BooleanArray>()),
+            Keys::Decimal => {
+                let values = numbers().map(|k| i128::from(k) * 500 - 3000);
+                Arc::new(Decimal128Array::from_iter_values(values).with_precision_and_scale(12, 3)?)
+            }
+            Keys::Double => {
+                Arc::new(Float64Array::from_iter_values(numbers().map(|k| f64::from(k).powi(17) / 3.0 - 0.5)))
+            }
         };
         let mut columns = vec![("id", id)];
+        if self.keys == Keys::Boolean {
+            columns.push(("line", Arc::new(Int32Array::from_iter_values(numbers().map(|k| k as i32)))));
+        }
         if self.keys == Keys::Two {
             columns.push(("line", Arc::new(Int32Array::from_iter_values(numbers().map(|k| (k % 3) as i32)))));
         }
-        columns
-    }
-
-    pub(super) fn partition_columns(&self, cells: &[Cell]) -> Columns {
-        let text = |f: fn(u32) -> &'static str| -> ArrayRef {
-            Arc::new(StringArray::from_iter_values(cells.iter().map(|cell| f(cell.key))))
-        };
-        let p = match self.partitioning {
-            Partitioning::None => return Vec::new(),
-            Partitioning::Hive | Partitioning::Two => text(side),
-            Partitioning::Encoded => text(|k| match k % 3 {
-                0 => "a/b=c",
-                1 => "é 50%",
-                _ => "plain",
-            }),
-        };
-        let mut columns = vec![("p", p)];
-        if self.partitioning == Partitioning::Two {
-            let numbers = cells.iter().map(|cell| (cell.key % 3) as i32 - 1);
-            columns.push(("q", Arc::new(Int32Array::from_iter_values(numbers))));
-        }
-        columns
+        Ok(columns)
     }
 
     pub(super) fn ordering_columns(&self, cells: &[Cell]) -> Result<Columns, ArrowError> {
@@ -72,6 +62,12 @@ impl Shape {
         let ts: ArrayRef = match self.ordering {
             Ordering::CommitTime | Ordering::Long | Ordering::Lsn => {
                 Arc::new(Int64Array::from_iter_values(longs(5_000_000_000, -9)))
+            }
+            Ordering::Boolean => {
+                Arc::new(orders().map(|o| Some(self.ordering.rank(o) > 0)).collect::<BooleanArray>())
+            }
+            Ordering::Short => {
+                Arc::new(Int16Array::from_iter_values(orders().map(|o| o as i16 * 300 - 9000)))
             }
             Ordering::Int => Arc::new(Int32Array::from_iter_values(orders().map(|o| o as i32 - 20))),
             Ordering::Float => {
@@ -150,11 +146,6 @@ impl Shape {
             ("c38", Arc::new(decimal(38, 10, 1_000_000_000_000_000_000_007)?)),
         ])
     }
-}
-
-/// One of two partitions.
-pub(super) fn side(key: u32) -> &'static str {
-    if key.is_multiple_of(2) { "even" } else { "odd ones" }
 }
 
 /// A text in every other row whose writer knew of the column.

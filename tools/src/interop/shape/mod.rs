@@ -2,33 +2,21 @@
 
 mod columns;
 mod partial;
+mod partitioning;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::error::ArrowError;
+use lakebed_hudi::base_file::IS_DELETED;
 use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::table_config::{BucketIndex, NewTable, TableType};
 
 pub use partial::Partial;
+pub use partitioning::Partitioning;
 
 use super::Failed;
 use crate::spark::Options;
-
-/// How rows are spread over folders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Partitioning {
-    /// Not at all.
-    None,
-    /// By one column, `p=value`.
-    Hive,
-    /// By one column, the bare value, escaped.
-    Encoded,
-    /// By a text and a number.
-    Two,
-}
-
-impl Partitioning {
-    pub const ALL: [Self; 4] = [Self::None, Self::Hive, Self::Encoded, Self::Two];
-}
 
 /// What a record key is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,11 +35,31 @@ pub enum Keys {
     Timestamp,
     /// A text and a number.
     Two,
+    /// A truth, and a number beside it, as there are but two of them.
+    Boolean,
+    /// A decimal.
+    Decimal,
+    /// A number with a point, of any size.
+    Double,
 }
 
 impl Keys {
-    pub const ALL: [Self; 7] =
-        [Self::Text, Self::Odd, Self::Int, Self::Long, Self::Date, Self::Timestamp, Self::Two];
+    pub const ALL: [Self; 10] = [
+        Self::Text,
+        Self::Odd,
+        Self::Int,
+        Self::Long,
+        Self::Date,
+        Self::Timestamp,
+        Self::Two,
+        Self::Boolean,
+        Self::Decimal,
+        Self::Double,
+    ];
+
+    fn several(self) -> bool {
+        matches!(self, Self::Two | Self::Boolean)
+    }
 }
 
 /// What decides between two rows of a key.
@@ -59,6 +67,10 @@ impl Keys {
 pub enum Ordering {
     /// Arrival.
     CommitTime,
+    /// A truth.
+    Boolean,
+    /// A number of 16 bits, which is one of 32 to Hudi.
+    Short,
     Int,
     Long,
     Float,
@@ -76,8 +88,10 @@ pub enum Ordering {
 
 impl Ordering {
     /// All that go with any table.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::CommitTime,
+        Self::Boolean,
+        Self::Short,
         Self::Int,
         Self::Long,
         Self::Float,
@@ -89,6 +103,15 @@ impl Ordering {
         Self::Date,
         Self::Two,
     ];
+
+    /// The place of a row among the others of its key, made from its number.
+    pub fn rank(self, order: u32) -> u32 {
+        match self {
+            Self::CommitTime => 0,
+            Self::Boolean => u32::from(order >= 15),
+            _ => order,
+        }
+    }
 }
 
 /// Which other columns there are.
@@ -98,6 +121,8 @@ pub enum Data {
     Flat,
     /// Lists, maps and structs.
     Nested,
+    /// One of every flat type, and `_hoodie_is_deleted`, by which deletes are told.
+    Flagged,
 }
 
 /// The shape of a table.
@@ -139,11 +164,16 @@ impl Shape {
     /// # Errors
     /// None that a scenario could cause.
     pub fn rows(&self, cells: &[Cell]) -> Result<RecordBatch, ArrowError> {
-        let mut columns = self.key_columns(cells);
-        columns.extend(self.partition_columns(cells));
+        let mut columns = self.key_columns(cells)?;
+        columns.extend(self.partition_columns(cells)?);
         columns.extend(self.ordering_columns(cells)?);
         columns.extend(match self.data {
             Data::Flat => self.flat_columns(cells)?,
+            Data::Flagged => {
+                let mut columns = self.flat_columns(cells)?;
+                columns.push((IS_DELETED, Arc::new(BooleanArray::from(vec![false; cells.len()]))));
+                columns
+            }
             Data::Nested => columns::nested_columns(cells)?,
         });
         if self.wide {
@@ -152,6 +182,27 @@ impl Shape {
         let keys = self.key_fields();
         let fields = columns.into_iter().map(|(name, array)| (name, array, !keys.contains(&name.to_owned())));
         RecordBatch::try_from_iter_with_nullable(fields)
+    }
+
+    /// The rows of a table of flags with `deletes` of them flagged.
+    ///
+    /// # Errors
+    /// None that a scenario could cause.
+    pub fn flag(&self, rows: &RecordBatch, deletes: BooleanArray) -> Result<RecordBatch, ArrowError> {
+        let mut columns = rows.columns().to_vec();
+        let at = rows.schema().index_of(IS_DELETED)?;
+        columns.splice(at..=at, [Arc::new(deletes) as ArrayRef]);
+        RecordBatch::try_new(rows.schema(), columns)
+    }
+
+    /// The columns that deletes by key need.
+    ///
+    /// # Errors
+    /// None that a scenario could cause.
+    pub fn keys_only(&self, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+        let names = [self.key_fields(), self.partitioning.fields(), self.ordering_fields()].concat();
+        let schema = rows.schema();
+        rows.project(&names.iter().map(|name| schema.index_of(name)).collect::<Result<Vec<_>, _>>()?)
     }
 
     /// Whether Spark can upsert: with Hudi 1.2.0 it fails on decimals and dates that it has itself
@@ -163,16 +214,7 @@ impl Shape {
 
     /// The record key fields.
     pub fn key_fields(&self) -> Vec<String> {
-        let names: &[&str] = if self.keys == Keys::Two { &["id", "line"] } else { &["id"] };
-        names.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    fn partition_fields(&self) -> Vec<String> {
-        let names: &[&str] = match self.partitioning {
-            Partitioning::None => &[],
-            Partitioning::Hive | Partitioning::Encoded => &["p"],
-            Partitioning::Two => &["p", "q"],
-        };
+        let names: &[&str] = if self.keys.several() { &["id", "line"] } else { &["id"] };
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
@@ -196,11 +238,11 @@ impl Shape {
             name: name.to_owned(),
             table_type: self.table_type,
             record_key_fields: self.key_fields(),
-            partition_fields: self.partition_fields(),
+            partition_fields: self.partitioning.fields(),
             ordering_fields: self.ordering_fields(),
             partial_update: self.partial.map(Partial::mode),
             bucket_index: self.bucket_index(),
-            hive_style: self.partitioning == Partitioning::Hive,
+            hive_style: self.partitioning.hive_style(),
             url_encode: self.partitioning == Partitioning::Encoded,
             create_schema: TableSchema::from_arrow(&rows.schema(), name)?.to_avro(),
             readers: vec!["spark".into()],
@@ -215,37 +257,22 @@ impl Shape {
 
     /// A number for the partition that a key lies in.
     pub fn partition_of(&self, key: u32) -> u32 {
-        key % match self.partitioning {
-            Partitioning::None => 1,
-            Partitioning::Hive => 2,
-            Partitioning::Encoded => 3,
-            Partitioning::Two => 6,
-        }
+        key % self.partitioning.count()
     }
 
     /// The folder that a key lies in, of a table partitioned in Hive's way.
     pub fn partition_path(&self, key: u32) -> String {
-        format!("p={}", columns::side(key))
+        format!("p={}", partitioning::side(key))
     }
 
     /// The settings that Spark shares such a table with.
     pub fn spark_options(&self) -> Options {
         let keys = self.key_fields().join(",");
-        let complex = self.keys == Keys::Two || self.partitioning == Partitioning::Two;
-        let generator = match self.partitioning {
-            Partitioning::None => "NonpartitionedKeyGenerator",
-            _ if complex => "ComplexKeyGenerator",
-            _ => "SimpleKeyGenerator",
-        };
         let flag = |on: bool| if on { "true" } else { "false" };
         let mut options = vec![
             ("hoodie.datasource.write.table.type", self.table_type.as_str().to_owned()),
             ("hoodie.datasource.write.recordkey.field", keys.clone()),
-            ("hoodie.datasource.write.keygenerator.class", format!("org.apache.hudi.keygen.{generator}")),
-            (
-                "hoodie.datasource.write.hive_style_partitioning",
-                flag(self.partitioning == Partitioning::Hive).into(),
-            ),
+            ("hoodie.datasource.write.hive_style_partitioning", flag(self.partitioning.hive_style()).into()),
             (
                 "hoodie.datasource.write.partitionpath.urlencode",
                 flag(self.partitioning == Partitioning::Encoded).into(),
@@ -258,9 +285,7 @@ impl Shape {
             options.push(("hoodie.bucket.index.num.buckets", self.buckets.to_string()));
             options.push(("hoodie.bucket.index.hash.field", keys));
         }
-        if self.partitioning != Partitioning::None {
-            options.push(("hoodie.datasource.write.partitionpath.field", self.partition_fields().join(",")));
-        }
+        options.extend(self.partitioning.spark_options(self.keys.several()));
         if let Some(partial) = self.partial {
             options.push(("hoodie.datasource.write.payload.class", partial.payload_class().into()));
         }

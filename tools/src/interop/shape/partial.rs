@@ -76,7 +76,7 @@ impl Shape {
     pub fn layered_rows(&self, layers: &[Vec<Cell>]) -> Result<RecordBatch, ArrowError> {
         let (top, below) = layers.split_first().map_or((&[][..], &[][..]), |(top, below)| (top, below));
         let mut rows = self.rows(top)?;
-        let Some(partial) = self.partial else { return Ok(rows) };
+        let Some(partial) = self.partial else { return self.shown(&rows) };
         for layer in below {
             let under = self.rows(layer)?;
             let fill = |(over, under): (&ArrayRef, &ArrayRef)| zip(&partial.says(over)?, over, under);
