@@ -281,9 +281,11 @@ impl Meaning for SinkError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Table(error) => error.kind(),
-            Self::Refused(_) | Self::NoBucket { .. } | Self::TwoGroups { .. } | Self::WrongBucket { .. } => {
-                ErrorKind::Refused
-            }
+            Self::Refused(_)
+            | Self::Unwritable { .. }
+            | Self::NoBucket { .. }
+            | Self::TwoGroups { .. }
+            | Self::WrongBucket { .. } => ErrorKind::Refused,
             Self::Read(error) => error.kind(),
             Self::Memory { .. } | Self::UnknownColumn { .. } | Self::DeleteInInsert { .. } => {
                 ErrorKind::FixInput

@@ -17,6 +17,17 @@ pub enum SinkError {
     /// The table uses what Lakebed does not write.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The table's properties do not fit its columns, or say too little.
+    #[error(
+        "table {table} cannot be written: {source}; correct its hoodie.properties, or write it with the engine \
+         that made it"
+    )]
+    Unwritable {
+        /// The table's name.
+        table: String,
+        /// What the first write would meet.
+        source: Box<WriteError>,
+    },
     /// A bucket table with a group that is no bucket: its bucket writers fail.
     #[error(
         "partition {partition:?} has file group {file_id}, which is none of the table's {buckets} buckets: \

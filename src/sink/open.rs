@@ -9,7 +9,7 @@ use super::buckets::Buckets;
 use super::commits::begun;
 use super::{
     MetadataTablePolicy, Prepared, Sink, SinkCommitter, SinkError, SinkOptions, StatedIndex, bucket_groups,
-    check_undeclared, stated_index,
+    check_undeclared, index_of, stated_index,
 };
 use crate::commit::{Committer, Known, PipelineProgress, check_pipeline};
 use crate::environment::Environment;
@@ -18,7 +18,7 @@ use crate::storage::Storage;
 use crate::storage::lock::TableLock;
 use crate::table::{Refusal, Table, TableError, check_readers, check_writable, grown_schema, schema_history};
 use crate::timeline::Timeline;
-use crate::write::{KeyRules, WriteOptions};
+use crate::write::{KeyRules, WriteOptions, check_fit};
 
 impl Sink {
     /// Opens the table in `storage` for `pipeline`: claims a new epoch, takes over what `restored`
@@ -74,6 +74,7 @@ impl Opening {
         let known = committer.known_by(&timeline).await?;
         check_pipeline(pipeline, &known)?;
         let schema = schema_to_write(&committer, &known, &options).await?;
+        check_rows(&committer.table().config, &schema, &options)?;
         let memory = MemoryShares::new(storage.as_ref(), &schema, &options)?;
         if !options.operation.overwrites() {
             bucket_groups::check(committer.table(), &timeline).await?;
@@ -144,6 +145,15 @@ impl Opening {
 pub(crate) fn check_open(config: &TableConfig, options: &SinkOptions) -> Result<(), SinkError> {
     check_writable(config)?;
     Ok(check_stated(config, options)?)
+}
+
+/// Refuses a table of which the first rows could not be written.
+fn check_rows(config: &TableConfig, schema: &TableSchema, options: &SinkOptions) -> Result<(), SinkError> {
+    let index = index_of(config, &options.index)?;
+    check_fit(config, schema, index.is_some()).map_err(|source| {
+        let table = config.name.clone();
+        SinkError::Unwritable { table, source: Box::new(source) }
+    })
 }
 
 /// Goes on with the signs of life of what another process has prepared.

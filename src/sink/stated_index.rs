@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use lakebed_hudi::base_file::RECORD_KEY;
 use lakebed_hudi::bucket::BucketHash;
-use lakebed_hudi::table_config::{BucketIndex, TableConfig};
+use lakebed_hudi::table_config::{BucketIndex, TableConfig, key};
 
 use super::{SinkError, StatedIndex};
 use crate::commit::Committer;
@@ -43,6 +43,10 @@ pub(crate) fn index_of(config: &TableConfig, stated: &StatedIndex) -> Result<Opt
         (_, declared) => return Ok(declared.clone()),
     };
     let keys = config.record_key.as_ref().map_or(&[][..], |rule| rule.columns());
+    if keys.is_empty() {
+        let feature = format!("a bucket index without a record key ({} is not set)", key::RECORD_KEY_FIELDS);
+        return refuse(feature, "leave the index out of the job, and insert");
+    }
     let mut index = stated.clone();
     if index.hash_fields.is_empty() {
         index.hash_fields = config.bucket_hash_fields();

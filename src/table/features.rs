@@ -42,6 +42,12 @@ pub fn check_writable(config: &TableConfig) -> Result<(), Refusal> {
             "write it with Spark or Flink, or rewrite it with one number of buckets",
         );
     }
+    if config.bucket_index.is_some() && config.record_key.is_none() {
+        return refuse(
+            format!("a bucket index without a record key ({} is not set)", key::RECORD_KEY_FIELDS),
+            "write it with the engine that made it, or rewrite it with a record key",
+        );
+    }
     if config.ambiguous_record_key {
         return refuse(
             "a COMPLEX key generator with one column before table version 9".to_owned(),

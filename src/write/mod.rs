@@ -25,6 +25,7 @@ mod context;
 mod deletes;
 mod delta_packed;
 mod encoding;
+mod fit;
 mod generated_chunk;
 mod generated_columns;
 mod group_writer;
@@ -51,6 +52,7 @@ use crate::read::ReadError;
 use crate::storage::{StorageError, TablePathError};
 use crate::table::TableError;
 
+pub(crate) use fit::check_fit;
 pub use keyed_batch::{KeyRules, KeyedBatch, RefusedRow};
 pub use options::WriteOptions;
 use route::split_by_partition;

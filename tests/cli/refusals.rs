@@ -33,7 +33,7 @@ const UNREADABLE: [Case; 6] = [
 ];
 
 /// Refused for writing only.
-const UNWRITABLE: [Case; 11] = [
+const UNWRITABLE: [Case; 16] = [
     ("v6_mor", &[], "writing to table version 6 is not supported; upgrade the table"),
     ("cdc_mor", &[], "hoodie.table.cdc.enabled=true is not supported; write it with Spark or Flink"),
     (
@@ -75,6 +75,37 @@ const UNWRITABLE: [Case; 11] = [
         "which is none of the table's 3 buckets: a writer without its index has written it",
     ),
     ("bucket_mor", &[], "state the index that its writers use (table.index in a job)"),
+    (
+        "key_custom",
+        &[],
+        "table key_custom cannot be written: partition column \"at\" is a time and hoodie.properties has no \
+         hoodie.keygen.timebased.timestamp.type and output.dateformat",
+    ),
+    (
+        "v9_mor",
+        &[("hoodie.table.recordkey.fields", "gone")],
+        "cannot be written: column \"gone\" is not in the rows; they have id, ts, v, p; correct its \
+         hoodie.properties, or write it with the engine that made it",
+    ),
+    (
+        "v9_mor",
+        &[("hoodie.table.partition.fields", "gone")],
+        "cannot be written: column \"gone\" is not in the rows; they have id, ts, v, p; correct its",
+    ),
+    (
+        "nested_mor",
+        &[("hoodie.table.recordkey.fields", "m")],
+        "column \"m\" of type map<string,int> cannot be part of a record key or partition path; correct its hoodie.properties",
+    ),
+    (
+        "v9_cow",
+        &[
+            ("hoodie.index.type", "BUCKET"),
+            ("hoodie.bucket.index.num.buckets", "3"),
+            ("hoodie.table.recordkey.fields", ""),
+        ],
+        "a bucket index without a record key (hoodie.table.recordkey.fields is not set) is not supported",
+    ),
 ];
 
 /// A copy of the fixture with those properties.
@@ -120,6 +151,17 @@ fn refused(commands: &[&[&str]], (fixture, changed, text): &Case) {
         assert!(ran.err.contains(text), "{fixture} {changed:?}, {command:?}: expected {text:?}: {ran:?}");
         assert!(contents(table.path()) == before, "{fixture} {changed:?}: {command:?} changed the table");
     }
+}
+
+/// Reading it fails as well, but is not refused by its properties.
+#[test]
+fn a_table_ordered_by_a_column_that_it_lacks_is_refused_for_writing() {
+    let case: Case = (
+        "v9_cow",
+        &[("hoodie.table.ordering.fields", "gone")],
+        "cannot be written: column \"gone\" is missing from the table schema: it is needed to merge rows",
+    );
+    refused(&[&["ingest"], &["ingest", "--dry-run"]], &case);
 }
 
 #[test]
