@@ -164,6 +164,26 @@ fn a_table_ordered_by_a_column_that_it_lacks_is_refused_for_writing() {
     refused(&[&["ingest"], &["ingest", "--dry-run"]], &case);
 }
 
+/// The program ends with the code of a conflict, which may pass by itself.
+#[test]
+fn a_lock_that_somebody_else_holds_is_a_conflict_and_the_table_stays() {
+    let table = fixtures::unpack("v9_mor");
+    let beside = tempfile::tempdir().unwrap();
+    let (input, job) = (beside.path().join("rows.csv"), beside.path().join("job.yaml"));
+    fs::write(&input, "id,ts,v,p\nk0,99,new,a\n").unwrap();
+    fs::write(table.path().join(".hoodie/lock"), "").unwrap();
+    let (uri, input) = (table.path().display(), input.display());
+    let of_job = format!(
+        "pipeline: p\noperation: insert\ntable: {{uri: {uri}, shared: true, lock: {{wait: 10ms}}}}\n\
+         source: {{files: [{input}]}}\n"
+    );
+    fs::write(&job, of_job).unwrap();
+    let before = contents(table.path());
+    let ran = lakebed(&["ingest", &job.display().to_string()]);
+    ran.refused(5, "for the table lock");
+    assert!(contents(table.path()) == before, "the table was changed");
+}
+
 #[test]
 fn tables_that_cannot_be_read_are_refused_by_name_and_stay() {
     for case in &UNREADABLE {
