@@ -8,6 +8,7 @@ mod ingest;
 mod quickstart;
 mod read;
 mod recovery;
+mod skipped;
 mod small_disk;
 mod storage;
 mod test_table;

@@ -1,5 +1,4 @@
 //! What `lakebed ingest` does where it may not read or write.
-#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;
@@ -9,6 +8,7 @@ use std::path::Path;
 
 use super::ingest::{Place, SOURCE};
 use super::{Ran, command, lakebed, ran};
+use crate::skipped::skip;
 
 /// Permissions do not bind the administrator: then somebody else runs the program.
 const NOBODY: u32 = 65_534;
@@ -49,7 +49,8 @@ fn ingest(place: &Place) -> Option<Ran> {
         Ok(output) if handed_over => Some(ran(output)),
         Err(error) if error.kind() != ErrorKind::PermissionDenied => panic!("{error}"),
         done => {
-            eprintln!("skipped: the administrator cannot run the program as somebody else here: {done:?}");
+            let why = "the administrator cannot run the program as somebody else here";
+            skip("permissions", &format!("{why}: {done:?}"));
             None
         }
     }

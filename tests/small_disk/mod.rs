@@ -1,8 +1,9 @@
 //! A sandbox with a small disk of its own.
-#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 use std::path::PathBuf;
 use std::process::Command;
+
+use crate::skipped::skip;
 
 const FOLDER: &str = "LAKEBED_TEST_SMALL_DISK";
 
@@ -24,7 +25,9 @@ pub fn run(name: &str) {
             let said = [ran.stdout, ran.stderr].concat();
             assert!(ran.status.success(), "{}", String::from_utf8_lossy(&said));
         }
-        other => eprintln!("skipped: no sandbox with a disk of its own is to be had here: {other:?}"),
+        other => {
+            skip("small_disk", &format!("no sandbox with a disk of its own is to be had here: {other:?}"));
+        }
     }
 }
 

@@ -1,5 +1,4 @@
 //! What survives the loss of power, by what the system was asked for, and in which order.
-#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,6 +8,7 @@ use std::process::Command;
 use lakebed::storage::Storage;
 
 use super::{open, path};
+use crate::skipped::skip;
 
 const FOLDER: &str = "LAKEBED_TEST_POWER_LOSS";
 const OPERATION: &str = "LAKEBED_TEST_OPERATION";
@@ -191,7 +191,7 @@ fn watch(operation: &str, table: &Path) -> Option<Vec<Call>> {
     let watched = strace.env(FOLDER, table).env(OPERATION, operation).output();
     let said = watched.as_ref().map(|watched| String::from_utf8_lossy(&watched.stdout));
     if !said.is_ok_and(|said| said.contains("running 1 test")) {
-        eprintln!("skipped: processes cannot be watched by strace here: {watched:?}");
+        skip("strace", &format!("processes cannot be watched by strace here: {watched:?}"));
         return None;
     }
     assert!(watched.as_ref().unwrap().status.success(), "{watched:?}");
