@@ -4,6 +4,7 @@ mod archived;
 mod changed;
 mod copy_on_write;
 mod cost;
+mod flagged_rows;
 mod in_flight;
 mod late_files;
 mod layout;
