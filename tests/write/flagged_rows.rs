@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray as _, BooleanArray, RecordBatch};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::datatypes::{Field, Schema};
-use lakebed::read::ScanOptions;
 use lakebed::sink::SinkOptions;
 use lakebed::table::WriteOperation;
 use lakebed_hudi::schema::TableSchema;
@@ -45,15 +44,19 @@ async fn an_upsert_of_a_flagged_row_deletes_its_key_unless_it_is_late() {
     }
 }
 
-/// There is no key to delete: the flag is a value like any other.
+/// Base files that are not merged are read as they are.
 #[tokio::test]
-async fn a_flagged_row_that_is_inserted_without_a_key_stays_with_its_flag() {
-    let table = TestTable::create(&with_flag(append_table())).await;
-    let mut sink =
-        table.sink("p1", SinkOptions { operation: WriteOperation::Insert, ..SinkOptions::default() }).await;
-    sink.write(&flagged(&[("a", "x", 1, None), ("b", "x", 1, None)], &[true, false]), None).await.unwrap();
-    assert!(is_committed(&checkpoint(&mut sink, 1).await));
-    assert_eq!(table.texts().await, ["a x 1 -", "b x 1 -"]);
-    let read = read(&table.snapshot().await, ScanOptions::default()).await;
-    assert_eq!(read[0].column_by_name(FLAG).unwrap().as_boolean(), &BooleanArray::from(vec![true, false]));
+async fn flagged_rows_are_not_inserted() {
+    for new in [append_table(), NewTable { bucket_index: None, ..bucket_table() }] {
+        let table = TestTable::create(&with_flag(new)).await;
+        let insert = SinkOptions { operation: WriteOperation::Insert, ..SinkOptions::default() };
+        let mut sink = table.sink("p1", insert).await;
+        let values = [("a", "x", 1, None), ("b", "x", 1, None), ("d", "only deleted", 1, None)];
+        assert!(sink.write(&flagged(&values, &[false, true, true]), None).await.unwrap().is_empty());
+        assert!(is_committed(&checkpoint(&mut sink, 1).await));
+        assert_eq!(table.texts().await, ["a x 1 -"]);
+        assert_eq!(table.live_files().await, [("p=x".to_owned(), (1, 0))].into());
+        let written: i64 = table.commits().await[0].write_stats().map(|(_, stat)| stat.num_writes).sum();
+        assert_eq!(written, 1);
+    }
 }

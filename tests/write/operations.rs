@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::array::{BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use lakebed::environment::Environment;
 use lakebed::sink::{Sink, SinkError, SinkOptions};
@@ -11,7 +11,6 @@ use lakebed::storage::fault::{Fault, FaultKind, FaultStorage};
 use lakebed::storage::object::ObjectStorage;
 use lakebed::table::{Table, WriteOperation};
 use lakebed_hudi::schema::TableSchema;
-use lakebed_hudi::table_config::NewTable;
 
 use crate::test_table::*;
 
@@ -54,32 +53,6 @@ async fn inserted_rows_go_to_new_base_files_and_are_numbered_without_keys() {
     let deletes = BooleanArray::from(vec![true]);
     let refused = sink.write(&rows(&[("a", "x", 1, None)]), Some(&deletes)).await;
     assert!(matches!(refused, Err(SinkError::DeleteInInsert { row: 0 })), "{refused:?}");
-}
-
-/// Spark shows whatever is in a base file that it need not merge, so that its own inserts leave such rows out.
-#[tokio::test]
-async fn rows_that_say_they_are_deleted_are_not_inserted() {
-    let flagged = |ids: &[Row<'_>], flags: Vec<Option<bool>>| {
-        let rows = rows(ids);
-        let flag = Field::new("_hoodie_is_deleted", DataType::Boolean, true);
-        let fields: Vec<_> = rows.schema().fields().iter().cloned().chain([Arc::new(flag)]).collect();
-        let flags: ArrayRef = Arc::new(BooleanArray::from(flags));
-        let columns = rows.columns().iter().cloned().chain([flags]).collect();
-        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
-    };
-    let schema = TableSchema::from_arrow(&flagged(&[], vec![]).schema(), "t").unwrap().to_avro();
-    for new in [append_table(), NewTable { bucket_index: None, ..bucket_table() }] {
-        let table = TestTable::create(&NewTable { create_schema: schema.clone(), ..new }).await;
-        let mut sink = table.sink("p1", options(WriteOperation::Insert)).await;
-        let values =
-            [("a", "x", 1, None), ("b", "x", 1, None), ("c", "x", 1, None), ("d", "only deleted", 1, None)];
-        let batch = flagged(&values, vec![Some(false), Some(true), None, Some(true)]);
-        assert!(sink.write(&batch, None).await.unwrap().is_empty());
-        assert!(is_committed(&checkpoint(&mut sink, 1).await));
-        assert_eq!(table.live_files().await, [("p=x".to_owned(), (1, 0))].into());
-        let written: i64 = table.commits().await[0].write_stats().map(|(_, stat)| stat.num_writes).sum();
-        assert_eq!(written, 2);
-    }
 }
 
 #[tokio::test]

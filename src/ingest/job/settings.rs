@@ -223,7 +223,7 @@ pub enum Operation {
     Upsert,
     /// Delete the row of the same key.
     Delete,
-    /// Add rows, whatever their keys; without buckets also those that `_hoodie_is_deleted` flags, as they are.
+    /// Add rows, whatever their keys, but none that `_hoodie_is_deleted` flags.
     Insert,
     /// Replace all rows of the partitions that rows are in, in one commit.
     InsertOverwrite,
