@@ -19,6 +19,7 @@ use crate::ingest::{
     DryRun, Events, IngestError, Metrics, RunOptions, Summary, committed_progress, drop_progress, dry_run,
     run as run_job,
 };
+use crate::memory::{default_budget_bytes, keep_within};
 
 use display::Display;
 use metrics_server::MetricsServer;
@@ -113,6 +114,8 @@ pub(super) async fn run(context: &Context, args: IngestArgs) -> Result<Exit, Err
         metrics.observe(event);
         shown.show(event);
     });
+    let budget_bytes = job.memory.map_or_else(default_budget_bytes, |size| size.0);
+    tokio::spawn(keep_within(budget_bytes));
     match args.dry_run {
         true => {
             let dry = dry_run(job, options, &context.environment, stop, events).await;

@@ -10,7 +10,7 @@ use lakebed::commit::PipelineProgress;
 use lakebed::environment::Environment;
 use lakebed::ingest::job::Job;
 use lakebed::ingest::{self, RunOptions};
-use lakebed::memory::SpillArea;
+use lakebed::memory::{SpillArea, keep_within};
 use lakebed::sink::{Sink, SinkOptions};
 use lakebed::storage;
 use lakebed::table::Table;
@@ -102,6 +102,8 @@ fn run_case(args: &MemoryArgs, case: Case, folder: &Path) -> Result<u64, Failure
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let spill = SpillArea::in_folder(folder.parent().unwrap_or(folder));
     let environment = Environment { spill, ..Environment::real() };
+    // As the program does it.
+    runtime.spawn(keep_within(args.budget_mib << 20));
     match case {
         Case::Ingest => runtime.block_on(run_job(args, folder, &environment))?,
         case => runtime.block_on(run_sink(args, case, folder, &environment))?,

@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 use arrow::array::{Array, ArrayData, RecordBatch};
 use arrow::buffer::Buffer;
 
+mod resident;
+
+pub use resident::{keep_within, resident_bytes};
+
 /// The share of what there is that a program takes when nobody says how much.
 const SHARE: u64 = 4;
 
