@@ -6,4 +6,5 @@ mod damaged_logs;
 mod keys;
 mod operations;
 mod partitions;
+mod projection;
 mod written;
