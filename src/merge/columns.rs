@@ -230,6 +230,11 @@ impl MergeColumns {
         Ok(RowOrdering::of(&columns)?)
     }
 
+    /// Whether rows can say of themselves that they are deletes.
+    pub(crate) fn can_delete(&self) -> bool {
+        !self.deletes.is_empty()
+    }
+
     /// Which rows of a data block are deletes; `None` if none can be.
     pub(crate) fn deleted(&self, batch: &RecordBatch) -> Result<Option<BooleanArray>, MergeError> {
         let mut deleted: Option<BooleanArray> = None;

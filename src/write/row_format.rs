@@ -89,6 +89,9 @@ impl RowFormat {
     ///
     /// Source: `HoodieCreateHandle.doWrite`.
     pub(super) fn without_deleted(&self, rows: RecordBatch) -> Result<RecordBatch, WriteError> {
+        if !self.rewritten.can_delete() {
+            return Ok(rows);
+        }
         let keyed = match self.has_keys {
             true => rows.clone(),
             false => MergeColumns::keyed(&rows, &StringArray::new_null(rows.num_rows()), None)?,
