@@ -105,6 +105,7 @@ impl Meaning for SourceError {
             | Self::NoFile { .. }
             | Self::LateName { .. }
             | Self::Moved { .. }
+            | Self::Other { .. }
             | Self::Replaced { .. }
             | Self::Name { .. }
             | Self::OtherPrefix { .. }

@@ -121,7 +121,7 @@ pub(super) async fn find_table_of(
     if let (None, Some(sample)) = (&settings.schema, &first) {
         check_sample(sample, &job.format(), mapping.taken_as_is())?;
     }
-    check_no_file(storage.uri())?;
+    check_folder(storage.uri())?;
     check_place(storage.as_ref()).await?;
     Ok(Found::Nothing(Box::new(new), schema))
 }
@@ -149,16 +149,15 @@ fn at_its_setting(error: NewTableError) -> IngestError {
     JobError::new(&format!("table.create.{setting}"), error.to_string()).into()
 }
 
-/// Refuses a place where no folder can be made, as a file is there or above.
-fn check_no_file(uri: &TableUri) -> Result<(), JobError> {
+/// Refuses a place where no folder can be made, as a file or a link to nothing is there or above.
+fn check_folder(uri: &TableUri) -> Result<(), JobError> {
     if uri.scheme() != Scheme::File {
         return Ok(());
     }
     let mut places = Path::new(uri.path()).ancestors();
-    let found = places.find_map(|place| Some((place, std::fs::metadata(place).ok()?)));
-    match found.filter(|(_, found)| !found.is_dir()) {
-        Some((place, _)) => {
-            let problem = format!("{uri} cannot be made: {} is a file", place.display());
+    match places.find(|place| place.symlink_metadata().is_ok()).filter(|place| !place.is_dir()) {
+        Some(place) => {
+            let problem = format!("{uri} cannot be made: {} is no folder", place.display());
             Err(JobError::new("table.uri", problem))
         }
         None => Ok(()),

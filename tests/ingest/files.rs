@@ -1,11 +1,13 @@
 use std::time::Duration;
 
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use lakebed::commit::{Outcome, PipelineProgress, SourceProgress};
 use lakebed::ingest::decode::{Format, Wanted};
 use lakebed::ingest::job::LateNames;
 use lakebed::ingest::source::{DoneFiles, FilesPosition, FilesSource, Source};
 use lakebed::sink::{Sink, SinkOptions};
 use lakebed::table::WriteOperation;
+use parquet::arrow::ArrowWriter;
 
 use super::*;
 
@@ -291,27 +293,53 @@ async fn progress_without_names_is_gone_on_from_by_their_count() {
 }
 
 #[tokio::test]
-async fn files_that_change_or_vanish_while_they_are_read_are_named() {
+async fn files_that_change_or_vanish_once_a_part_was_read_are_named() {
     let place = Place::new().await;
-    place.deliver("a.csv", &csv(0..9));
+    let whole = format!("{}x,v9\n", csv(0..25));
+    place.deliver("a.csv", &whole);
     let job = || place.files_job("commit: {rows: 4}\n");
-    place.run_one_commit(job(), RunOptions::default()).await.unwrap();
-    let taken = place.ids().len();
-    if taken < 9 {
-        let whole = std::fs::read_to_string(place.path("in/a.csv")).unwrap();
-        place.deliver("a.csv", &csv(0..12));
-        let error = place.run(job(), RunOptions::default()).await.unwrap_err().to_string();
-        assert!(error.contains("a.csv: it has changed") && error.contains("the size was"), "{error}");
-        std::fs::remove_file(place.path("in/a.csv")).unwrap();
-        let error = place.run(job(), RunOptions::default()).await.unwrap_err().to_string();
-        assert!(
-            error.contains(&format!("a.csv: it is gone, and {taken} of its records were read")),
-            "{error}"
-        );
-        place.deliver("a.csv", &whole);
-        place.run(job(), RunOptions::default()).await.unwrap();
+    let failure = async |job| place.run(job, RunOptions::default()).await.unwrap_err().to_string();
+    failure(job()).await;
+    let read = format!("a.csv: {} of its records were read, and it has changed since", place.ids().len());
+    assert!(place.ids().len() >= 4, "of six checkpoints two at most were under way");
+    for other in [whole.replace("v0", "w0"), whole.replace("id,v", "v,id")] {
+        place.deliver("a.csv", &other);
+        let error = failure(job()).await;
+        assert!(error.contains(&read) && error.contains("the hash of the text up to there was"), "{error}");
     }
-    assert_eq!(place.ids(), (0..9).collect::<Vec<_>>());
+    std::fs::remove_file(place.path("in/a.csv")).unwrap();
+    let error = failure(job()).await;
+    assert!(
+        error.contains("a.csv: it is gone, and ") && error.contains("of its records were read"),
+        "{error}"
+    );
+    place.deliver("a.csv", &whole);
+    assert!(failure(job()).await.contains("it is no bigint; correct it"));
+    place.deliver("a.csv", &format!("{}25,v25\n26,v26\n", csv(0..25)));
+    place.run(job(), RunOptions::default()).await.unwrap();
+    assert_eq!(place.ids(), (0..27).collect::<Vec<_>>(), "what follows was corrected");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_text_is_gone_on_with_as_it_was_alone() {
+    let place = Place::new().await;
+    let deliver = |ids: Vec<Option<i64>>| {
+        let ids: ArrayRef = Arc::new(Int64Array::from(ids));
+        let batch = RecordBatch::try_from_iter([("id", ids)]).unwrap();
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        std::fs::write(place.path("in/a.parquet"), writer.into_inner().unwrap()).unwrap();
+    };
+    let job = || place.files_job("commit: {rows: 4}\nmapping: {missing_columns: \"null\"}\n");
+    let failure = async |job| place.run(job, RunOptions::default()).await.unwrap_err().to_string();
+    deliver((0..25).map(Some).chain([None]).collect());
+    let error = failure(job()).await;
+    assert!(error.contains("a.parquet"), "{error}");
+    assert_eq!(failure(job()).await, error);
+    deliver((0..27).map(Some).collect());
+    let read = format!("a.parquet: {} of its records were read, and it has changed since", place.ids().len());
+    let error = failure(job()).await;
+    assert!(error.contains(&read) && error.contains("--reset-progress"), "{error}");
 }
 
 #[tokio::test]

@@ -89,6 +89,11 @@ impl InputReader {
         }
     }
 
+    /// Whether its format is one of text.
+    pub fn is_text(&self) -> bool {
+        matches!(self.read, Inner::Text { .. })
+    }
+
     /// The text before the first record; nothing in formats that are no text.
     pub fn header(&self) -> &[u8] {
         match &self.read {

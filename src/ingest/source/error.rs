@@ -42,10 +42,28 @@ pub enum SourceError {
         /// How many of its records were read.
         read: u64,
     },
-    /// A file that is not what it was.
+    /// A file that was read in part, and is another one now.
     #[error(
-        "{path}: it has changed while it was read or since ({what} was {expected}, is {found}); files must be \
-         complete when they appear: rename them into place"
+        "{path}: {read} of its records were read, and it has changed since ({what} was {expected}, is {found}): put \
+         it back as it was, or run once with --reset-progress to read all files again; of text, what follows those \
+         records may change"
+    )]
+    Other {
+        /// The file.
+        path: String,
+        /// How many of its records were read.
+        read: u64,
+        /// What differs.
+        what: &'static str,
+        /// What it was.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// A file that does not stay what it is.
+    #[error(
+        "{path}: it has changed while it was read ({what} was {expected}, is {found}); files must be complete when \
+         they appear: rename them into place"
     )]
     Changed {
         /// The file.

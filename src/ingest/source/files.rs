@@ -90,18 +90,25 @@ impl FilesSource {
         }
     }
 
-    /// Refuses what the first look would, and the head of the first file; reads no records.
+    /// Refuses what the first look would, and the head of the first file; reads no records but those of
+    /// a file that an earlier run has read in part, and that has changed.
     pub(in crate::ingest) async fn check(mut self) -> Result<(), SourceError> {
         self.look().await?;
         let Some(name) = self.waiting.pop_front() else { return Ok(()) };
         let (resume, settings) = (self.resume, self.settings);
-        blocking(move || Reading::open(&name, resume.as_ref(), settings.inputs(), Meter::default()).map(drop))
-            .await
+        blocking(move || {
+            let mut reading = Reading::open(&name, resume.as_ref(), settings.inputs(), Meter::default())?;
+            match resume {
+                Some(before) if !reading.is_as(&before) => reading.go_on_from(&before),
+                _ => Ok(()),
+            }
+        })
+        .await
     }
 
     async fn read(&mut self, reading: Arc<std::sync::Mutex<Reading>>) -> Result<Read, SourceError> {
         let next = move || reading.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
-        let Next { chunk, ends, open, changed_millis } = blocking(next).await?;
+        let Next { chunk, before, ends, open, changed_millis } = blocking(next).await?;
         let changed_millis = Some(changed_millis);
         let ends = ends.map(|content| self.done_with(&open.name, content));
         match (chunk, ends) {
@@ -116,7 +123,7 @@ impl FilesSource {
                 chunk,
                 extent: self.extent(),
                 changed_millis,
-                origin: Origin::File { done: self.done.clone(), open, ends },
+                origin: Origin::File { done: self.done.clone(), open, before, ends },
             }),
         }
     }
@@ -153,7 +160,7 @@ impl FilesSource {
         let reading = blocking(move || {
             let mut reading = Reading::open(&name, resume.as_ref(), settings.inputs(), meter)?;
             if let Some(before) = resume {
-                reading.reader.skip_to(before.place, |_| {})?;
+                reading.go_on_from(&before)?;
             }
             Ok(reading)
         })

@@ -88,6 +88,10 @@ pub struct OpenFile {
     pub content: FileContent,
     /// The place of the next record.
     pub place: Place,
+    /// XXH3 of the text before it: a file that was corrected behind it is read on. `None` in formats
+    /// that are no text, or where an earlier version did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
 }
 
 /// What a file holds, as far as files are compared.
@@ -112,8 +116,14 @@ pub struct StdinPosition {
 /// Where a chunk comes from, so that every record in it has a position.
 #[derive(Clone)]
 pub(super) enum Origin {
-    /// A file that is being read; `ends` if the chunk is its last.
-    File { done: Option<Arc<DoneFiles>>, open: Arc<OpenFile>, ends: Option<Arc<DoneFiles>> },
+    /// A file that is being read, with the hash of the text before the chunk if it is one of text;
+    /// `ends` if the chunk is its last.
+    File {
+        done: Option<Arc<DoneFiles>>,
+        open: Arc<OpenFile>,
+        before: Option<Box<Xxh3>>,
+        ends: Option<Arc<DoneFiles>>,
+    },
     /// The end of a file.
     Done(Arc<DoneFiles>),
     /// Text of standard input, with the hash of the text before the chunk.
@@ -136,22 +146,26 @@ impl std::fmt::Debug for Origin {
 impl Origin {
     pub(super) fn position(&self, chunk: Option<&Chunk>, records: usize) -> Position {
         let place = chunk.map(|chunk| chunk.place(records)).unwrap_or_default();
+        let prefix = |before: &Xxh3| {
+            let mut hash = before.clone();
+            hash.update(chunk.map(|chunk| chunk.text_before(records)).unwrap_or_default());
+            hex(&hash)
+        };
         match self {
             Self::File { ends: Some(done), .. } if chunk.is_some_and(|c| c.records() == records) => {
                 Position::Files(FilesPosition { done: Some(done.as_ref().clone()), open: None })
             }
-            Self::File { done, open, .. } => Position::Files(FilesPosition {
-                done: done.as_deref().cloned(),
-                open: Some(OpenFile { place, ..open.as_ref().clone() }),
-            }),
+            Self::File { done, open, before, .. } => {
+                let prefix = before.as_deref().map(prefix);
+                Position::Files(FilesPosition {
+                    done: done.as_deref().cloned(),
+                    open: Some(OpenFile { place, prefix, ..open.as_ref().clone() }),
+                })
+            }
             Self::Done(done) => {
                 Position::Files(FilesPosition { done: Some(done.as_ref().clone()), open: None })
             }
-            Self::Stdin(before) => {
-                let mut hash = before.clone();
-                hash.update(chunk.map(|chunk| chunk.text_before(records)).unwrap_or_default());
-                Position::Stdin(StdinPosition { place, prefix: hex(&hash) })
-            }
+            Self::Stdin(before) => Position::Stdin(StdinPosition { place, prefix: prefix(before) }),
             Self::StdinBlock { before, within } => {
                 let prefix = if records == 0 { before } else { within };
                 Position::Stdin(StdinPosition { place, prefix: prefix.clone() })

@@ -100,7 +100,7 @@ fn a_dry_run_tells_of_a_reset_and_counts_its_commit() {
 }
 
 #[test]
-fn a_file_where_the_table_is_to_be_is_noticed_by_both() {
+fn a_file_or_a_link_to_nothing_where_the_table_is_to_be_is_noticed_by_both() {
     let place = Place::new();
     place.deliver("a.csv", FIRST);
     fs::write(place.path("t"), "").unwrap();
@@ -108,9 +108,15 @@ fn a_file_where_the_table_is_to_be_is_noticed_by_both() {
     let below = place.text("below.yaml");
     let text = fs::read_to_string(&job).unwrap();
     fs::write(&below, text.replace(&place.text("t,"), &place.text("t/a/b,"))).unwrap();
-    let told = format!("cannot be made: {} is a file", place.text("t"));
-    for job in [job, below] {
-        lakebed(&["ingest", &job, "--dry-run"]).refused(2, &told);
-        lakebed(&["ingest", &job]).refused(2, &told);
-    }
+    let told = format!("cannot be made: {} is no folder", place.text("t"));
+    let refused = || {
+        for job in [&job, &below] {
+            lakebed(&["ingest", job, "--dry-run"]).refused(2, &told);
+            lakebed(&["ingest", job]).refused(2, &told);
+        }
+    };
+    refused();
+    fs::remove_file(place.path("t")).unwrap();
+    std::os::unix::fs::symlink(place.path("nothing"), place.path("t")).unwrap();
+    refused();
 }
