@@ -13,6 +13,7 @@ mod infer;
 mod ipc;
 mod parquet;
 mod quotes;
+mod text;
 
 fn wanted(columns: &[(&str, DataType)]) -> Wanted {
     let columns = columns
@@ -201,98 +202,6 @@ fn flipped_bits_never_panic_out_of_the_reader() {
 }
 
 #[test]
-fn bad_csv_records_are_named_and_the_others_kept() {
-    let text = "id,v\n1,a\nx,b\n\n3,\"multi\nline\"\n4\n5,e,f\n6,\n7,\"q\"\"q\"\n99999999999999999999,z\n8,h";
-    let (rows, bad) = read("t.csv", text.as_bytes(), &id_and_text());
-    assert_eq!(
-        rows,
-        [(0, "1=a"), (2, "3=multi\nline"), (5, "6=-"), (6, "7=q\"q"), (8, "8=h")]
-            .map(|(r, t)| (r, t.to_owned()))
-    );
-    assert_eq!(
-        bad,
-        [
-            "t.csv:3, column \"id\", value \"x\": it is no bigint",
-            "t.csv:7: it has 1 fields, expected 2",
-            "t.csv:8: it has 3 fields, expected 2",
-            "t.csv:11, column \"id\", value \"99999999999999999999\": it is no bigint",
-        ]
-    );
-    let mut invalid = b"id,v\n1,a\n2,\xff\n3,c\n".to_vec();
-    let (rows, bad) = read("t.csv", &invalid, &id_and_text());
-    assert_eq!(
-        (texts(&rows), bad.as_slice()),
-        (vec!["1=a", "3=c"], &["t.csv:3: it is not UTF-8".to_owned()][..])
-    );
-    invalid.truncate(5);
-    assert_eq!(read("t.csv", &invalid, &id_and_text()).0, []);
-}
-
-#[test]
-fn records_behind_a_block_of_blank_lines_are_read() {
-    let text = format!("id,v\n{}1,a\n{}", "\n".repeat(100), "\r\n".repeat(40));
-    assert_eq!(read("t.csv", text.as_bytes(), &id_and_text()).0, [(0, "1=a".to_owned())]);
-}
-
-#[test]
-fn csv_dialects_are_read() {
-    let csv = CsvOptions {
-        header: false,
-        columns: vec!["id".into(), "v".into()],
-        delimiter: b';',
-        quote: b'\'',
-        escape: Some(b'\\'),
-        nulls: vec!["NA".into(), "\\N".into()],
-    };
-    let format = Format { csv, ..small_blocks() };
-    let text = "1;'a;b'\r\n2;NA\r\n3;'it\\'s'\r\n4;\r\n5;\"x\"";
-    let reader = open("t.csv", text.as_bytes(), &format, &id_and_text()).unwrap();
-    let (rows, bad) = read_on(reader).unwrap();
-    assert_eq!(texts(&rows), ["1=a;b", "2=-", "3=it's", "4=", "5=\"x\""], "{bad:?}");
-    // Spark's way to ask for doubled quotes.
-    let doubled =
-        Format { csv: CsvOptions { escape: Some(b'"'), ..CsvOptions::default() }, ..small_blocks() };
-    let text = "id,v\n1,\"a\"\n2,\"b\"\"\nc\"\n3,d\n";
-    let (rows, bad) = read_on(open("t.csv", text.as_bytes(), &doubled, &id_and_text()).unwrap()).unwrap();
-    assert_eq!(texts(&rows), ["1=a", "2=b\"\nc", "3=d"], "{bad:?}");
-    let marked = "\u{feff}id,v\n1,a\n";
-    assert_eq!(texts(&read("t.csv", marked.as_bytes(), &id_and_text()).0), ["1=a"]);
-}
-
-#[test]
-fn bad_json_records_are_named_and_the_others_kept() {
-    let lines = [
-        r#"{"id": 1, "v": "a"}"#,
-        r#"{"id": "x", "v": "b"}"#,
-        "",
-        r#"{"v": "no id"}"#,
-        r#"{"id": 4, "v": "d""#,
-        r#"[5]"#,
-        r#"{"id": 6} {"id": 7}"#,
-        r#"{"id": 1.5}"#,
-        r#"{"ID": 8}"#,
-        "\u{1}",
-        r#"{"id": 9, "v": {"deep": 1}}"#,
-        r#"{"id": 10, "v": "j"}"#,
-    ];
-    let (rows, bad) = read("t.jsonl", lines.join("\n").as_bytes(), &id_and_text());
-    assert_eq!(texts(&rows), ["1=a", "-=no id", "10=j"]);
-    assert_eq!(
-        bad,
-        [
-            "t.jsonl:2, column \"id\", value \"x\": it is no bigint",
-            "t.jsonl:5: the object does not end on its line",
-            "t.jsonl:6: it is no JSON object",
-            "t.jsonl:7: it is no JSON: trailing characters at line 1 column 11",
-            "t.jsonl:8, column \"id\", value \"1.5\": it is no whole number",
-            "t.jsonl:9, column \"ID\", value \"8\": the table has no such column (did you mean \"id\"?)",
-            "t.jsonl:10: it is no JSON: expected value at line 1 column 1",
-            "t.jsonl:11, column \"v\", value \"{\\\"deep\\\":1}\": it is no string",
-        ]
-    );
-}
-
-#[test]
 fn inputs_that_cannot_be_read_say_why() {
     let wanted = id_and_text();
     let jsonl = "{\"id\": 1}\n";
@@ -386,79 +295,7 @@ fn a_packed_bomb_takes_no_more_than_a_block() {
     );
 }
 
-#[test]
-fn schemas_are_told_from_a_sample_or_the_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let csv = folder.path().join("t.csv");
-    std::fs::write(&csv, "a,b,c,d,e\n1,x,1.5,2024-01-01,2024-01-01T00:00:00\nNA,y,2,NA,NA\n").unwrap();
-    let nulls = CsvOptions { nulls: vec!["NA".into()], ..CsvOptions::default() };
-    let format = Format { csv: nulls, ..Format::default() };
-    let inferred = infer_schema(&csv, &format, 100).unwrap();
-    let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
-    let types = [
-        ("a", DataType::Int64),
-        ("b", DataType::Utf8),
-        ("c", DataType::Float64),
-        ("d", DataType::Date32),
-        ("e", micros),
-    ];
-    let fields: Vec<Field> = types.into_iter().map(|(name, t)| Field::new(name, t, true)).collect();
-    assert_eq!(inferred, Inferred { schema: Arc::new(Schema::new(fields)), records: 2, bad: None });
-    for (name, bytes) in every_format() {
-        let path = folder.path().join(name);
-        std::fs::write(&path, bytes).unwrap();
-        let inferred = infer_schema(&path, &Format::default(), 3).unwrap();
-        let types: Vec<_> =
-            inferred.schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect();
-        assert_eq!(types, [("id".to_owned(), DataType::Int64), ("v".to_owned(), DataType::Utf8)], "{name}");
-    }
-    let zeros = "a,b,c,d\n007,7,2024-01-01T00:00:00Z,2024-01-01T00:00:00Z\n,0,2024-01-01 00:00:00+01:00,2024-01-01T00:00:00\n";
-    std::fs::write(&csv, zeros).unwrap();
-    let inferred = infer_schema(&csv, &Format::default(), 100).unwrap();
-    let types: Vec<_> = inferred.schema.fields().iter().map(|f| f.data_type().to_string()).collect();
-    assert_eq!(types, ["Utf8", "Int64", "Timestamp(µs, \"UTC\")", "Timestamp(µs)"]);
-    std::fs::write(&csv, "a,b\n").unwrap();
-    let error = infer_schema(&csv, &Format::default(), 3).unwrap_err().to_string();
-    assert!(error.ends_with("t.csv: it has no records to tell a schema by"), "{error}");
-    let error = infer_schema(&folder.path().join("none.csv"), &Format::default(), 3).unwrap_err().to_string();
-    assert!(error.contains("none.csv: it cannot be read: No such file"), "{error}");
-}
-
 proptest! {
-    #[test]
-    fn csv_records_are_cut_where_the_csv_library_cuts_them(
-        text in proptest::string::string_regex("([a,\"\n\r ]|\r\n){0,60}").unwrap(),
-    ) {
-        let mut reader = ::csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
-        let expected: Vec<u64> =
-            reader.byte_records().map(|r| r.unwrap().len() as u64).collect();
-        let columns = vec!["c0".to_owned(), "c1".into(), "c2".into()];
-        let csv = CsvOptions { header: false, columns, nulls: vec![], ..CsvOptions::default() };
-        let format = Format { csv, ..small_blocks() };
-        let wanted = Wanted { unknown_allowed: true, ..Wanted::default() };
-        let mut reader = open("t.csv", text.as_bytes(), &format, &wanted).unwrap();
-        let mut found = 0;
-        let last = loop {
-            let chunk = match reader.next_chunk() {
-                Ok(Some(chunk)) => chunk,
-                last => break last,
-            };
-            for index in 0..chunk.records() {
-                let (from, to) = (chunk.text_before(index).len(), chunk.text_before(index + 1).len());
-                let record = &chunk.text_before(index + 1)[from..to];
-                let mut alone = ::csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(record);
-                let fields: Vec<u64> = alone.byte_records().map(|r| r.unwrap().len() as u64).collect();
-                prop_assert_eq!(&fields, &expected[found..=found]);
-                found += 1;
-            }
-        };
-        if let Err(error) = last {
-            prop_assert!(matches!(error.problem, DecodeProblem::OpenQuote), "{}", error);
-            found += 1;
-        }
-        prop_assert_eq!(found, expected.len());
-    }
-
     #[test]
     fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         for name in ["t.csv", "t.jsonl", "t.parquet", "t.avro", "t.arrow", "t.csv.gz", "t.jsonl.zst"] {

@@ -1,4 +1,4 @@
-//! Columns told from a sample with bad records in it.
+//! Columns told from a sample.
 
 use super::*;
 
@@ -92,4 +92,42 @@ fn a_record_that_does_not_fit_what_it_helped_to_tell_is_named() {
     let later = "{\"a\":1}\n{\"a\":\"x\"}\n";
     assert_eq!(misfit("t.jsonl", later, 1), None, "records behind the sample tell nothing");
     assert_eq!(misfit("t.jsonl", "{\"a\":1}\n7\n{\"a\":0.5}\n{\"a\":null}\n{}\n", 100), None);
+}
+
+#[test]
+fn schemas_are_told_from_a_sample_or_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("t.csv");
+    std::fs::write(&csv, "a,b,c,d,e\n1,x,1.5,2024-01-01,2024-01-01T00:00:00\nNA,y,2,NA,NA\n").unwrap();
+    let nulls = CsvOptions { nulls: vec!["NA".into()], ..CsvOptions::default() };
+    let format = Format { csv: nulls, ..Format::default() };
+    let inferred = infer_schema(&csv, &format, 100).unwrap();
+    let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let types = [
+        ("a", DataType::Int64),
+        ("b", DataType::Utf8),
+        ("c", DataType::Float64),
+        ("d", DataType::Date32),
+        ("e", micros),
+    ];
+    let fields: Vec<Field> = types.into_iter().map(|(name, t)| Field::new(name, t, true)).collect();
+    assert_eq!(inferred, Inferred { schema: Arc::new(Schema::new(fields)), records: 2, bad: None });
+    for (name, bytes) in every_format() {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let inferred = infer_schema(&path, &Format::default(), 3).unwrap();
+        let types: Vec<_> =
+            inferred.schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect();
+        assert_eq!(types, [("id".to_owned(), DataType::Int64), ("v".to_owned(), DataType::Utf8)], "{name}");
+    }
+    let zeros = "a,b,c,d\n007,7,2024-01-01T00:00:00Z,2024-01-01T00:00:00Z\n,0,2024-01-01 00:00:00+01:00,2024-01-01T00:00:00\n";
+    std::fs::write(&csv, zeros).unwrap();
+    let inferred = infer_schema(&csv, &Format::default(), 100).unwrap();
+    let types: Vec<_> = inferred.schema.fields().iter().map(|f| f.data_type().to_string()).collect();
+    assert_eq!(types, ["Utf8", "Int64", "Timestamp(µs, \"UTC\")", "Timestamp(µs)"]);
+    std::fs::write(&csv, "a,b\n").unwrap();
+    let error = infer_schema(&csv, &Format::default(), 3).unwrap_err().to_string();
+    assert!(error.ends_with("t.csv: it has no records to tell a schema by"), "{error}");
+    let error = infer_schema(&folder.path().join("none.csv"), &Format::default(), 3).unwrap_err().to_string();
+    assert!(error.contains("none.csv: it cannot be read: No such file"), "{error}");
 }
