@@ -114,11 +114,16 @@ pub(super) async fn sweep(committer: &Committer) -> Result<(), CommitError> {
         return Ok(());
     }
     let timeline = committer.timeline().await?;
+    let expiry = committer.options().heartbeat_expiry();
     for file in files {
         let Ok(instant) = file.path.file_name().parse::<InstantTime>() else { continue };
         let is_over = match timeline.write_at(instant) {
             Some(known) => known.is_completed(),
-            None => is_expired(table, instant, committer.options().heartbeat_expiry()).await?,
+            // It may have beaten since it was listed.
+            None => {
+                is_older(table, file.modified_unix_millis, expiry)
+                    && is_expired(table, instant, expiry).await?
+            }
         };
         if is_over {
             table.storage.delete(&file.path).await?;

@@ -70,16 +70,3 @@ impl Clock for QuickClock {
         self.passed_millis.fetch_add(duration.as_millis() as u64, Ordering::Relaxed);
     }
 }
-
-/// Runs a process to its end, or until its storage dies: then it is no more.
-pub async fn until_death<T>(storage: &FaultStorage, process: impl Future<Output = T>) -> Option<T> {
-    let death = async {
-        while !storage.has_died() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    tokio::select! {
-        ended = process => Some(ended),
-        () = death => None,
-    }
-}

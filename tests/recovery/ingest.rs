@@ -15,7 +15,7 @@ use lakebed_hudi::table_config::{NewTable, TableType};
 use tokio::sync::watch;
 
 use super::audit;
-use super::clock::{QuickClock, until_death};
+use super::clock::QuickClock;
 use super::engine::{Step, model_of, options};
 use super::faults::{DIES, FAILS, Files, all_survive, disk_of, faults_at, files_of};
 use super::model::{Change, batch};
@@ -142,7 +142,7 @@ impl Place {
     async fn survive(&self, fault: Fault) -> Option<String> {
         let faulty = FaultStorage::with_fault(self.disk.clone(), fault);
         let letters = faulty.beside(self.letters.clone());
-        let ended = until_death(&faulty, self.run_on(Arc::new(faulty.clone()), Arc::new(letters))).await;
+        let ended = faulty.outlive(self.run_on(Arc::new(faulty.clone()), Arc::new(letters))).await;
         let next = self.again(QuickClock::next(&self.environment, &faulty, 8));
         let problems = match next.run().await {
             Ok(_) => next.problems().await,

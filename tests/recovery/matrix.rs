@@ -10,7 +10,7 @@ use lakebed::table::{Table, WriteOperation};
 use lakebed_hudi::table_config::{NewTable, TableType};
 
 use super::audit;
-use super::clock::{QuickClock, until_death};
+use super::clock::QuickClock;
 use super::engine::{Engine, Step, Store, model_of, options};
 use super::faults::{DIES, FAILS, Files, ON_DISK, all_survive, disk_of, faults_at, files_of, put_all};
 use super::model::{Change, batch};
@@ -130,7 +130,7 @@ impl Place {
     /// Runs the job with a fault, then without; returns what is wrong then.
     async fn survive(&self, fault: Fault) -> Option<String> {
         let faulty = Arc::new(FaultStorage::with_fault(self.disk.clone(), fault));
-        let ended = until_death(&faulty, self.engine(faulty.clone(), Some(3)).run()).await;
+        let ended = faulty.outlive(self.engine(faulty.clone(), Some(3)).run()).await;
         let environment = QuickClock::next(&self.environment, &faulty, 8);
         let next = Engine { environment: environment.clone(), ..self.engine(self.disk.clone(), None) };
         let mut problems = match next.run().await {

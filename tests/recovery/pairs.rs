@@ -12,7 +12,7 @@ use lakebed::table::{Table, WriteOperation};
 use lakebed_hudi::table_config::{NewTable, TableType};
 
 use super::audit;
-use super::clock::{QuickClock, until_death};
+use super::clock::QuickClock;
 use super::engine::options;
 use super::faults::{DIES, Files, all_survive, disk_of, faults_at};
 use super::model::{Change, Model, batch};
@@ -123,7 +123,7 @@ async fn taken_for_dead(
 ) -> Vec<String> {
     let mut sink = place.open("ours", Vec::new()).await.unwrap();
     let prepared = prepare(&mut sink, 1, ours).await.unwrap();
-    let ended = until_death(storage, dying.commit_once("theirs", theirs)).await;
+    let ended = storage.outlive(dying.commit_once("theirs", theirs)).await;
     if let Some(Err(error)) = ended.filter(|_| !storage.has_died()) {
         return vec![error.to_string()];
     }
@@ -159,7 +159,7 @@ async fn taken_over(
         assert_eq!(outcome, Outcome::Fenced { by: 2 });
         old.rewind().await
     };
-    let ended = until_death(storage, give_up).await;
+    let ended = storage.outlive(give_up).await;
     let mut problems = Vec::new();
     if let Some(Err(error)) = ended.filter(|_| !storage.has_died()) {
         problems.push(error.to_string());

@@ -11,7 +11,7 @@ use lakebed::storage::{self, Storage, TablePath};
 use lakebed::table::{Table, WriteOperation};
 use lakebed_hudi::table_config::BucketIndex;
 
-use super::clock::{QuickClock, until_death};
+use super::clock::QuickClock;
 use super::faults::{ALL_KINDS, Files, disk_of, faults_at, files_of, writes};
 use crate::fixtures::unpack;
 use crate::test_table::texts_of;
@@ -72,7 +72,7 @@ async fn survives(fixture: &str, options: SinkOptions) {
         let environment = QuickClock::environment(1);
         let disk = disk_of(&files, &environment).await;
         let faulty = Arc::new(FaultStorage::with_fault(disk.clone(), fault));
-        let ended = until_death(&faulty, open(faulty.clone(), &environment)).await;
+        let ended = faulty.outlive(open(faulty.clone(), &environment)).await;
         let found = see(&disk).await.unwrap_or_else(|error| panic!("{what}: {error}"));
         assert!(found == before || found == after, "{what}, {ended:?}: {found:?}");
         let environment = QuickClock::next(&environment, &faulty, 2);
@@ -159,7 +159,7 @@ async fn an_update_begins_with_the_backup_where_the_properties_are_cut() {
     let environment = QuickClock::environment(1);
     let disk = disk_of(&files, &environment).await;
     let faulty = Arc::new(FaultStorage::with_fault(disk.clone(), Fault { at, kind: DieAfter }));
-    until_death(&faulty, open(faulty.clone(), &environment)).await;
+    faulty.outlive(open(faulty.clone(), &environment)).await;
     assert!(faulty.has_died());
     assert_eq!(see(&disk).await.as_ref(), Ok(&before));
     open(disk.clone(), &QuickClock::next(&environment, &faulty, 2)).await.unwrap();

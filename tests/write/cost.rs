@@ -84,6 +84,24 @@ async fn opening_a_table_looks_at_its_timeline_before_and_after_its_epoch_is_cla
 }
 
 #[tokio::test]
+async fn opening_a_table_lists_the_heartbeats_of_new_writers_and_asks_for_none() {
+    let table = TestTable::create(&bucket_table()).await;
+    let opened = async || {
+        let storage = FaultStorage::new(table.storage.clone());
+        let (disk, options) = (Arc::new(storage.clone()), SinkOptions::default());
+        Sink::open(disk, &table.environment, "p1", Vec::new(), options).await.unwrap();
+        storage.operations().len()
+    };
+    opened().await;
+    let before = opened().await;
+    for number in 0..30 {
+        let beat = format!(".hoodie/.heartbeat/209901010000000{number:02}").parse().unwrap();
+        table.storage.put(&beat, "".into()).await.unwrap();
+    }
+    assert_eq!(opened().await, before + 1, "the timeline says which of them are over");
+}
+
+#[tokio::test]
 async fn an_overwrite_costs_the_same_however_many_there_were() {
     let options = SinkOptions { operation: WriteOperation::InsertOverwrite, ..SinkOptions::default() };
     let (storage, mut sink) = new_table(options).await;

@@ -37,6 +37,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -95,6 +96,19 @@ impl FaultStorage {
     /// Whether it has died.
     pub fn has_died(&self) -> bool {
         self.process.is_dead()
+    }
+
+    /// Runs a process to its end, or until this dies: then it is no more.
+    pub async fn outlive<T>(&self, process: impl Future<Output = T>) -> Option<T> {
+        let death = async {
+            while !self.has_died() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            ended = process => Some(ended),
+            () = death => None,
+        }
     }
 
     /// Has the operation happen that was on its way when this died.

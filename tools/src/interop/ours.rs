@@ -8,12 +8,15 @@ use lakebed::commit::{CommitOptions, Outcome, PipelineProgress};
 use lakebed::environment::Environment;
 use lakebed::read::{Scan, ScanOptions};
 use lakebed::sink::{MetadataTablePolicy, Prepared, Sink, SinkError, SinkOptions, StatedIndex};
+use lakebed::storage::fault::{Fault, FaultKind, FaultStorage};
 use lakebed::storage::{self, Storage};
 use lakebed::table::{Table, WriteOperation};
 use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::table_config::NewTable;
 
 use super::Failed;
+
+const PIPELINE: &str = "interop";
 
 /// Rows, and which of them only delete.
 pub type Batch = (RecordBatch, BooleanArray);
@@ -74,11 +77,9 @@ impl Ours {
         metadata_table: MetadataTablePolicy,
     ) -> Result<(), Failed> {
         self.close();
-        let (index, schema, commit) = (self.index.clone(), self.schema.clone(), self.commit);
-        let options =
-            SinkOptions { operation, index, schema, metadata_table, commit, ..SinkOptions::default() };
+        let options = SinkOptions { metadata_table, ..self.options(operation) };
         let sink =
-            Sink::open(self.storage().await?, &self.environment, "interop", Vec::new(), options).await?;
+            Sink::open(self.storage().await?, &self.environment, PIPELINE, Vec::new(), options).await?;
         check_progress(&sink, self.committed)?;
         self.sink = Some((operation, sink));
         Ok(())
@@ -89,13 +90,35 @@ impl Ours {
         if self.sink.as_ref().is_none_or(|(opened_for, _)| *opened_for != operation) {
             self.open(operation, MetadataTablePolicy::Refuse).await?;
         }
-        let sink = self.opened()?;
-        if let Some(refused) = sink.write(&rows.0, Some(&rows.1)).await?.first() {
-            return Err(refused.to_string().into());
-        }
         self.prepared += 1;
-        let progress = PipelineProgress { checkpoint: self.prepared, ..PipelineProgress::default() };
-        self.opened()?.prepare(progress).await?.ok_or_else(|| "nothing to commit".into())
+        let checkpoint = self.prepared;
+        prepare_on(self.opened()?, checkpoint, rows).await
+    }
+
+    /// Opens a writer, writes the next checkpoint and commits it, if the process does not die after so many
+    /// operations more than one. Says whether it was committed and the process lived.
+    pub async fn run_until(&mut self, operations: usize, rows: &Batch) -> Result<bool, Failed> {
+        self.close();
+        let fault = Fault { at: operations, kind: FaultKind::DieAfter };
+        let storage = FaultStorage::with_fault(self.storage().await?, fault);
+        match storage.outlive(self.run_on(Arc::new(storage.clone()), rows)).await {
+            Some(Ok(committed)) => self.committed = committed,
+            Some(Err(error)) if !storage.has_died() => return Err(error),
+            _ => {}
+        }
+        Ok(!storage.has_died())
+    }
+
+    /// Says which checkpoint was committed.
+    async fn run_on(&self, storage: Arc<dyn Storage>, rows: &Batch) -> Result<u64, Failed> {
+        let options = self.options(WriteOperation::Upsert);
+        let mut sink = Sink::open(storage, &self.environment, PIPELINE, Vec::new(), options).await?;
+        let checkpoint = sink.progress().map_or(0, |progress| progress.checkpoint) + 1;
+        let prepared = prepare_on(&mut sink, checkpoint, rows).await?;
+        match sink.committer().commit(&prepared).await? {
+            Outcome::Committed { .. } => Ok(checkpoint),
+            other => Err(format!("not committed: {other:?}").into()),
+        }
     }
 
     /// Commits a checkpoint, or hears why not.
@@ -161,6 +184,11 @@ impl Ours {
         }
     }
 
+    fn options(&self, operation: WriteOperation) -> SinkOptions {
+        let (index, schema, commit) = (self.index.clone(), self.schema.clone(), self.commit);
+        SinkOptions { operation, index, schema, commit, ..SinkOptions::default() }
+    }
+
     fn opened(&mut self) -> Result<&mut Sink, Failed> {
         Ok(&mut self.sink.as_mut().ok_or("no writer is open")?.1)
     }
@@ -168,6 +196,14 @@ impl Ours {
     async fn storage(&self) -> Result<Arc<dyn Storage>, Failed> {
         Ok(storage::open(&self.uri.parse()?, &self.environment).await?)
     }
+}
+
+async fn prepare_on(sink: &mut Sink, checkpoint: u64, rows: &Batch) -> Result<Prepared, Failed> {
+    if let Some(refused) = sink.write(&rows.0, Some(&rows.1)).await?.first() {
+        return Err(refused.to_string().into());
+    }
+    let progress = PipelineProgress { checkpoint, ..PipelineProgress::default() };
+    sink.prepare(progress).await?.ok_or_else(|| "nothing to commit".into())
 }
 
 fn check_progress(sink: &Sink, committed: u64) -> Result<(), Failed> {

@@ -7,7 +7,7 @@ use super::shape::{Data, Keys, Ordering, Partial, Partitioning, Shape};
 use super::step::{Step, rows};
 
 /// Every kind of every dimension once, on either type of table; not each of the types that go the same way.
-const IN_CI: [&str; 53] = [
+const IN_CI: [&str; 55] = [
     "cow/ours/archived",
     "cow/ours/clustering",
     "cow/ours/data/nested",
@@ -28,6 +28,7 @@ const IN_CI: [&str; 53] = [
     "cow/ours/partitioning/Encoded",
     "cow/ours/partitioning/Missing",
     "cow/ours/replacing",
+    "cow/ours/strays/dying_everywhere",
     "cow/ours/strays/we_recover",
     "cow/ours/widening",
     "cow/theirs/data/nested",
@@ -54,6 +55,7 @@ const IN_CI: [&str; 53] = [
     "mor/ours/partitioning/Boolean",
     "mor/ours/partitioning/Two",
     "mor/ours/restoring",
+    "mor/ours/strays/dying_everywhere",
     "mor/ours/strays/spark_recovers",
     "mor/ours/together",
     "mor/ours/widened",
@@ -83,7 +85,10 @@ impl Scenario {
     /// Whether it can be played in a bucket. Spark's own lock on S3 is in no package of Hudi that is
     /// to be had, so that both cannot write at the same time; and objects cannot be made older.
     pub fn fits_buckets(&self) -> bool {
-        !self.steps.iter().any(|step| matches!(step, Step::Together(_) | Step::Silence))
+        !self
+            .steps
+            .iter()
+            .any(|step| matches!(step, Step::Together(_) | Step::Silence | Step::DiesEverywhere(_)))
     }
 
     /// Whether it is one of those that try every dimension once.
@@ -147,6 +152,7 @@ fn scripts(shape: Shape) -> Scenarios {
         ("ours/heartbeats", more_buckets, script::heartbeats()),
         ("ours/strays/spark_recovers", more_buckets, script::spark_recovers()),
         ("ours/strays/we_recover", more_buckets, script::we_recover()),
+        ("ours/strays/dying_everywhere", shape, script::dying_everywhere()),
         ("ours/deleting", shape, script::deleting()),
         ("ours/flagged", Shape { data: Data::Flagged, ..shape }, script::flagged()),
         ("theirs/upsert", shape, script::theirs()),

@@ -335,6 +335,19 @@ fn dead_writes() -> Vec<Step> {
     ]
 }
 
+/// We die everywhere, in old file groups and in new ones; then Spark archives past it.
+pub fn dying_everywhere() -> Vec<Step> {
+    let mut steps = vec![
+        Step::Ours(vec![rows(0..12, 10, 1)]),
+        Step::Spark(vec![rows(0..2, 20, 2)]),
+        Step::DiesEverywhere(vec![rows(0..6, 30, 3), rows(20..24, 30, 3), deletes(6..8, 30)]),
+        Step::NoStrays,
+        Step::Compact,
+    ];
+    steps.extend(archived_past());
+    steps
+}
+
 fn archived_past() -> Vec<Step> {
     let mut steps: Vec<Step> = (0..4).map(|n| Step::Ours(vec![rows(n..n + 3, 60 + n, 7)])).collect();
     steps.extend([Step::Spark(vec![rows(2..9, 70, 8)]), Step::Archive, Step::ArchivedPastDead]);

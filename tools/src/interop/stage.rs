@@ -96,6 +96,7 @@ impl<'a> Stage<'a> {
                 self.dead.push(prepared.task.instant);
                 self.ours.close();
             }
+            Step::DiesEverywhere(changes) => self.dies_everywhere(changes)?,
             Step::Refused => self.runtime.block_on(self.ours.must_be_refused())?,
             Step::DropMetadata => {
                 let policy = MetadataTablePolicy::Drop;
@@ -165,6 +166,26 @@ impl<'a> Stage<'a> {
         self.spark_does(&Step::NoStrays)?;
         self.runtime.block_on(self.ours.must_commit(&prepared))?;
         self.takes_in(ours, self.ours_wide());
+        Ok(())
+    }
+
+    /// First one death follows the other, so that they also meet what is done about earlier ones; then a run
+    /// that lives follows each, so that they also come after the commit.
+    fn dies_everywhere(&mut self, changes: &[Change]) -> Result<(), Failed> {
+        let rows = self.batch(changes, self.ours_wide())?;
+        for lives_between in [false, true] {
+            let mut operations = 0;
+            while !self.runtime.block_on(self.ours.run_until(operations, &rows))? {
+                let left = self.timeline()?;
+                self.dead.extend(left.pending().map(|instant| instant.time));
+                self.silence()?;
+                operations += 1;
+                if lives_between {
+                    self.runtime.block_on(self.ours.run_until(usize::MAX, &rows))?;
+                }
+            }
+        }
+        self.takes_in(changes, self.ours_wide());
         Ok(())
     }
 

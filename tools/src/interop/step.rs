@@ -65,6 +65,9 @@ pub enum Step {
     Outlasts([Vec<Change>; 2]),
     /// Our process dies with the files of a checkpoint written.
     Dies(Vec<Change>),
+    /// Our process dies after the first operation of a run, the next one after its second, and so on until one
+    /// comes to its end.
+    DiesEverywhere(Vec<Change>),
     /// We start anew and are refused: the table has a metadata table.
     Refused,
     /// We start anew and have the metadata table dropped.
@@ -140,6 +143,7 @@ impl fmt::Display for Step {
             Self::InFlight(_) => "Spark commits between checkpoints in flight",
             Self::Outlasts(_) => "Spark rolls dead writes back, but none of a Lakebed that beats",
             Self::Dies(_) => "Lakebed dies",
+            Self::DiesEverywhere(_) => "Lakebed dies after each of its operations",
             Self::Refused => "Lakebed refuses a metadata table",
             Self::DropMetadata => "Lakebed drops the metadata table",
             Self::SparkCreates(_) => "Spark creates the table",

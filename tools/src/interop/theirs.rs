@@ -141,11 +141,12 @@ impl Stage<'_> {
     }
 
     /// The last signs of life of dead writers become old ones.
-    fn silence(&self) -> Result<(), Failed> {
-        for instant in &self.dead {
-            let heartbeat = Path::new(&self.ours.uri).join(format!(".hoodie/.heartbeat/{instant}"));
-            if heartbeat.exists() {
-                let file = File::options().write(true).open(&heartbeat)?;
+    pub(super) fn silence(&self) -> Result<(), Failed> {
+        let heartbeats = self.dead.iter().map(|instant| format!(".heartbeat/{instant}"));
+        for sign in heartbeats.chain(["lock".to_owned()]) {
+            let sign = Path::new(&self.ours.uri).join(".hoodie").join(sign);
+            if sign.exists() {
+                let file = File::options().write(true).open(&sign)?;
                 file.set_modified(file.metadata()?.modified()? - SILENCE)?;
             }
         }
