@@ -155,7 +155,12 @@ fn check_folder(uri: &TableUri) -> Result<(), JobError> {
         return Ok(());
     }
     let mut places = Path::new(uri.path()).ancestors();
-    match places.find(|place| place.symlink_metadata().is_ok()).filter(|place| !place.is_dir()) {
+    let is_folder = |place: &&Path| match place.metadata() {
+        Ok(found) => found.is_dir(),
+        // A link to nothing; what else there is, making it tells.
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    };
+    match places.find(|place| place.symlink_metadata().is_ok()).filter(|place| !is_folder(place)) {
         Some(place) => {
             let problem = format!("{uri} cannot be made: {} is no folder", place.display());
             Err(JobError::new("table.uri", problem))

@@ -1,3 +1,4 @@
+use std::io::Write as _;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
@@ -318,6 +319,49 @@ async fn files_that_change_or_vanish_once_a_part_was_read_are_named() {
     place.deliver("a.csv", &format!("{}25,v25\n26,v26\n", csv(0..25)));
     place.run(job(), RunOptions::default()).await.unwrap();
     assert_eq!(place.ids(), (0..27).collect::<Vec<_>>(), "what follows was corrected");
+}
+
+#[tokio::test]
+async fn a_file_whose_bad_end_was_taken_out_is_read_to_its_end() {
+    let place = Place::new().await;
+    place.deliver("a.csv", &format!("{}x,v9\n", csv(0..24)));
+    let job = || place.files_job("commit: {rows: 4}\n");
+    let mut runs = 0;
+    while place.ids().len() < 24 {
+        place.run(job(), RunOptions::default()).await.unwrap_err();
+        runs += 1;
+        assert!(runs < 9, "{:?}", place.ids());
+    }
+    place.deliver("a.csv", &csv(0..24));
+    let summary = place.run(job(), RunOptions::default()).await.unwrap();
+    assert_eq!((summary.records, summary.commits), (0, 1), "the table knows that it was read");
+    assert_eq!(place.run(job(), RunOptions::default()).await.unwrap().commits, 0);
+    std::fs::remove_file(place.path("in/a.csv")).unwrap();
+    place.deliver("b.csv", &csv(24..26));
+    assert_eq!(place.run(job(), RunOptions::default()).await.unwrap().records, 2);
+    assert_eq!(place.ids(), (0..26).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_packed_file_is_read_on_behind_its_first_chunks_when_it_was_corrected() {
+    let place = Place::new().await;
+    let deliver = |text: &str, level: u32| {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(level));
+        packed.write_all(text.as_bytes()).unwrap();
+        std::fs::write(place.path("in/a.jsonl.gz"), packed.finish().unwrap()).unwrap();
+    };
+    let job = || place.files_job("commit: {rows: 5000}\n");
+    deliver(&format!("{}{{\"id\": \"x\"}}\n", jsonl(0..30_000)), 1);
+    let error = place.run(job(), RunOptions::default()).await.unwrap_err().to_string();
+    assert!(error.contains("a.jsonl.gz:30001, column \"id\""), "{error}");
+    assert!(place.ids().len() >= 10_000, "of six checkpoints two at most were under way");
+    let other = jsonl(0..30_000).replacen("\"v9000\"", "\"w9000\"", 1);
+    deliver(&other, 9);
+    let error = place.run(job(), RunOptions::default()).await.unwrap_err().to_string();
+    assert!(error.contains("it has changed since (the hash of the text up to there"), "{error}");
+    deliver(&jsonl(0..30_002), 9);
+    place.run(job(), RunOptions::default()).await.unwrap();
+    assert_eq!(place.ids(), (0..30_002).collect::<Vec<_>>());
 }
 
 #[tokio::test]

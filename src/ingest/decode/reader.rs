@@ -14,7 +14,7 @@ use super::text_reader::{Framing, TextReader};
 use super::unpack::{buffered, unpack};
 use super::{
     BadRecord, CsvOptions, DecodeError, DecodeProblem, Decoded, Fault, Format, FormatKind, Meter, Place,
-    ReadHash, TextBlock, Wanted, avro, excerpt, ipc, parquet,
+    ReadHash, TextBlock, TextHash, Wanted, avro, excerpt, ipc, parquet,
 };
 use crate::memory::batch_bytes;
 
@@ -89,11 +89,6 @@ impl InputReader {
         }
     }
 
-    /// Whether its format is one of text.
-    pub fn is_text(&self) -> bool {
-        matches!(self.read, Inner::Text { .. })
-    }
-
     /// The text before the first record; nothing in formats that are no text.
     pub fn header(&self) -> &[u8] {
         match &self.read {
@@ -111,14 +106,21 @@ impl InputReader {
         }
     }
 
-    /// Goes on to `place`, where an earlier run stopped. Text that lies between is handed to
-    /// `seen`. Call it at most once, before the first chunk.
+    /// The hash of all text before the next chunk; `None` in formats that are no text.
+    pub fn text_hash(&self) -> Option<&TextHash> {
+        match &self.read {
+            Inner::Text { read, .. } => Some(read.hash()),
+            Inner::Batches { .. } => None,
+        }
+    }
+
+    /// Goes on to `place`, where an earlier run stopped. Call it at most once, before the first chunk.
     ///
     /// # Errors
     /// An input that is not that long.
-    pub fn skip_to(&mut self, place: Place, seen: impl FnMut(&[u8])) -> Result<(), DecodeError> {
+    pub fn skip_to(&mut self, place: Place) -> Result<(), DecodeError> {
         let problem = match &mut self.read {
-            Inner::Text { read, .. } => match read.skip_to(place, seen) {
+            Inner::Text { read, .. } => match read.skip_to(place) {
                 Ok(true) => None,
                 Ok(false) => {
                     let found = read.place().byte;
@@ -194,6 +196,15 @@ impl Chunk {
         match &self.body {
             ChunkBody::Text(block, _) => block.place(index),
             ChunkBody::Batch(_) => Place { record: self.first.record + index as u64, ..self.first },
+        }
+    }
+
+    /// The hash of the input's text before the record `index` of the chunk; `None` in formats that are
+    /// no text.
+    pub fn text_hash(&self, index: usize) -> Option<TextHash> {
+        match &self.body {
+            ChunkBody::Text(block, _) => Some(block.hash_before(index)),
+            ChunkBody::Batch(_) => None,
         }
     }
 

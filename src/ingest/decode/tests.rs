@@ -141,19 +141,24 @@ fn every_format_reads_all_records_and_goes_on_at_each() {
         let mut reader = open(name, &bytes, &small_blocks(), &id_and_text()).unwrap();
         let mut places = Vec::new();
         while let Some(chunk) = reader.next_chunk().unwrap() {
-            places.extend((0..=chunk.records()).map(|index| chunk.place(index)));
+            places.extend((0..=chunk.records()).map(|index| (chunk.place(index), chunk.text_hash(index))));
         }
         assert!(places.len() >= 11, "{name}");
-        for place in places {
+        for (place, text) in places {
             let mut reader = open(name, &bytes, &small_blocks(), &id_and_text()).unwrap();
-            reader.skip_to(place, |_| {}).unwrap();
+            reader.skip_to(place).unwrap();
+            assert_eq!(
+                reader.text_hash().map(TextHash::hex),
+                text.map(|text| text.hex()),
+                "{name} {place:?}"
+            );
             let (rows, _) = read_on(reader).unwrap();
             assert_eq!(texts(&rows), expected[place.record as usize..], "{name} from {place:?}");
             assert!(rows.iter().zip(place.record..).all(|((record, _), expected)| *record == expected));
         }
         let mut reader = open(name, &bytes, &small_blocks(), &id_and_text()).unwrap();
         let beyond = Place { record: 11, line: 12, byte: 1 << 20 };
-        let error = reader.skip_to(beyond, |_| {}).unwrap_err().to_string();
+        let error = reader.skip_to(beyond).unwrap_err().to_string();
         assert!(error.contains("it was cut or replaced"), "{error}");
     }
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::guard::guarded;
 use super::record::{Fault, Place, excerpt};
-use super::{BadRecord, DecodeProblem, Decoded};
+use super::{BadRecord, DecodeProblem, Decoded, TextHash};
 
 /// What is wrong with a record whose quotes do not tell where its fields end.
 pub(super) const STRAY_TEXT: &str = "text follows a closing quote; a quote within quotes is to be doubled";
@@ -27,6 +27,8 @@ pub struct TextBlock {
     pub(super) first: Place,
     /// The place behind the block's last byte.
     pub(super) end: Place,
+    /// The hash of the text before the block.
+    pub(super) before: TextHash,
 }
 
 /// Where a record starts in its block.
@@ -54,7 +56,14 @@ impl TextBlock {
         }
     }
 
-    /// The text before the record `index`.
+    /// The hash of the input's text before the record `index`.
+    pub fn hash_before(&self, index: usize) -> TextHash {
+        let mut hash = self.before.clone();
+        hash.update(self.text_before(index));
+        hash
+    }
+
+    /// The block's text before the record `index`.
     pub fn text_before(&self, index: usize) -> &[u8] {
         let end = self.starts.get(index).map_or(self.bytes.len(), |start| start.byte as usize);
         self.bytes.get(..end).unwrap_or_default()

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::text_block::{STRAY_TEXT, Start};
 use super::unpack::Unpacked;
-use super::{DecodeProblem, Limits, Place, TextBlock};
+use super::{DecodeProblem, Limits, Place, TextBlock, TextHash};
 
 const READ_BYTES: usize = 256 << 10;
 const BYTE_ORDER_MARK: &[u8] = &[0xef, 0xbb, 0xbf];
@@ -28,6 +28,8 @@ pub(super) struct TextReader {
     scanner: Scanner,
     /// The place of the first byte of `text`.
     place: Place,
+    /// Of all before it, lines that were left out included.
+    hash: TextHash,
     ended: bool,
     /// Whether records are handed out as they come, for a stream that may pause.
     eager: bool,
@@ -47,6 +49,7 @@ impl TextReader {
             text: Vec::new(),
             scanner: Scanner::new(framing),
             place: Place::default(),
+            hash: TextHash::new(),
             ended: false,
         };
         while reader.text.len() < BYTE_ORDER_MARK.len() && reader.fill()? {}
@@ -60,6 +63,11 @@ impl TextReader {
     /// Where the next block starts.
     pub(super) fn place(&self) -> Place {
         self.place
+    }
+
+    /// The hash of the text before that.
+    pub(super) fn hash(&self) -> &TextHash {
+        &self.hash
     }
 
     /// The first byte that is no white space, if one is near the beginning.
@@ -86,20 +94,15 @@ impl TextReader {
         self.cut(self.limits.batch_rows, self.limits.block_bytes)
     }
 
-    /// Goes on to `place` without looking at records, and hands what lies between to `seen`.
-    /// Says whether the text is that long.
-    pub(super) fn skip_to(
-        &mut self,
-        place: Place,
-        mut seen: impl FnMut(&[u8]),
-    ) -> Result<bool, DecodeProblem> {
+    /// Goes on to `place` without looking at records. Says whether the text is that long.
+    pub(super) fn skip_to(&mut self, place: Place) -> Result<bool, DecodeProblem> {
         while self.place.byte < place.byte {
             if self.text.is_empty() && !self.fill()? {
                 return Ok(false);
             }
             let wanted = usize::try_from(place.byte - self.place.byte).unwrap_or(usize::MAX);
             let count = wanted.min(self.text.len());
-            seen(self.text.get(..count).unwrap_or_default());
+            self.hash.update(self.text.get(..count).unwrap_or_default());
             self.text.drain(..count);
             self.place.byte += count as u64;
         }
@@ -147,13 +150,14 @@ impl TextReader {
         let (starts, length, lines) = self.scanner.take();
         let rest = self.text.split_off(length.min(self.text.len()));
         let bytes = Bytes::from(std::mem::replace(&mut self.text, rest));
-        let first = self.place;
+        let (first, before) = (self.place, self.hash.clone());
+        self.hash.update(&bytes);
         self.place = Place {
             record: first.record + starts.len() as u64,
             line: first.line + lines,
             byte: first.byte + bytes.len() as u64,
         };
-        (!starts.is_empty()).then_some(TextBlock { bytes, starts, first, end: self.place })
+        (!starts.is_empty()).then_some(TextBlock { bytes, starts, first, end: self.place, before })
     }
 
     /// Reads more text; says whether there was any.

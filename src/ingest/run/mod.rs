@@ -197,7 +197,7 @@ impl Run {
     async fn finish(&mut self) -> Result<Flow, IngestError> {
         self.check_overwrite()?;
         let first = self.summary.commits == 0 && self.committing.is_none();
-        let due = self.open.records > 0 || (self.job.commit.empty && first);
+        let due = self.open.records > 0 || (self.job.commit.empty && first) || self.ends_file()?;
         if due && let again @ Flow::Again(_) = self.checkpoint().await? {
             return Ok(again);
         }
@@ -205,6 +205,14 @@ impl Run {
             again @ Flow::Again(_) => Ok(again),
             _ => Ok(Flow::End),
         }
+    }
+
+    /// Whether the file that was read in part is found to have no more records, which the progress does
+    /// not say yet: a bad record was taken out of it.
+    fn ends_file(&self) -> Result<bool, IngestError> {
+        let here = self.open.position.as_ref().filter(|_| self.committing.is_none());
+        let ended = here.is_some_and(|position| !position.is_within_file());
+        Ok(ended && self.target.position()?.is_some_and(|position| position.is_within_file()))
     }
 
     /// Refuses an overwrite of which no record is good: it would leave nothing in the table.

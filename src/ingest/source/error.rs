@@ -45,8 +45,8 @@ pub enum SourceError {
     /// A file that was read in part, and is another one now.
     #[error(
         "{path}: {read} of its records were read, and it has changed since ({what} was {expected}, is {found}): put \
-         it back as it was, or run once with --reset-progress to read all files again; of text, what follows those \
-         records may change"
+         it back as it was{}, or run once with --reset-progress to read all files again",
+        if *rest_may_change { " up to there" } else { ", with bad_records.policy: dead_letter for what is bad" }
     )]
     Other {
         /// The file.
@@ -59,6 +59,8 @@ pub enum SourceError {
         expected: String,
         /// What it is.
         found: String,
+        /// Whether what follows those records may be another one.
+        rest_may_change: bool,
     },
     /// A file that does not stay what it is.
     #[error(

@@ -91,7 +91,7 @@ impl FilesSource {
     }
 
     /// Refuses what the first look would, and the head of the first file; reads no records but those of
-    /// a file that an earlier run has read in part, and that has changed.
+    /// a file that an earlier run has read in part, and that has changed in size or in its beginning.
     pub(in crate::ingest) async fn check(mut self) -> Result<(), SourceError> {
         self.look().await?;
         let Some(name) = self.waiting.pop_front() else { return Ok(()) };
@@ -108,7 +108,7 @@ impl FilesSource {
 
     async fn read(&mut self, reading: Arc<std::sync::Mutex<Reading>>) -> Result<Read, SourceError> {
         let next = move || reading.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
-        let Next { chunk, before, ends, open, changed_millis } = blocking(next).await?;
+        let Next { chunk, ends, open, changed_millis } = blocking(next).await?;
         let changed_millis = Some(changed_millis);
         let ends = ends.map(|content| self.done_with(&open.name, content));
         match (chunk, ends) {
@@ -123,7 +123,7 @@ impl FilesSource {
                 chunk,
                 extent: self.extent(),
                 changed_millis,
-                origin: Origin::File { done: self.done.clone(), open, before, ends },
+                origin: Origin::File { done: self.done.clone(), open, ends },
             }),
         }
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3;
 
 use super::{KnownNames, SourceError};
 use crate::ingest::decode::{Chunk, Place};
@@ -26,6 +25,11 @@ impl Position {
     pub fn from_json(value: &serde_json::Value) -> Result<Self, SourceError> {
         serde_json::from_value(value.clone())
             .map_err(|error| SourceError::OtherSource { found: error.to_string() })
+    }
+
+    /// Whether a file was read in part.
+    pub fn is_within_file(&self) -> bool {
+        matches!(self, Self::Files(files) if files.open.is_some())
     }
 
     /// The value that goes into a commit.
@@ -116,18 +120,12 @@ pub struct StdinPosition {
 /// Where a chunk comes from, so that every record in it has a position.
 #[derive(Clone)]
 pub(super) enum Origin {
-    /// A file that is being read, with the hash of the text before the chunk if it is one of text;
-    /// `ends` if the chunk is its last.
-    File {
-        done: Option<Arc<DoneFiles>>,
-        open: Arc<OpenFile>,
-        before: Option<Box<Xxh3>>,
-        ends: Option<Arc<DoneFiles>>,
-    },
+    /// A file that is being read; `ends` if the chunk is its last.
+    File { done: Option<Arc<DoneFiles>>, open: Arc<OpenFile>, ends: Option<Arc<DoneFiles>> },
     /// The end of a file.
     Done(Arc<DoneFiles>),
-    /// Text of standard input, with the hash of the text before the chunk.
-    Stdin(Box<Xxh3>),
+    /// Text of standard input.
+    Stdin,
     /// A part of a block of standard input, with the hashes up to the record before it and up to the
     /// end of the block.
     StdinBlock { before: String, within: String },
@@ -138,7 +136,7 @@ impl std::fmt::Debug for Origin {
         f.write_str(match self {
             Self::File { open, .. } => &open.name,
             Self::Done(done) => &done.mark,
-            Self::Stdin(_) | Self::StdinBlock { .. } => "standard input",
+            Self::Stdin | Self::StdinBlock { .. } => "standard input",
         })
     }
 }
@@ -146,34 +144,23 @@ impl std::fmt::Debug for Origin {
 impl Origin {
     pub(super) fn position(&self, chunk: Option<&Chunk>, records: usize) -> Position {
         let place = chunk.map(|chunk| chunk.place(records)).unwrap_or_default();
-        let prefix = |before: &Xxh3| {
-            let mut hash = before.clone();
-            hash.update(chunk.map(|chunk| chunk.text_before(records)).unwrap_or_default());
-            hex(&hash)
-        };
+        let prefix = chunk.and_then(|chunk| chunk.text_hash(records)).map(|hash| hash.hex());
         match self {
             Self::File { ends: Some(done), .. } if chunk.is_some_and(|c| c.records() == records) => {
                 Position::Files(FilesPosition { done: Some(done.as_ref().clone()), open: None })
             }
-            Self::File { done, open, before, .. } => {
-                let prefix = before.as_deref().map(prefix);
-                Position::Files(FilesPosition {
-                    done: done.as_deref().cloned(),
-                    open: Some(OpenFile { place, prefix, ..open.as_ref().clone() }),
-                })
-            }
+            Self::File { done, open, .. } => Position::Files(FilesPosition {
+                done: done.as_deref().cloned(),
+                open: Some(OpenFile { place, prefix, ..open.as_ref().clone() }),
+            }),
             Self::Done(done) => {
                 Position::Files(FilesPosition { done: Some(done.as_ref().clone()), open: None })
             }
-            Self::Stdin(before) => Position::Stdin(StdinPosition { place, prefix: prefix(before) }),
+            Self::Stdin => Position::Stdin(StdinPosition { place, prefix: prefix.unwrap_or_default() }),
             Self::StdinBlock { before, within } => {
                 let prefix = if records == 0 { before } else { within };
                 Position::Stdin(StdinPosition { place, prefix: prefix.clone() })
             }
         }
     }
-}
-
-pub(super) fn hex(hash: &Xxh3) -> String {
-    format!("{:016x}", hash.digest())
 }

@@ -7,17 +7,15 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::position::hex;
 use super::{FileContent, OpenFile, SourceError};
-use crate::ingest::decode::{Chunk, Format, InputReader, Meter, Place, PlainInput, Wanted};
+use crate::ingest::decode::{Chunk, Format, InputReader, Meter, Place, PlainInput, TextHash, Wanted, hex};
 
 const HEAD_BYTES: u64 = 64 << 10;
 
 /// A file that is being read.
+#[derive(Debug)]
 pub(super) struct Reading {
     reader: InputReader,
-    /// The hash of the text before the chunk after the one that was handed out.
-    text: Option<Box<Xxh3>>,
     /// The chunk after the one that was handed out: so that the last one is known as such.
     ahead: Option<Chunk>,
     pub(super) open: Arc<OpenFile>,
@@ -25,18 +23,10 @@ pub(super) struct Reading {
     modified: (i64, i64),
 }
 
-impl std::fmt::Debug for Reading {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.open.name)
-    }
-}
-
 /// The next of a file.
 pub(super) struct Next {
     /// Its records; `None` at its end.
     pub(super) chunk: Option<Chunk>,
-    /// The hash of the text before them, if it is a file of text.
-    pub(super) before: Option<Box<Xxh3>>,
     /// What the whole file holds, if this is the last of it: `None` of a file without records.
     pub(super) ends: Option<Option<FileContent>>,
     pub(super) open: Arc<OpenFile>,
@@ -61,13 +51,8 @@ impl Reading {
         let modified = modified(&file.metadata().map_err(failed)?);
         let content = FileContent::of(&mut file).map_err(failed)?;
         let reader = InputReader::open(&name.into(), PlainInput::File(file, meter), format, wanted)?;
-        let text = reader.is_text().then(|| {
-            let mut text = Box::new(Xxh3::new());
-            text.update(reader.header());
-            text
-        });
         let open = OpenFile { name: name.to_owned(), content, place: Place::default(), prefix: None };
-        Ok(Self { reader, text, ahead: None, open: Arc::new(open), has_records: read_before > 0, modified })
+        Ok(Self { reader, ahead: None, open: Arc::new(open), has_records: read_before > 0, modified })
     }
 
     /// Whether the file is what it was `before`, by its size and its beginning.
@@ -78,27 +63,23 @@ impl Reading {
     /// Goes on behind what an earlier run has read. Text may be another one behind it: a record that
     /// ended the run was corrected. Of other files nobody can say which records changed.
     pub(super) fn go_on_from(&mut self, before: &OpenFile) -> Result<(), SourceError> {
-        let (was, is) = (&before.content, &self.open.content);
-        let other = |what, expected: &dyn ToString, found: &dyn ToString| SourceError::Other {
+        let other = |what, was: &dyn ToString, is: &dyn ToString| SourceError::Other {
             path: before.name.clone(),
             read: before.place.record,
             what,
-            expected: expected.to_string(),
-            found: found.to_string(),
+            expected: was.to_string(),
+            found: is.to_string(),
+            rest_may_change: before.prefix.is_some(),
         };
+        let (was, is) = (&before.content, &self.open.content);
         if before.prefix.is_none() && was.size != is.size {
             return Err(other("the size", &was.size, &is.size));
         }
         if before.prefix.is_none() && was.head != is.head {
             return Err(other("the hash of its first 64 KiB", &was.head, &is.head));
         }
-        let text = &mut self.text;
-        self.reader.skip_to(before.place, |passed| {
-            if let Some(text) = text {
-                text.update(passed);
-            }
-        })?;
-        let is = self.text.as_deref().map(hex).unwrap_or_default();
+        self.reader.skip_to(before.place)?;
+        let is = self.reader.text_hash().map_or_else(|| "none".to_owned(), TextHash::hex);
         match &before.prefix {
             Some(was) if *was != is => Err(other("the hash of the text up to there", was, &is)),
             _ => Ok(()),
@@ -114,10 +95,6 @@ impl Reading {
             self.has_records = true;
             self.ahead = self.reader.next_chunk()?;
         }
-        let before = self.text.clone();
-        if let (Some(text), Some(chunk)) = (&mut self.text, &chunk) {
-            text.update(chunk.text_before(chunk.records()));
-        }
         let is_last = self.ahead.is_none();
         if is_last {
             self.check_unchanged()?;
@@ -125,7 +102,7 @@ impl Reading {
         let ends = is_last.then(|| self.has_records.then(|| self.open.content.clone()));
         let (seconds, nanos) = self.modified;
         let changed_millis = seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000);
-        Ok(Next { chunk, before, ends, open: self.open.clone(), changed_millis })
+        Ok(Next { chunk, ends, open: self.open.clone(), changed_millis })
     }
 
     /// Checks at the end that the file is still what it was at the beginning.

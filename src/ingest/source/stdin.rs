@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::Xxh3;
-
-use super::position::{Origin, hex};
+use super::position::Origin;
 use super::{Extent, Read, SourceError, StdinPosition};
-use crate::ingest::decode::{Format, InputReader, PlainInput, Wanted};
+use crate::ingest::decode::{Format, InputReader, PlainInput, ReadHash, Wanted};
 
 /// What errors and dead letters call it.
 const NAME: &str = "standard input";
@@ -18,8 +16,17 @@ pub struct StdinSource {
 }
 
 enum State {
-    New { stream: Box<dyn std::io::Read + Send>, format: Format, wanted: Wanted, from: Option<StdinPosition> },
-    Open { reader: Box<InputReader>, hash: Box<Xxh3> },
+    New {
+        stream: Box<dyn std::io::Read + Send>,
+        format: Format,
+        wanted: Wanted,
+        from: Option<StdinPosition>,
+    },
+    /// With the hash of what a stream of blocks had up to its last record.
+    Open {
+        reader: Box<InputReader>,
+        hash: String,
+    },
 }
 
 impl std::fmt::Debug for StdinSource {
@@ -60,14 +67,11 @@ impl State {
             Some(read) => {
                 // A message without records is passed over with the records behind it.
                 if chunk.records() > 0 {
-                    *hash = read.so_far();
+                    hash = read.hex();
                 }
-                Origin::StdinBlock { before: hex(&before), within: hex(&hash) }
+                Origin::StdinBlock { before, within: hash.clone() }
             }
-            None => {
-                hash.update(chunk.text_before(chunk.records()));
-                Origin::Stdin(before)
-            }
+            None => Origin::Stdin,
         };
         let read = Read { chunk: Some(chunk), extent: Extent::default(), changed_millis: None, origin };
         Ok((Self::Open { reader, hash }, Some(read)))
@@ -79,24 +83,19 @@ fn open(
     format: &Format,
     wanted: &Wanted,
     from: Option<StdinPosition>,
-) -> Result<(Box<InputReader>, Box<Xxh3>), SourceError> {
+) -> Result<(Box<InputReader>, String), SourceError> {
     let name: Arc<str> = NAME.into();
     let mut reader = InputReader::open(&name, PlainInput::Stream(stream), format, wanted)?;
-    let mut hash = Box::new(Xxh3::new());
-    hash.update(reader.header());
-    if let Some(from) = &from {
-        reader.skip_to(from.place, |text| hash.update(text))?;
+    let place = from.as_ref().map(|from| from.place).unwrap_or_default();
+    if from.is_some() {
+        reader.skip_to(place)?;
     }
-    let (record, byte) = from.as_ref().map_or((0, 0), |from| (from.place.record, from.place.byte));
-    let (count, unit) = match reader.read_hash() {
-        Some(read) => {
-            *hash = read.so_far();
-            (record, "records")
-        }
-        None => (byte, "bytes"),
+    let (hash, count, unit) = match (reader.text_hash(), reader.read_hash()) {
+        (Some(text), _) => (text.hex(), place.byte, "bytes"),
+        (None, read) => (read.map(ReadHash::hex).unwrap_or_default(), place.record, "records"),
     };
     match from {
-        Some(from) if hex(&hash) != from.prefix => Err(SourceError::OtherPrefix { count, unit }),
+        Some(from) if hash != from.prefix => Err(SourceError::OtherPrefix { count, unit }),
         _ => Ok((Box::new(reader), hash)),
     }
 }

@@ -170,22 +170,31 @@ impl<'a> Stage<'a> {
     }
 
     /// First one death follows the other, so that they also meet what is done about earlier ones; then a run
-    /// that lives follows each, so that they also come after the commit.
+    /// that lives follows each, so that they also come after the commit. Each leaves all rows or none.
     fn dies_everywhere(&mut self, changes: &[Change]) -> Result<(), Failed> {
         let rows = self.batch(changes, self.ours_wide())?;
+        let before = self.expected()?;
+        self.takes_in(changes, self.ours_wide());
+        let after = self.expected()?;
+        let mut committed = false;
         for lives_between in [false, true] {
             let mut operations = 0;
             while !self.runtime.block_on(self.ours.run_until(operations, &rows))? {
                 let left = self.timeline()?;
                 self.dead.extend(left.pending().map(|instant| instant.time));
                 self.silence()?;
+                let found = self.runtime.block_on(self.ours.read())?;
+                committed |= rows::difference(&after, &found)?.is_none();
+                let expected = if committed { &after } else { &before };
+                if let Some(difference) = rows::difference(expected, &found)? {
+                    return Err(format!("dead after operation {operations}: {difference}").into());
+                }
                 operations += 1;
                 if lives_between {
                     self.runtime.block_on(self.ours.run_until(usize::MAX, &rows))?;
                 }
             }
         }
-        self.takes_in(changes, self.ours_wide());
         Ok(())
     }
 

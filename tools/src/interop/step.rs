@@ -66,7 +66,7 @@ pub enum Step {
     /// Our process dies with the files of a checkpoint written.
     Dies(Vec<Change>),
     /// Our process dies after the first operation of a run, the next one after its second, and so on until one
-    /// comes to its end.
+    /// comes to its end; then the same with a run that lives after each.
     DiesEverywhere(Vec<Change>),
     /// We start anew and are refused: the table has a metadata table.
     Refused,

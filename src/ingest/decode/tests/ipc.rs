@@ -64,7 +64,7 @@ fn values_that_many_rows_share_are_read_in_parts_of_bounded_size() {
     let file = stream_of(&RecordBatch::try_from_iter([("id", ids), ("v", shared)]).unwrap());
     let start = |record| {
         let mut reader = open("t.arrows", &file, &Format::default(), &id_and_text()).unwrap();
-        reader.skip_to(Place { record, ..Place::default() }, |_| {}).unwrap();
+        reader.skip_to(Place { record, ..Place::default() }).unwrap();
         reader
     };
     let (found, _) = read_on(start(0)).unwrap();

@@ -34,6 +34,15 @@ fn bad_csv_records_are_named_and_the_others_kept() {
 fn records_behind_a_block_of_blank_lines_are_read() {
     let text = format!("id,v\n{}1,a\n{}", "\n".repeat(100), "\r\n".repeat(40));
     assert_eq!(read("t.csv", text.as_bytes(), &id_and_text()).0, [(0, "1=a".to_owned())]);
+    // And are known by the text before them, blank lines included.
+    let opened = || open("t.csv", text.as_bytes(), &small_blocks(), &id_and_text()).unwrap();
+    let (mut reader, mut again) = (opened(), opened());
+    let chunk = reader.next_chunk().unwrap().unwrap();
+    again.skip_to(chunk.place(1)).unwrap();
+    assert_eq!(again.text_hash().unwrap().hex(), chunk.text_hash(1).unwrap().hex());
+    let other = open("t.csv", text.replacen("\n\n", "\n \n", 1).as_bytes(), &small_blocks(), &id_and_text());
+    let chunk_of_other = other.unwrap().next_chunk().unwrap().unwrap();
+    assert_ne!(chunk_of_other.text_hash(1).unwrap().hex(), chunk.text_hash(1).unwrap().hex());
 }
 
 #[test]
