@@ -12,7 +12,7 @@ const GROWTH_SHARE: u64 = 8;
 /// Keeps the process near its budget: where it has more, the allocator is told to give back what nobody
 /// uses. glibc keeps what threads free for these threads; what was freed by one is of no use to another.
 ///
-/// Never ends: meant to be raced with the work. Does nothing where the allocator is another one.
+/// Never ends: spawn it beside the work. Does nothing where the allocator is another one.
 pub async fn keep_within(budget_bytes: u64) -> Infallible {
     let mut bearable_bytes = budget_bytes;
     loop {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use lakebed::commit::{Outcome, PipelineProgress, SourceProgress};
 use lakebed::ingest::decode::{Format, Wanted};
-use lakebed::ingest::job::LateNames;
+use lakebed::ingest::job::{self, LateNames};
 use lakebed::ingest::source::{DoneFiles, FilesPosition, FilesSource, Source};
 use lakebed::sink::{Sink, SinkOptions};
 use lakebed::table::WriteOperation;
@@ -333,6 +333,13 @@ async fn a_file_whose_bad_end_was_taken_out_is_read_to_its_end() {
         assert!(runs < 9, "{:?}", place.ids());
     }
     place.deliver("a.csv", &csv(0..24));
+    let mut overwrite = job();
+    overwrite.operation = job::Operation::InsertOverwriteTable;
+    overwrite.commit = job::CommitSettings::default();
+    let commits = place.run(overwrite, RunOptions::default()).await.unwrap().commits;
+    let groups = place.table().await.snapshot(None).await.unwrap().all_file_groups().await.unwrap();
+    let is_there = groups.iter().any(|(_, groups)| !groups.is_empty());
+    assert_eq!((commits, is_there), (0, true), "an overwrite by nothing leaves all as it is");
     let summary = place.run(job(), RunOptions::default()).await.unwrap();
     assert_eq!((summary.records, summary.commits), (0, 1), "the table knows that it was read");
     assert_eq!(place.run(job(), RunOptions::default()).await.unwrap().commits, 0);

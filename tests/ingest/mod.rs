@@ -90,9 +90,13 @@ impl Place {
     }
 
     async fn timeline(&self) -> Timeline {
+        self.table().await.timeline.load().await.unwrap()
+    }
+
+    async fn table(&self) -> Table {
         let uri = self.path("t").display().to_string().parse().unwrap();
         let storage = storage::open(&uri, &self.environment).await.unwrap();
-        Table::open(storage, &self.environment, None).await.unwrap().timeline.load().await.unwrap()
+        Table::open(storage, &self.environment, None).await.unwrap()
     }
 
     /// How many instants have markers.

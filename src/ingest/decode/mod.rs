@@ -34,6 +34,7 @@ mod read_hash;
 mod reader;
 mod record;
 mod text_block;
+mod text_hash;
 mod text_reader;
 mod unpack;
 
@@ -45,13 +46,13 @@ pub use error::{DecodeError, DecodeProblem};
 pub use format::{CsvOptions, Format, FormatKind, Limits, Packing};
 pub use infer::{Inferred, first_misfit, infer_schema};
 pub use meter::Meter;
-pub(in crate::ingest) use read_hash::hex;
-pub use read_hash::{ReadHash, TextHash};
+pub use read_hash::ReadHash;
 pub use reader::{Chunk, ChunkBody, InputReader, PlainInput};
 pub use record::{BadRecord, Decoded, Fault, Place, Wanted, WantedColumn};
-pub use text_block::RecordDecoder;
-pub use text_block::TextBlock;
+pub use text_block::{RecordDecoder, TextBlock};
+pub use text_hash::TextHash;
 
 pub(super) use guard::guarded;
 pub(crate) use record::excerpt;
 pub(super) use record::{brief, has_delimiter};
+pub(super) use text_hash::hex;

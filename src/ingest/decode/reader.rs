@@ -208,14 +208,6 @@ impl Chunk {
         }
     }
 
-    /// The text before the record `index`, counted within the chunk.
-    pub fn text_before(&self, index: usize) -> &[u8] {
-        match &self.body {
-            ChunkBody::Text(block, _) => block.text_before(index),
-            ChunkBody::Batch(_) => &[],
-        }
-    }
-
     /// The record `index` as a bad one.
     pub fn bad(&self, index: usize, fault: Fault) -> BadRecord {
         let place = self.place(index);

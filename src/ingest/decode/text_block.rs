@@ -64,7 +64,7 @@ impl TextBlock {
     }
 
     /// The block's text before the record `index`.
-    pub fn text_before(&self, index: usize) -> &[u8] {
+    pub(super) fn text_before(&self, index: usize) -> &[u8] {
         let end = self.starts.get(index).map_or(self.bytes.len(), |start| start.byte as usize);
         self.bytes.get(..end).unwrap_or_default()
     }

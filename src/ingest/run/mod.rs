@@ -208,8 +208,11 @@ impl Run {
     }
 
     /// Whether the file that was read in part is found to have no more records, which the progress does
-    /// not say yet: a bad record was taken out of it.
+    /// not say yet: a bad record was taken out of it. An overwrite by nothing would empty the table.
     fn ends_file(&self) -> Result<bool, IngestError> {
+        if self.is_overwrite() {
+            return Ok(false);
+        }
         let here = self.open.position.as_ref().filter(|_| self.committing.is_none());
         let ended = here.is_some_and(|position| !position.is_within_file());
         Ok(ended && self.target.position()?.is_some_and(|position| position.is_within_file()))

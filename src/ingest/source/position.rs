@@ -144,19 +144,19 @@ impl std::fmt::Debug for Origin {
 impl Origin {
     pub(super) fn position(&self, chunk: Option<&Chunk>, records: usize) -> Position {
         let place = chunk.map(|chunk| chunk.place(records)).unwrap_or_default();
-        let prefix = chunk.and_then(|chunk| chunk.text_hash(records)).map(|hash| hash.hex());
+        let prefix = || Some(chunk?.text_hash(records)?.hex());
         match self {
             Self::File { ends: Some(done), .. } if chunk.is_some_and(|c| c.records() == records) => {
                 Position::Files(FilesPosition { done: Some(done.as_ref().clone()), open: None })
             }
             Self::File { done, open, .. } => Position::Files(FilesPosition {
                 done: done.as_deref().cloned(),
-                open: Some(OpenFile { place, prefix, ..open.as_ref().clone() }),
+                open: Some(OpenFile { place, prefix: prefix(), ..open.as_ref().clone() }),
             }),
             Self::Done(done) => {
                 Position::Files(FilesPosition { done: Some(done.as_ref().clone()), open: None })
             }
-            Self::Stdin => Position::Stdin(StdinPosition { place, prefix: prefix.unwrap_or_default() }),
+            Self::Stdin => Position::Stdin(StdinPosition { place, prefix: prefix().unwrap_or_default() }),
             Self::StdinBlock { before, within } => {
                 let prefix = if records == 0 { before } else { within };
                 Position::Stdin(StdinPosition { place, prefix: prefix.clone() })

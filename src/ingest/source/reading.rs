@@ -63,27 +63,23 @@ impl Reading {
     /// Goes on behind what an earlier run has read. Text may be another one behind it: a record that
     /// ended the run was corrected. Of other files nobody can say which records changed.
     pub(super) fn go_on_from(&mut self, before: &OpenFile) -> Result<(), SourceError> {
-        let other = |what, was: &dyn ToString, is: &dyn ToString| SourceError::Other {
+        let other = |what, expected, found| SourceError::Other {
             path: before.name.clone(),
             read: before.place.record,
             what,
-            expected: was.to_string(),
-            found: is.to_string(),
+            expected,
+            found,
             rest_may_change: before.prefix.is_some(),
         };
         let (was, is) = (&before.content, &self.open.content);
-        if before.prefix.is_none() && was.size != is.size {
-            return Err(other("the size", &was.size, &is.size));
-        }
-        if before.prefix.is_none() && was.head != is.head {
-            return Err(other("the hash of its first 64 KiB", &was.head, &is.head));
+        if before.prefix.is_none() {
+            check_same("the size", &was.size, &is.size, other)?;
+            check_same("the hash of its first 64 KiB", &was.head, &is.head, other)?;
         }
         self.reader.skip_to(before.place)?;
+        let Some(was) = &before.prefix else { return Ok(()) };
         let is = self.reader.text_hash().map_or_else(|| "none".to_owned(), TextHash::hex);
-        match &before.prefix {
-            Some(was) if *was != is => Err(other("the hash of the text up to there", was, &is)),
-            _ => Ok(()),
-        }
+        check_same("the hash of the text up to there", was, &is, other)
     }
 
     pub(super) fn next(&mut self) -> Result<Next, SourceError> {
@@ -108,11 +104,13 @@ impl Reading {
     /// Checks at the end that the file is still what it was at the beginning.
     fn check_unchanged(&self) -> Result<(), SourceError> {
         let name = &self.open.name;
+        let changed =
+            |what, expected, found| SourceError::Changed { path: name.clone(), what, expected, found };
         match std::fs::metadata(name) {
             Ok(now) => {
-                check_same("the size", name, &self.open.content.size, &now.len())?;
+                check_same("the size", &self.open.content.size, &now.len(), changed)?;
                 let [was, is] = [self.modified, modified(&now)].map(|time| format!("{time:?}"));
-                check_same("the time of change", name, &was, &is)
+                check_same("the time of change", &was, &is, changed)
             }
             // All of it was read: whoever took it away knew that it was complete.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -139,13 +137,9 @@ fn modified(metadata: &Metadata) -> (i64, i64) {
 
 fn check_same<T: PartialEq + ToString>(
     what: &'static str,
-    path: &str,
     expected: &T,
     found: &T,
+    error: impl FnOnce(&'static str, String, String) -> SourceError,
 ) -> Result<(), SourceError> {
-    if expected == found {
-        return Ok(());
-    }
-    let (expected, found) = (expected.to_string(), found.to_string());
-    Err(SourceError::Changed { path: path.to_owned(), what, expected, found })
+    if expected == found { Ok(()) } else { Err(error(what, expected.to_string(), found.to_string())) }
 }

@@ -21,6 +21,9 @@ use super::theirs::{self, HEARTBEAT_INTERVAL, HEARTBEAT_MISSES};
 use crate::rows;
 use crate::spark::{Query, Rows, Spark, SparkTable};
 
+/// A run of one commit takes fewer operations by far.
+const RUN_OPERATIONS_MAX: usize = 300;
+
 /// A table with its two writers and the model.
 pub struct Stage<'a> {
     pub(super) runtime: &'a Runtime,
@@ -190,6 +193,9 @@ impl<'a> Stage<'a> {
                     return Err(format!("dead after operation {operations}: {difference}").into());
                 }
                 operations += 1;
+                if operations > RUN_OPERATIONS_MAX {
+                    return Err("the operations of a run grow with the number of dead ones".into());
+                }
                 if lives_between {
                     self.runtime.block_on(self.ours.run_until(usize::MAX, &rows))?;
                 }

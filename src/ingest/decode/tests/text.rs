@@ -123,8 +123,9 @@ proptest! {
                 last => break last,
             };
             for index in 0..chunk.records() {
-                let (from, to) = (chunk.text_before(index).len(), chunk.text_before(index + 1).len());
-                let record = &chunk.text_before(index + 1)[from..to];
+                let ChunkBody::Text(block, _) = &chunk.body else { unreachable!("it is text") };
+                let (from, to) = (block.text_before(index).len(), block.text_before(index + 1).len());
+                let record = &block.text_before(index + 1)[from..to];
                 let mut alone = ::csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(record);
                 let fields: Vec<u64> = alone.byte_records().map(|r| r.unwrap().len() as u64).collect();
                 prop_assert_eq!(&fields, &expected[found..=found]);
