@@ -3,7 +3,8 @@
 //! A file is written under a temporary name in its own folder, synced, and then given its name:
 //! by `link(2)`, which never replaces a file, or by `rename(2)`, which always does. The folder
 //! is synced last, so what returned `Ok` survives the loss of power. Calls that block run on
-//! the runtime's blocking pool, all steps of one operation in one task.
+//! the runtime's blocking pool, all steps of one operation in one task; small reads of what the
+//! system holds in memory do not block.
 //!
 //! Temporary names are `.lakebed-tmp-` and 32 hex digits. No reader of Hudi tables takes such a
 //! name for a base file, a log file, a timeline file or a marker; listings leave them out.
@@ -23,6 +24,8 @@ use super::{
 };
 use crate::environment::{Environment, Ids};
 
+#[cfg(target_os = "linux")]
+mod cached;
 mod place;
 mod read;
 mod write;
@@ -110,12 +113,22 @@ impl Storage for LocalStorage {
     }
 
     async fn get(&self, path: &TablePath, max_bytes: u64) -> Result<Object> {
-        self.blocking(Operation::Get, path, move |place| read::get(place, max_bytes)).await
+        let place = self.place(Operation::Get, path);
+        #[cfg(target_os = "linux")]
+        if let Some(object) = cached::get(&place, max_bytes) {
+            return Ok(object);
+        }
+        place::blocking(place, move |place| read::get(place, max_bytes)).await
     }
 
     async fn get_ranges(&self, path: &TablePath, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let place = self.place(Operation::GetRanges, path);
+        #[cfg(target_os = "linux")]
+        if let Some(bytes) = cached::get_ranges(&place, ranges) {
+            return Ok(bytes);
+        }
         let ranges = ranges.to_vec();
-        self.blocking(Operation::GetRanges, path, move |place| read::get_ranges(place, &ranges)).await
+        place::blocking(place, move |place| read::get_ranges(place, &ranges)).await
     }
 
     async fn stat(&self, path: &TablePath) -> Result<Entry> {

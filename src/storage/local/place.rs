@@ -47,6 +47,11 @@ impl Place {
         &self.path
     }
 
+    /// The table's folder.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Where a file is on the disk, be it there or not.
     ///
     /// Refuses the table's own folder, and every symbolic link on the way and at the end.

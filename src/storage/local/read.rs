@@ -190,7 +190,7 @@ fn open(place: &Place) -> Result<(File, Entry)> {
     Ok((file, entry_of(place.path().clone(), &metadata)))
 }
 
-fn entry_of(path: TablePath, metadata: &Metadata) -> Entry {
+pub(super) fn entry_of(path: TablePath, metadata: &Metadata) -> Entry {
     let modified = metadata.modified().map_or(0, unix_millis_of);
     Entry { path, size: metadata.len(), modified_unix_millis: modified }
 }
