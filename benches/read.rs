@@ -27,7 +27,7 @@ use arrow::datatypes::Float64Type;
 use futures::TryStreamExt as _;
 use lakebed::commit::{Outcome, PipelineProgress};
 use lakebed::environment::Environment;
-use lakebed::read::{Scan, ScanOptions};
+use lakebed::read::{ReadError, Scan, ScanOptions};
 use lakebed::sink::{Sink, SinkOptions};
 use lakebed::storage::{self, Storage, TableUri};
 use lakebed::table::Table;
@@ -97,18 +97,24 @@ impl Bench {
         }
     }
 
-    fn scan(&self) -> Result<f64, Failure> {
-        self.runtime.block_on(async {
-            let snapshot = self.table.snapshot(None).await?;
-            let columns = Some(COLUMNS.map(str::to_owned).to_vec());
-            let scan = Scan::plan(&snapshot, ScanOptions { columns, ..ScanOptions::default() }).await?;
-            let mut rows = scan.stream();
-            let mut total = 0.0;
-            while let Some(batch) = rows.try_next().await? {
-                total += sum(&batch)?;
-            }
-            Ok(total)
-        })
+    async fn plan(&self) -> Result<Scan, Failure> {
+        let snapshot = self.table.snapshot(None).await?;
+        let columns = Some(COLUMNS.map(str::to_owned).to_vec());
+        Ok(Scan::plan(&snapshot, ScanOptions { columns, ..ScanOptions::default() }).await?)
+    }
+
+    /// Sums where rows are merged, as the limit does.
+    async fn by_slices(&self) -> Result<f64, Failure> {
+        let sums = self.plan().await?.map_slices(|_, rows| {
+            rows.map(|batch| Ok(sum(&batch?))).sum::<Result<Result<f64, Failure>, ReadError>>()
+        });
+        sums.err_into().try_fold(0.0, async |total: f64, sum| Ok(total + sum?)).await
+    }
+
+    /// Sums all rows in their order, here.
+    async fn in_order(&self) -> Result<f64, Failure> {
+        let batches = self.plan().await?.stream();
+        batches.err_into().try_fold(0.0, async |total: f64, batch| Ok(total + sum(&batch)?)).await
     }
 
     /// Reads columns of all plain files, on all cores.
@@ -131,20 +137,34 @@ impl Bench {
         files.par_iter().map(one).sum()
     }
 
-    /// Asks both sides; the limit is reading `limit_columns`.
+    /// Asks both sides, ours in both ways; the limit is reading `limit_columns`.
     fn measure(&self, name: &str, limit_columns: &[&str]) -> Result<(), Failure> {
+        self.measure_one(name, || self.runtime.block_on(self.by_slices()), limit_columns)?;
+        self.measure_one(
+            &format!("{name}/in-order"),
+            || self.runtime.block_on(self.in_order()),
+            limit_columns,
+        )
+    }
+
+    fn measure_one(
+        &self,
+        name: &str,
+        scan: impl Fn() -> Result<f64, Failure>,
+        limit_columns: &[&str],
+    ) -> Result<(), Failure> {
         if self.wanted.as_ref().is_some_and(|wanted| !name.contains(wanted.as_str())) {
             return Ok(());
         }
         let (mut ours, mut limit) = (Vec::new(), Vec::new());
         let total = |times: &[Duration]| times.iter().sum::<Duration>();
         while total(&ours) < ENOUGH || total(&limit) < ENOUGH {
-            ours.push(self.time(|| self.scan())?);
+            ours.push(self.time(&scan)?);
             limit.push(self.time(|| self.plain(limit_columns))?);
         }
         // The first run of either warms up.
         let (ours, limit) = (median(ours.split_off(1)), median(limit.split_off(1)));
-        println!("{name:<32} {ours:>8.1} ms, limit {limit:>8.1} ms, {:>5.2}x", ours / limit);
+        println!("{name:<40} {ours:>8.1} ms, limit {limit:>8.1} ms, {:>5.2}x", ours / limit);
         Ok(())
     }
 

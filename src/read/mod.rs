@@ -4,7 +4,7 @@
 //! TableSnapshot -> Scan (files listed and pruned) -> SliceReader -> merge -> RecordBatches
 //! ```
 //!
-//! [`Scan`] is the whole way for somebody who wants rows. [`SliceReader`] is its lower half, for
+//! [`Scan`] is the whole way for somebody who wants rows, or what is made of them slice by slice. [`SliceReader`] is its lower half, for
 //! code that rewrites file slices: it opens the files of one slice and hands their rows to
 //! [`MergedRows`](crate::merge::MergedRows) on a thread of the caller's.
 //!
@@ -28,9 +28,9 @@ mod planned;
 mod prune;
 mod scan;
 mod scan_options;
-mod shown_rows;
 mod slice;
 mod slice_queue;
+mod slice_rows;
 #[cfg(test)]
 mod tests;
 mod which_bucket;
@@ -49,6 +49,7 @@ pub use planned::PlannedSlice;
 pub use scan::Scan;
 pub use scan_options::ScanOptions;
 pub use slice::SliceReader;
+pub use slice_rows::SliceRows;
 
 /// Why rows could not be read.
 #[derive(Debug, thiserror::Error)]

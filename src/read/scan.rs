@@ -11,10 +11,12 @@ use lakebed_hudi::schema::is_meta_column;
 
 use super::ReadError;
 use super::filter::{BoundFilter, FilterError, unknown_column};
+use super::outlet::Outlet;
 use super::partition_columns::PartitionColumns;
 use super::planned::{PlannedSlice, Shape};
 use super::scan_options::ScanOptions;
-use super::slice_queue::SliceQueue;
+use super::slice_queue::{SliceQueue, Work};
+use super::slice_rows::SliceRows;
 use super::which_bucket::bucket_of;
 use crate::merge::MergeRules;
 use crate::table::{FileGroup, FileSlice, TableSnapshot};
@@ -85,17 +87,64 @@ impl Scan {
     ///
     /// Must be called on a tokio runtime. Dropping the stream stops the work.
     pub fn stream(self) -> BoxStream<'static, Result<RecordBatch, ReadError>> {
-        let queue = SliceQueue::new(self.snapshot, self.options, self.shape, self.slices);
+        self.pieces(|_, rows, outlet| {
+            for batch in rows {
+                let batch = batch?;
+                let bytes = held_bytes(&batch);
+                outlet.send(batch, bytes)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// What `work` makes of each slice, in the order of the slices. Ends after the first error.
+    ///
+    /// Slices are worked on beside one another, each on the thread that merges it. Unlike those of
+    /// [`Scan::stream`], its rows are handed to no other thread and wait for no other slice's: this is
+    /// the fast way for whatever is made of rows and is much smaller. Rows that `work` does not take are
+    /// not read. It may block, and must not panic.
+    ///
+    /// Must be called on a tokio runtime. Dropping the stream stops the work at its next slices.
+    ///
+    /// ```no_run
+    /// # use futures::TryStreamExt as _;
+    /// # use lakebed::read::{ReadError, Scan};
+    /// # async fn example(scan: Scan) -> Result<usize, ReadError> {
+    /// let counts = scan.map_slices(|_, rows| rows.map(|batch| Ok(batch?.num_rows())).sum());
+    /// counts.try_fold(0, async |sum, count| Ok(sum + count)).await
+    /// # }
+    /// ```
+    pub fn map_slices<T, W>(self, work: W) -> BoxStream<'static, Result<T, ReadError>>
+    where
+        T: Send + 'static,
+        W: Fn(&PlannedSlice, SliceRows<'_>) -> Result<T, ReadError> + Send + Sync + 'static,
+    {
+        self.pieces(move |planned, rows, outlet| outlet.send(work(planned, rows)?, 0))
+    }
+
+    fn pieces<T, W>(self, work: W) -> BoxStream<'static, Result<T, ReadError>>
+    where
+        T: Send + 'static,
+        W: Fn(&PlannedSlice, SliceRows<'_>, &Outlet<T>) -> Result<(), ReadError> + Send + Sync + 'static,
+    {
+        let work: Arc<Work<T>> = Arc::new(work);
+        let queue = SliceQueue::new(self.snapshot, self.options, self.shape, self.slices, &work);
         stream::unfold(Some(queue), |queue| async move {
             let mut queue = queue?;
             match queue.next().await {
-                Some(Ok(batch)) => Some((Ok(batch), Some(queue))),
+                Some(Ok(piece)) => Some((Ok(piece), Some(queue))),
                 Some(Err(error)) => Some((Err(error), None)),
                 None => None,
             }
         })
         .boxed()
     }
+}
+
+/// The memory of a batch: those are often slices of larger ones, of which only their part counts.
+fn held_bytes(batch: &RecordBatch) -> usize {
+    let part = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or_default();
+    batch.columns().iter().map(part).sum()
 }
 
 fn output_schema(shown: &SchemaRef, options: &ScanOptions) -> Result<SchemaRef, ReadError> {

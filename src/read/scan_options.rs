@@ -10,8 +10,6 @@ pub struct ScanOptions {
     pub columns: Option<Vec<String>>,
     /// Rows come out that pass all of these.
     pub filters: Vec<Filter>,
-    /// No more rows than this.
-    pub limit: Option<u64>,
     /// Whether all columns means Hudi's five, first, as well.
     pub with_meta: bool,
     /// Whether log files are left out: the rows as of the last compaction of each file group.
@@ -32,7 +30,6 @@ impl Default for ScanOptions {
         Self {
             columns: None,
             filters: Vec::new(),
-            limit: None,
             with_meta: false,
             base_files_only: false,
             batch_rows: 8192,

@@ -1,13 +1,13 @@
-//! Slices read beside one another, whose rows go out one after the other.
+//! Slices read beside one another; what comes of them goes out one after the other.
 //!
 //! Each slice passes three hands: a task of the runtime opens it, ahead of its turn; one of a few
-//! threads, which stay for the whole scan, merges it; and the queue hands its rows out.
+//! threads, which stay for the whole scan, merges it and makes pieces of its rows; and the queue hands
+//! these out.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use arrow::array::RecordBatch;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -17,34 +17,38 @@ use super::filter::BoundFilter;
 use super::outlet::{OPEN_PER_SLOT, Outlet, Waiting};
 use super::planned::{PlannedSlice, Shape};
 use super::scan_options::ScanOptions;
-use super::shown_rows::merge_slice;
 use super::slice::SliceReader;
+use super::slice_rows::SliceRows;
 use crate::table::TableSnapshot;
 
-/// The slices that are being read; the first one's rows go out.
-pub(super) struct SliceQueue {
+/// Makes pieces of the rows of a slice, and sends them.
+pub(super) type Work<T> =
+    dyn Fn(&PlannedSlice, SliceRows<'_>, &Outlet<T>) -> Result<(), ReadError> + Send + Sync;
+
+/// The slices that are being read; the first one's pieces go out.
+pub(super) struct SliceQueue<T> {
     snapshot: TableSnapshot,
     options: Arc<ScanOptions>,
     shape: Arc<Shape>,
     todo: VecDeque<PlannedSlice>,
-    open: VecDeque<mpsc::UnboundedReceiver<Waiting>>,
-    mergers: Sender<Opening>,
-    left: u64,
+    open: VecDeque<mpsc::UnboundedReceiver<Waiting<T>>>,
+    mergers: Sender<Opening<T>>,
 }
 
 /// A slice that is being opened, for the next thread that merges.
-struct Opening {
+struct Opening<T> {
     planned: PlannedSlice,
     reader: JoinHandle<Result<SliceReader, ReadError>>,
-    rows: mpsc::UnboundedSender<Waiting>,
+    pieces: mpsc::UnboundedSender<Waiting<T>>,
 }
 
-impl SliceQueue {
+impl<T: Send + 'static> SliceQueue<T> {
     pub(super) fn new(
         snapshot: TableSnapshot,
         options: ScanOptions,
         shape: Arc<Shape>,
         slices: Vec<PlannedSlice>,
+        work: &Arc<Work<T>>,
     ) -> Self {
         let (mergers, openings) = channel();
         let openings = Arc::new(Mutex::new(openings));
@@ -54,76 +58,70 @@ impl SliceQueue {
                 openings: openings.clone(),
                 shape: shape.clone(),
                 options: options.clone(),
+                work: work.clone(),
                 runtime: Handle::current(),
             };
             tokio::task::spawn_blocking(move || merging.run());
         }
-        let left = options.limit.unwrap_or(u64::MAX);
-        Self { snapshot, options, shape, todo: slices.into(), open: VecDeque::new(), mergers, left }
+        Self { snapshot, options, shape, todo: slices.into(), open: VecDeque::new(), mergers }
     }
 
-    /// The next batch, if there is one.
-    pub(super) async fn next(&mut self) -> Option<Result<RecordBatch, ReadError>> {
-        while self.left > 0 {
+    /// The next piece, if there is one.
+    pub(super) async fn next(&mut self) -> Option<Result<T, ReadError>> {
+        loop {
             self.open_more();
             match self.open.front_mut()?.recv().await {
-                Some(Waiting::Batch(batch, _room)) => return Some(Ok(self.limited(&batch))),
+                Some(Waiting::Piece(piece, _room)) => return Some(Ok(piece)),
                 Some(Waiting::Failed(error)) => return Some(Err(error)),
                 Some(Waiting::End) => drop(self.open.pop_front()),
                 None => return Some(Err(ReadError::Stopped)),
             }
         }
-        None
     }
 
     fn open_more(&mut self) {
         while self.open.len() < OPEN_PER_SLOT * self.options.parallelism.max(1)
             && let Some(planned) = self.todo.pop_front()
         {
-            let (rows, receiver) = mpsc::unbounded_channel();
+            let (pieces, receiver) = mpsc::unbounded_channel();
             self.open.push_back(receiver);
             let filters = pushed_down(&self.snapshot, &self.shape, &planned);
             let (snapshot, slice) = (self.snapshot.clone(), planned.slice.clone());
             let reader =
                 tokio::spawn(async move { SliceReader::open_filtered(&snapshot, &slice, filters).await });
-            // If no thread is there to take it, no rows come of it: that is found there.
-            let _ = self.mergers.send(Opening { planned, reader, rows });
+            // If no thread is there to take it, nothing comes of it: that is found there.
+            let _ = self.mergers.send(Opening { planned, reader, pieces });
         }
-    }
-
-    fn limited(&mut self, batch: &RecordBatch) -> RecordBatch {
-        let rows = usize::try_from(self.left).map_or(batch.num_rows(), |left| batch.num_rows().min(left));
-        self.left -= rows as u64;
-        batch.slice(0, rows)
     }
 }
 
-/// A thread that merges slices, in order. In any other order rows that wait for those of an earlier
+/// A thread that merges slices, in order. In any other order pieces that wait for those of an earlier
 /// slice could keep it from being merged.
-struct Merging {
-    openings: Arc<Mutex<Receiver<Opening>>>,
+struct Merging<T> {
+    openings: Arc<Mutex<Receiver<Opening<T>>>>,
     shape: Arc<Shape>,
     options: Arc<ScanOptions>,
+    work: Arc<Work<T>>,
     runtime: Handle,
 }
 
-impl Merging {
+impl<T> Merging<T> {
     fn run(&self) {
-        while let Some(Opening { planned, reader, rows }) = self.next() {
-            if rows.is_closed() {
+        while let Some(Opening { planned, reader, pieces }) = self.next() {
+            if pieces.is_closed() {
                 continue;
             }
-            let end = match self.merge(&planned, reader, &rows) {
+            let end = match self.merge(&planned, reader, &pieces) {
                 Ok(()) => Waiting::End,
                 Err(error) => Waiting::Failed(error),
             };
             // Nobody waits for it any more if this fails.
-            let _ = rows.send(end);
+            let _ = pieces.send(end);
         }
     }
 
     /// Waits for the next slice; `None` if there is none.
-    fn next(&self) -> Option<Opening> {
+    fn next(&self) -> Option<Opening<T>> {
         self.openings.lock().ok()?.recv().ok()
     }
 
@@ -131,12 +129,13 @@ impl Merging {
         &self,
         planned: &PlannedSlice,
         reader: JoinHandle<Result<SliceReader, ReadError>>,
-        rows: &mpsc::UnboundedSender<Waiting>,
+        pieces: &mpsc::UnboundedSender<Waiting<T>>,
     ) -> Result<(), ReadError> {
         let reader = self.runtime.block_on(reader).map_err(|_| ReadError::Stopped)??;
         let reader = reader.with_batch_rows(self.options.batch_rows);
-        let outlet = Outlet::new(&self.options, rows.clone(), self.runtime.clone());
-        merge_slice(&reader, &self.shape, &self.options, planned, &outlet)
+        let rows = SliceRows::new(&reader, &self.shape, &self.options, planned)?;
+        let outlet = Outlet::new(&self.options, pieces.clone(), self.runtime.clone());
+        (self.work)(planned, rows, &outlet)
     }
 }
 
@@ -177,7 +176,7 @@ mod tests {
     use crate::table::{FileGroupId, FileSlice, Table};
 
     /// Three slices without rows, of which two are open at a time, and a thread to merge them.
-    async fn queue() -> (SliceQueue, Merging) {
+    async fn queue() -> (SliceQueue<()>, Merging<()>) {
         let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Utf8, true)]));
         let created = TableSchema::from_arrow(&schema, "t").unwrap().to_avro();
         let new = NewTable::without_keys("t", TableType::CopyOnWrite, created);
@@ -204,10 +203,11 @@ mod tests {
             openings: Arc::new(Mutex::new(openings)),
             shape: shape.clone(),
             options: options.clone(),
+            work: Arc::new(|_, mut rows, _| rows.try_for_each(|batch| batch.map(drop))),
             runtime: Handle::current(),
         };
         let todo = [planned(0), planned(1), planned(2)].into();
-        (SliceQueue { snapshot, options, shape, todo, open: VecDeque::new(), mergers, left: 1 }, merging)
+        (SliceQueue { snapshot, options, shape, todo, open: VecDeque::new(), mergers }, merging)
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

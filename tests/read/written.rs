@@ -1,7 +1,7 @@
 //! Tables that we wrote, read in every way that a scan has.
 
 use arrow::array::{BooleanArray, RecordBatch};
-use futures::TryStreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use lakebed::read::{Filter, ReadError, Scan, ScanOptions, parse_as_of};
 use lakebed::sink::SinkOptions;
 use lakebed::table::{Table, TableSnapshot};
@@ -19,6 +19,18 @@ impl Lake {
         let second = [("a", "x", 3, Some("late")), ("b", "x", 6, Some("b2")), ("d", "y", 1, Some("d1"))];
         lake.commit(2, &second, &[]).await;
         lake.commit(3, &[("c", "y", 9, None)], &[true]).await;
+        lake
+    }
+
+    /// Two commits of the same 200 rows, in nine partitions.
+    async fn with_many_slices() -> Self {
+        let lake = Self(TestTable::create(&bucket_table()).await);
+        let names: Vec<_> = (0..200).map(|n| (format!("k{n}"), format!("p{}", n % 9))).collect();
+        for number in 1..=2 {
+            let rows: Vec<Row<'_>> =
+                names.iter().map(|(id, p)| (id.as_str(), p.as_str(), number, Some("v"))).collect();
+            lake.commit(number as u64, &rows, &[]).await;
+        }
         lake
     }
 
@@ -62,21 +74,13 @@ async fn rows_are_merged_filtered_and_projected() {
     assert_eq!(names, ["ts", "p"]);
     assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 3);
 
-    let options = ScanOptions { limit: Some(2), with_meta: true, ..ScanOptions::default() };
-    let batches = lake.read(options).await.unwrap();
-    assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 2);
+    let batches = lake.read(ScanOptions { with_meta: true, ..ScanOptions::default() }).await.unwrap();
     assert_eq!(batches[0].num_columns(), 9);
 }
 
 #[tokio::test]
 async fn slices_come_in_order_however_many_are_merged_at_a_time() {
-    let lake = Lake(TestTable::create(&bucket_table()).await);
-    let names: Vec<(String, String)> = (0..200).map(|n| (format!("k{n}"), format!("p{}", n % 9))).collect();
-    for number in 1..=2 {
-        let rows: Vec<Row<'_>> =
-            names.iter().map(|(id, p)| (id.as_str(), p.as_str(), number, Some("v"))).collect();
-        lake.commit(number as u64, &rows, &[]).await;
-    }
+    let lake = Lake::with_many_slices().await;
     let read = async |parallelism, memory_budget_bytes| {
         let few = ScanOptions { parallelism, memory_budget_bytes, batch_rows: 3, ..ScanOptions::default() };
         let batches = lake.read(few).await.unwrap();
@@ -93,6 +97,52 @@ async fn slices_come_in_order_however_many_are_merged_at_a_time() {
     let mut stopped = scan.await.unwrap().stream();
     assert!(stopped.try_next().await.unwrap().is_some());
     drop(stopped);
+}
+
+#[tokio::test]
+async fn what_is_made_of_slices_comes_in_their_order() {
+    let lake = Lake::with_many_slices().await;
+    let snapshot = lake.snapshot(None).await;
+    let scan = async |filter: &str, parallelism| {
+        let options = ScanOptions {
+            filters: vec![filter.parse().unwrap()],
+            batch_rows: 3,
+            parallelism,
+            ..ScanOptions::default()
+        };
+        Scan::plan(&snapshot, options).await.unwrap()
+    };
+    let whole = lake.read(ScanOptions::default()).await.unwrap();
+    let whole = arrow::compute::concat_batches(&whole[0].schema(), &whole).unwrap();
+    for parallelism in [1, 2, 30] {
+        let all = scan("id is not null", parallelism).await;
+        let groups: Vec<_> = all.slices().iter().map(|slice| slice.group.clone()).collect();
+        let slices = all.map_slices(|planned, rows| {
+            let batches = rows.collect::<Result<Vec<_>, _>>()?;
+            assert!(batches.iter().all(|batch| (1..=3).contains(&batch.num_rows())));
+            Ok((planned.group.clone(), batches))
+        });
+        let slices: Vec<_> = slices.try_collect().await.unwrap();
+        assert_eq!(slices.iter().map(|(group, _)| group.clone()).collect::<Vec<_>>(), groups);
+        let batches: Vec<_> = slices.into_iter().flat_map(|(_, batches)| batches).collect();
+        assert_eq!(arrow::compute::concat_batches(&whole.schema(), &batches).unwrap(), whole);
+
+        // Slices of which no row passes are there too, and rows need not be taken.
+        let none = scan("ts > 5", parallelism).await;
+        let counts = none.map_slices(|_, rows| Ok(rows.count())).try_collect::<Vec<_>>().await.unwrap();
+        assert_eq!(counts, vec![0; groups.len()]);
+        let firsts = scan("ts > 0", parallelism).await.map_slices(|_, mut rows| rows.next().transpose());
+        let firsts: Vec<_> = firsts.try_collect::<Vec<_>>().await.unwrap();
+        assert!(firsts.iter().all(Option::is_some), "{firsts:?}");
+
+        // Nothing comes behind an error.
+        let third = groups[2].clone();
+        let failing = scan("ts > 0", parallelism).await.map_slices(move |planned, _| {
+            if planned.group == third { Err(ReadError::Stopped) } else { Ok(()) }
+        });
+        let outcomes: Vec<_> = failing.collect().await;
+        assert!(matches!(outcomes[..], [Ok(()), Ok(()), Err(ReadError::Stopped)]), "{outcomes:?}");
+    }
 }
 
 #[tokio::test]
@@ -146,5 +196,9 @@ async fn a_damaged_base_file_is_named() {
         lake.0.storage.put(&base.path, damaged).await.unwrap();
         let error = lake.read(ScanOptions::default()).await.unwrap_err().to_string();
         assert!(error.contains(base.path.as_str()), "{error}");
+        let scan = Scan::plan(&lake.snapshot(None).await, ScanOptions::default()).await.unwrap();
+        let counts =
+            scan.map_slices(|_, rows| rows.map(|batch| Ok(batch?.num_rows())).sum::<Result<usize, _>>());
+        assert_eq!(counts.try_collect::<Vec<_>>().await.unwrap_err().to_string(), error);
     }
 }

@@ -122,11 +122,17 @@ async fn read(
     format: Format,
     file: Option<OutFile>,
 ) -> Result<Option<FileReport>, Stopped> {
+    let mut left = args.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let scan = plan(context, args).await.map_err(Stopped::Failed)?;
     let mut sink = RowSink::open(format, file, &scan.schema())?;
     let mut rows = scan.stream();
-    while let Some(batch) = rows.next().await {
-        sink.write(&batch.map_err(|error| Stopped::Failed(error.into()))?)?;
+    while left > 0
+        && let Some(batch) = rows.next().await
+    {
+        let batch = batch.map_err(|error| Stopped::Failed(error.into()))?;
+        let batch = batch.slice(0, left.min(batch.num_rows()));
+        left -= batch.num_rows();
+        sink.write(&batch)?;
     }
     sink.finish()
 }
@@ -141,8 +147,7 @@ async fn plan(context: &Context, args: ReadArgs) -> Result<Scan, Error> {
         context.output.note(&note);
     }
     let columns = args.columns.map(|names| names.iter().map(|name| name.trim().to_owned()).collect());
-    let options =
-        ScanOptions { columns, filters, limit: args.limit, with_meta: args.meta, ..ScanOptions::default() };
+    let options = ScanOptions { columns, filters, with_meta: args.meta, ..ScanOptions::default() };
     Ok(Scan::plan(&snapshot, options).await?)
 }
 

@@ -9,40 +9,69 @@ use arrow::error::ArrowError;
 
 use super::ReadError;
 use super::filter::BoundFilter;
-use super::outlet::Outlet;
 use super::planned::{PlannedSlice, Shape};
 use super::scan_options::ScanOptions;
 use super::slice::SliceReader;
 use crate::merge::{MergeColumns, MergeResources, MergedRows};
 
-/// Merges a slice and sends its rows as they come out.
-pub(super) fn merge_slice(
-    reader: &SliceReader,
-    shape: &Shape,
-    options: &ScanOptions,
-    planned: &PlannedSlice,
-    outlet: &Outlet,
-) -> Result<(), ReadError> {
-    let mut shown = PathColumns::new(planned.shown.clone());
-    // What the path decides is not read, nor filtered by: the partition has passed.
-    let filters: Vec<&BoundFilter> = shape.filters.iter().filter(|f| !shown.decides(&f.column)).collect();
-    let mut names: Vec<String> = Vec::new();
-    let wanted = shape.output.fields().iter().map(|field| field.name());
-    for name in wanted.chain(filters.iter().map(|filter| &filter.column)) {
-        if !shown.decides(name) && !names.contains(name) {
-            names.push(name.clone());
+/// The rows of one slice, merged as they are asked for. No batch is empty; ends after the first error.
+///
+/// For a thread that may block: it waits for the storage.
+pub struct SliceRows<'a> {
+    merged: MergedRows<'a>,
+    shape: &'a Shape,
+    filters: Vec<&'a BoundFilter>,
+    shown: PathColumns,
+    failed: bool,
+}
+
+impl<'a> SliceRows<'a> {
+    /// Merges the logs of the slice, and gets ready for the rest.
+    pub(super) fn new(
+        reader: &'a SliceReader,
+        shape: &'a Shape,
+        options: &ScanOptions,
+        planned: &PlannedSlice,
+    ) -> Result<Self, ReadError> {
+        let shown = PathColumns::new(planned.shown.clone());
+        // What the path decides is not read, nor filtered by: the partition has passed.
+        let filters: Vec<&BoundFilter> = shape.filters.iter().filter(|f| !shown.decides(&f.column)).collect();
+        let mut names: Vec<String> = Vec::new();
+        let wanted = shape.output.fields().iter().map(|field| field.name());
+        for name in wanted.chain(filters.iter().map(|filter| &filter.column)) {
+            if !shown.decides(name) && !names.contains(name) {
+                names.push(name.clone());
+            }
         }
+        let columns = Arc::new(MergeColumns::new(&shape.stored, Some(&names), &shape.rules)?);
+        let share = options.memory_budget_bytes / options.parallelism.max(1);
+        let resources = MergeResources { budget_bytes: share / 4 * 3, spill: shape.spill.clone() };
+        let merged = MergedRows::new(reader, columns, shape.rules.clone(), &resources)?;
+        Ok(Self { merged, shape, filters, shown, failed: false })
     }
-    let columns = Arc::new(MergeColumns::new(&shape.stored, Some(&names), &shape.rules)?);
-    let share = options.memory_budget_bytes / options.parallelism.max(1);
-    let resources = MergeResources { budget_bytes: share / 4 * 3, spill: shape.spill.clone() };
-    for batch in MergedRows::new(reader, columns, shape.rules.clone(), &resources)? {
-        let shown = shown_rows(&batch?, shape, &filters, &mut shown)?;
-        if shown.num_rows() > 0 {
-            outlet.send(shown)?;
+
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>, ReadError> {
+        for batch in self.merged.by_ref() {
+            let shown = shown_rows(&batch?, self.shape, &self.filters, &mut self.shown)?;
+            if shown.num_rows() > 0 {
+                return Ok(Some(shown));
+            }
         }
+        Ok(None)
     }
-    Ok(())
+}
+
+impl Iterator for SliceRows<'_> {
+    type Item = Result<RecordBatch, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let next = self.next_batch().transpose();
+        self.failed = matches!(next, Some(Err(_)));
+        next
+    }
 }
 
 /// Merged rows as they come out: filtered, with what the path decides.
