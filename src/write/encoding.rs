@@ -2,7 +2,7 @@
 //!
 //! A column gets a dictionary where that pays by an estimate from a sample; otherwise whole
 //! numbers, dates and timestamps are packed as differences (DELTA_BINARY_PACKED) and text shares
-//! its prefixes (DELTA_BYTE_ARRAY) or stands plainly. DELTA_LENGTH_BYTE_ARRAY is never used:
+//! its prefixes (DELTA_BYTE_ARRAY), or they stand plainly. DELTA_LENGTH_BYTE_ARRAY is never used:
 //! Spark's vectorised reader fails on it.
 
 use std::collections::HashMap;
@@ -31,6 +31,9 @@ const SAMPLE_RUN_ROWS: usize = 256;
 
 /// How much smaller than the values themselves a dictionary and its indices must be.
 const DICTIONARY_PAYS: f64 = 0.5;
+
+/// How much smaller than whole numbers themselves their differences must be.
+const PACKING_PAYS: f64 = 0.9;
 
 /// Neighbours that share fewer bytes than this are not worth prefix sharing.
 const SHARED_PREFIX_BYTES: f64 = 1.5;
@@ -182,7 +185,12 @@ fn whole_numbers(arrays: &[ArrayRef], rows: usize) -> Option<Choice> {
     }
     let packed_bits = if count == 0 { 0.0 } else { steps_bits as f64 / count as f64 };
     let dictionary_bits = distinct.dictionary_bits(rows, 64.0);
-    Some(if dictionary_bits < packed_bits { Choice::Dictionary } else { Choice::Packed })
+    let plain_bits = 8.0 * arrays.first()?.data_type().primitive_width()?.max(4) as f64;
+    Some(match () {
+        () if dictionary_bits < packed_bits => Choice::Dictionary,
+        () if packed_bits < PACKING_PAYS * plain_bits => Choice::Packed,
+        () => Choice::Plain,
+    })
 }
 
 /// Timestamps and times as their numbers.
@@ -196,6 +204,7 @@ fn cast_bits(array: &ArrayRef) -> Option<ArrayRef> {
 fn texts(arrays: &[ArrayRef], rows: usize) -> Option<Choice> {
     let mut distinct = Distinct::default();
     let (mut bytes, mut shared, mut count) = (0, 0, 0_usize);
+    let (mut shortest, mut longest) = (usize::MAX, 0);
     for run in sample(arrays) {
         let run = cast(&run, &DataType::Binary).ok()?;
         let mut before: &[u8] = &[];
@@ -203,6 +212,7 @@ fn texts(arrays: &[ArrayRef], rows: usize) -> Option<Choice> {
             distinct.add(value);
             shared += before.iter().zip(value).take_while(|(a, b)| a == b).count();
             bytes += value.len();
+            (shortest, longest) = (shortest.min(value.len()), longest.max(value.len()));
             count += 1;
             before = value;
         }
@@ -212,7 +222,9 @@ fn texts(arrays: &[ArrayRef], rows: usize) -> Option<Choice> {
     if distinct.dictionary_bits(rows, plain_bits) < DICTIONARY_PAYS * plain_bits {
         return Some(Choice::Dictionary);
     }
-    Some(if mean(shared) >= SHARED_PREFIX_BYTES { Choice::Prefixed } else { Choice::Plain })
+    // Lengths that are all the same take no room there, and stand between the texts otherwise.
+    let is_prefixed = mean(shared) >= SHARED_PREFIX_BYTES || shortest == longest;
+    Some(if is_prefixed { Choice::Prefixed } else { Choice::Plain })
 }
 
 fn fixed_width(data_type: &DataType, arrays: &[ArrayRef], rows: usize) -> Choice {
@@ -290,7 +302,7 @@ impl Distinct {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{Float64Array, Int64Array, StringArray};
+    use arrow::array::{Float64Array, Int32Array, Int64Array, StringArray};
 
     use super::*;
 
@@ -321,13 +333,18 @@ mod tests {
     #[test]
     fn many_values_do_without_one() {
         let rows = 0..60_000_u64;
-        let id: Int64Array = rows.clone().map(|n| Some(scattered(n) as i64)).collect();
-        assert_eq!(chosen(id), Choice::Packed);
+        let id: Int64Array = rows.clone().map(|n| Some(scattered(scattered(n) >> 7) as i64)).collect();
+        assert_eq!(chosen(id), Choice::Plain);
+        let small: Int32Array = rows.clone().map(|n| Some((scattered(n) % 1_000_000) as i32)).collect();
+        assert_eq!(chosen(small), Choice::Packed);
         let counter: Int64Array = rows.clone().map(|n| Some(n as i64)).collect();
         assert_eq!(chosen(counter), Choice::Packed);
         let key: StringArray = rows.clone().map(|n| Some(format!("user_{n:011}"))).collect();
         assert_eq!(chosen(key), Choice::Prefixed);
-        let note: StringArray = rows.clone().map(|n| Some(format!("{:016x}", scattered(n)))).collect();
+        let digest: StringArray = rows.clone().map(|n| Some(format!("{:016x}", scattered(n)))).collect();
+        assert_eq!(chosen(digest), Choice::Prefixed);
+        let note: StringArray =
+            rows.clone().map(|n| Some(format!("{:x}", scattered(n) >> (n % 32)))).collect();
         assert_eq!(chosen(note), Choice::Plain);
         let measure: Float64Array = rows.map(|n| Some(scattered(n) as f64)).collect();
         assert_eq!(chosen(measure), Choice::Plain);

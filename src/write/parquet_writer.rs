@@ -109,6 +109,9 @@ impl ParquetWriter {
         let Some(open) = self.open.take() else { return Ok(()) };
         let rows = u32::try_from(open.rows).map_err(|error| ParquetError::General(error.to_string()))?;
         let descriptors: Vec<_> = self.file.schema_descr().columns().to_vec();
+        // Room made piece by piece would be moved each time.
+        let bytes: usize = open.leaves.iter().map(ArrowColumnWriter::get_estimated_total_bytes).sum();
+        self.file.inner_mut().0.reserve(bytes);
         let mut group = self.file.next_row_group()?;
         let mut keys = None;
         for (writer, descriptor) in open.leaves.into_iter().zip(descriptors) {

@@ -32,9 +32,10 @@ pub(super) struct Fold {
     partial: bool,
     /// Numbers of the records that named each key first, if records come with numbers.
     arrivals: Vec<u64>,
-    /// Bytes and rows of `batches`.
-    batch_bytes: usize,
+    /// Rows of `batches`.
     batch_rows: usize,
+    /// What the first of `batches` take, and how many those are: counted when somebody asks.
+    batch_bytes: (usize, usize),
 }
 
 /// What was folded: an entry per key, with its row.
@@ -74,8 +75,8 @@ impl Fold {
             links: Vec::new(),
             partial: false,
             arrivals: Vec::new(),
-            batch_bytes: 0,
             batch_rows: 0,
+            batch_bytes: (0, 0),
         }
     }
 
@@ -159,7 +160,6 @@ impl Fold {
     }
 
     fn put_batch(&mut self, batch: LogBatch) {
-        self.batch_bytes += batch_bytes(&batch.rows);
         self.batch_rows += batch.rows.num_rows();
         self.batches.push(batch);
     }
@@ -223,8 +223,11 @@ impl Fold {
     }
 
     /// Bytes of memory in use. Batches that share buffers count each.
-    fn memory_bytes(&self) -> usize {
-        self.batch_bytes
+    fn memory_bytes(&mut self) -> usize {
+        let (mut bytes, counted) = self.batch_bytes;
+        bytes += self.batches.iter().skip(counted).map(|batch| batch_bytes(&batch.rows)).sum::<usize>();
+        self.batch_bytes = (bytes, self.batches.len());
+        bytes
             + self.keys.memory_bytes()
             + self.entries.capacity() * size_of::<Entry>()
             + self.links.capacity() * size_of::<Link>()
