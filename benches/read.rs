@@ -4,7 +4,8 @@
 //! cargo bench --bench read [-- [--narrow] [BASE_ROWS] [NAME]]
 //! ```
 //!
-//! Names are `arrow/shape/config`. Both sides are asked in turn, on all cores, until each has taken
+//! Names are `read/shape/state`: what is made of each slice where it is merged, and, `/in-order`, of all
+//! rows by one reader. Both sides are asked in turn, on all cores, until each has taken
 //! two seconds. A figure is a median, in milliseconds, and its ratio to that of the limit: the rows
 //! of each commit with Hudi's meta columns in plain Parquet files of the library's default
 //! encodings, whose columns are read and not merged.
@@ -27,7 +28,7 @@ use arrow::datatypes::Float64Type;
 use futures::TryStreamExt as _;
 use lakebed::commit::{Outcome, PipelineProgress};
 use lakebed::environment::Environment;
-use lakebed::read::{ReadError, Scan, ScanOptions};
+use lakebed::read::{Scan, ScanOptions};
 use lakebed::sink::{Sink, SinkOptions};
 use lakebed::storage::{self, Storage, TableUri};
 use lakebed::table::Table;
@@ -105,10 +106,11 @@ impl Bench {
 
     /// Sums where rows are merged, as the limit does.
     async fn by_slices(&self) -> Result<f64, Failure> {
-        let sums = self.plan().await?.map_slices(|_, rows| {
-            rows.map(|batch| Ok(sum(&batch?))).sum::<Result<Result<f64, Failure>, ReadError>>()
-        });
-        sums.err_into().try_fold(0.0, async |total: f64, sum| Ok(total + sum?)).await
+        let sums = self
+            .plan()
+            .await?
+            .map_slices(|_, rows| rows.map(|batch| sum(&batch?)).sum::<Result<f64, Failure>>());
+        sums.try_fold(0.0, async |total: f64, sum| Ok(total + sum)).await
     }
 
     /// Sums all rows in their order, here.

@@ -4,12 +4,12 @@
 //! TableSnapshot -> Scan (files listed and pruned) -> SliceReader -> merge -> RecordBatches
 //! ```
 //!
-//! [`Scan`] is the whole way for somebody who wants rows, or what is made of them slice by slice. [`SliceReader`] is its lower half, for
-//! code that rewrites file slices: it opens the files of one slice and hands their rows to
-//! [`MergedRows`](crate::merge::MergedRows) on a thread of the caller's.
+//! [`Scan`] is the whole way for somebody who wants rows, or what is made of them slice by slice.
+//! [`SliceReader`] is its lower half, for code that rewrites file slices: it opens the files of one
+//! slice and hands their rows to [`MergedRows`](crate::merge::MergedRows) on a thread of the caller's.
 //!
-//! Files are opened and fetched by the tokio runtime; decoding and merging run on threads that
-//! may block, and wait for the storage in one place, with the next piece always under way.
+//! Files are opened by the tokio runtime; decoding and merging run on threads that may block. These take
+//! what the storage has at once, and wait for the rest in one place while the runtime fetches the next.
 //!
 //! What is read: Parquet base files, log files with Parquet, Avro and delete blocks, tables of
 //! versions 6, 8 and 9. What is not is refused by name when the table, the snapshot or the file
@@ -123,7 +123,7 @@ pub enum ReadError {
     /// Arrow could not build the rows.
     #[error("rows could not be built: {0}")]
     Arrow(#[from] ArrowError),
-    /// Reading was given up: the runtime has shut down, or nobody waits for the rows.
+    /// Reading was given up: the runtime has shut down, nobody waits for the rows, or a thread panicked.
     #[error("reading was stopped before its end")]
     Stopped,
 }

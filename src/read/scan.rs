@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
-use futures::stream::{self, BoxStream, StreamExt as _};
+use futures::stream::{self, BoxStream, Stream, StreamExt as _};
 use lakebed_hudi::base_file::{META_COLUMNS, PARTITION_PATH};
 use lakebed_hudi::schema::is_meta_column;
 
@@ -87,58 +87,67 @@ impl Scan {
     ///
     /// Must be called on a tokio runtime. Dropping the stream stops the work.
     pub fn stream(self) -> BoxStream<'static, Result<RecordBatch, ReadError>> {
-        self.pieces(|_, rows, outlet| {
+        until_error(self.pieces(|_, rows, outlet| {
             for batch in rows {
                 let batch = batch?;
                 let bytes = held_bytes(&batch);
                 outlet.send(batch, bytes)?;
             }
             Ok(())
-        })
+        }))
     }
 
-    /// What `work` makes of each slice, in the order of the slices. Ends after the first error.
+    /// What `work` makes of each slice, in the order of the slices. Ends after the first error, which
+    /// may be of `work`'s own kind.
     ///
     /// Slices are worked on beside one another, each on the thread that merges it. Unlike those of
     /// [`Scan::stream`], its rows are handed to no other thread and wait for no other slice's: this is
-    /// the fast way for whatever is made of rows and is much smaller. Rows that `work` does not take are
-    /// not read. It may block, and must not panic.
+    /// the fast way for whatever is made of rows and is much smaller. Results that wait are outside of
+    /// the memory budget, two for each slice that is merged at a time. `work` may block; if it panics,
+    /// that is [`ReadError::Stopped`].
     ///
-    /// Must be called on a tokio runtime. Dropping the stream stops the work at its next slices.
+    /// Must be called on a tokio runtime. Dropping the stream stops the work.
     ///
     /// ```no_run
     /// # use futures::TryStreamExt as _;
     /// # use lakebed::read::{ReadError, Scan};
     /// # async fn example(scan: Scan) -> Result<usize, ReadError> {
     /// let counts = scan.map_slices(|_, rows| rows.map(|batch| Ok(batch?.num_rows())).sum());
-    /// counts.try_fold(0, async |sum, count| Ok(sum + count)).await
+    /// counts.try_fold(0, async |sum, count: usize| Ok(sum + count)).await
     /// # }
     /// ```
-    pub fn map_slices<T, W>(self, work: W) -> BoxStream<'static, Result<T, ReadError>>
+    pub fn map_slices<T, E, W>(self, work: W) -> BoxStream<'static, Result<T, E>>
     where
         T: Send + 'static,
-        W: Fn(&PlannedSlice, SliceRows<'_>) -> Result<T, ReadError> + Send + Sync + 'static,
+        E: From<ReadError> + Send + 'static,
+        W: Fn(&PlannedSlice, SliceRows<'_>) -> Result<T, E> + Send + Sync + 'static,
     {
-        self.pieces(move |planned, rows, outlet| outlet.send(work(planned, rows)?, 0))
+        let made = self.pieces(move |planned, rows, outlet| outlet.send(work(planned, rows), 0));
+        until_error(made.map(|made| made?))
     }
 
-    fn pieces<T, W>(self, work: W) -> BoxStream<'static, Result<T, ReadError>>
+    fn pieces<T, W>(self, work: W) -> impl Stream<Item = Result<T, ReadError>> + Send + use<T, W>
     where
         T: Send + 'static,
         W: Fn(&PlannedSlice, SliceRows<'_>, &Outlet<T>) -> Result<(), ReadError> + Send + Sync + 'static,
     {
         let work: Arc<Work<T>> = Arc::new(work);
         let queue = SliceQueue::new(self.snapshot, self.options, self.shape, self.slices, &work);
-        stream::unfold(Some(queue), |queue| async move {
-            let mut queue = queue?;
-            match queue.next().await {
-                Some(Ok(piece)) => Some((Ok(piece), Some(queue))),
-                Some(Err(error)) => Some((Err(error), None)),
-                None => None,
-            }
-        })
-        .boxed()
+        stream::unfold(queue, async |mut queue| Some((queue.next().await?, queue)))
     }
+}
+
+/// Ends after the first error, and lets go of what more would have come of.
+fn until_error<T: Send + 'static, E: Send + 'static>(
+    results: impl Stream<Item = Result<T, E>> + Send + 'static,
+) -> BoxStream<'static, Result<T, E>> {
+    let results = stream::unfold(Some(results.boxed()), async |results| {
+        let mut results = results?;
+        let next = results.next().await?;
+        let rest = next.is_ok().then_some(results);
+        Some((next, rest))
+    });
+    results.boxed()
 }
 
 /// The memory of a batch: those are often slices of larger ones, of which only their part counts.

@@ -105,7 +105,7 @@ struct Merging<T> {
     runtime: Handle,
 }
 
-impl<T> Merging<T> {
+impl<T: Send> Merging<T> {
     fn run(&self) {
         while let Some(Opening { planned, reader, pieces }) = self.next() {
             if pieces.is_closed() {
@@ -133,7 +133,8 @@ impl<T> Merging<T> {
     ) -> Result<(), ReadError> {
         let reader = self.runtime.block_on(reader).map_err(|_| ReadError::Stopped)??;
         let reader = reader.with_batch_rows(self.options.batch_rows);
-        let rows = SliceRows::new(&reader, &self.shape, &self.options, planned)?;
+        let is_waited_for = || !pieces.is_closed();
+        let rows = SliceRows::new(&reader, &self.shape, &self.options, planned, &is_waited_for)?;
         let outlet = Outlet::new(&self.options, pieces.clone(), self.runtime.clone());
         (self.work)(planned, rows, &outlet)
     }

@@ -14,15 +14,19 @@ use super::scan_options::ScanOptions;
 use super::slice::SliceReader;
 use crate::merge::{MergeColumns, MergeResources, MergedRows};
 
-/// The rows of one slice, merged as they are asked for. No batch is empty; ends after the first error.
+/// The rows of one slice, merged as they are asked for: batches of the columns of
+/// [`Scan::schema`](super::Scan::schema), of 1 to [`ScanOptions::batch_rows`] rows. Ends after the first
+/// error: of files that are gone or damaged, of rows that cannot be merged, or [`ReadError::Stopped`] once
+/// nobody waits for what is made of them.
 ///
 /// For a thread that may block: it waits for the storage.
 pub struct SliceRows<'a> {
-    merged: MergedRows<'a>,
+    /// `None` when they have ended.
+    merged: Option<MergedRows<'a>>,
     shape: &'a Shape,
     filters: Vec<&'a BoundFilter>,
     shown: PathColumns,
-    failed: bool,
+    is_waited_for: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl<'a> SliceRows<'a> {
@@ -32,6 +36,7 @@ impl<'a> SliceRows<'a> {
         shape: &'a Shape,
         options: &ScanOptions,
         planned: &PlannedSlice,
+        is_waited_for: &'a (dyn Fn() -> bool + Sync),
     ) -> Result<Self, ReadError> {
         let shown = PathColumns::new(planned.shown.clone());
         // What the path decides is not read, nor filtered by: the partition has passed.
@@ -46,12 +51,15 @@ impl<'a> SliceRows<'a> {
         let columns = Arc::new(MergeColumns::new(&shape.stored, Some(&names), &shape.rules)?);
         let share = options.memory_budget_bytes / options.parallelism.max(1);
         let resources = MergeResources { budget_bytes: share / 4 * 3, spill: shape.spill.clone() };
-        let merged = MergedRows::new(reader, columns, shape.rules.clone(), &resources)?;
-        Ok(Self { merged, shape, filters, shown, failed: false })
+        let merged = Some(MergedRows::new(reader, columns, shape.rules.clone(), &resources)?);
+        Ok(Self { merged, shape, filters, shown, is_waited_for })
     }
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>, ReadError> {
-        for batch in self.merged.by_ref() {
+        for batch in self.merged.iter_mut().flatten() {
+            if !(self.is_waited_for)() {
+                return Err(ReadError::Stopped);
+            }
             let shown = shown_rows(&batch?, self.shape, &self.filters, &mut self.shown)?;
             if shown.num_rows() > 0 {
                 return Ok(Some(shown));
@@ -65,11 +73,10 @@ impl Iterator for SliceRows<'_> {
     type Item = Result<RecordBatch, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
-        }
         let next = self.next_batch().transpose();
-        self.failed = matches!(next, Some(Err(_)));
+        if !matches!(next, Some(Ok(_))) {
+            self.merged = None;
+        }
         next
     }
 }

@@ -184,10 +184,11 @@ fn whole_numbers(arrays: &[ArrayRef], rows: usize) -> Option<Choice> {
         count += steps;
     }
     let packed_bits = if count == 0 { 0.0 } else { steps_bits as f64 / count as f64 };
-    let dictionary_bits = distinct.dictionary_bits(rows, 64.0);
+    // Parquet has no whole numbers of less than four bytes.
     let plain_bits = 8.0 * arrays.first()?.data_type().primitive_width()?.max(4) as f64;
+    let dictionary_bits = distinct.dictionary_bits(rows, plain_bits);
     Some(match () {
-        () if dictionary_bits < packed_bits => Choice::Dictionary,
+        () if dictionary_bits < packed_bits.min(plain_bits) => Choice::Dictionary,
         () if packed_bits < PACKING_PAYS * plain_bits => Choice::Packed,
         () => Choice::Plain,
     })
@@ -222,7 +223,7 @@ fn texts(arrays: &[ArrayRef], rows: usize) -> Option<Choice> {
     if distinct.dictionary_bits(rows, plain_bits) < DICTIONARY_PAYS * plain_bits {
         return Some(Choice::Dictionary);
     }
-    // Lengths that are all the same take no room there, and stand between the texts otherwise.
+    // Lengths that are all the same take next to no room there, and stand between the texts otherwise.
     let is_prefixed = mean(shared) >= SHARED_PREFIX_BYTES || shortest == longest;
     Some(if is_prefixed { Choice::Prefixed } else { Choice::Plain })
 }
@@ -302,7 +303,7 @@ impl Distinct {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{Float64Array, Int32Array, Int64Array, StringArray};
+    use arrow::array::{Date32Array, Float64Array, Int8Array, Int32Array, Int64Array, StringArray};
 
     use super::*;
 
@@ -337,6 +338,10 @@ mod tests {
         assert_eq!(chosen(id), Choice::Plain);
         let small: Int32Array = rows.clone().map(|n| Some((scattered(n) % 1_000_000) as i32)).collect();
         assert_eq!(chosen(small), Choice::Packed);
+        let of_any_width: Int32Array = rows.clone().map(|n| Some((scattered(n) >> 32) as i32)).collect();
+        assert_eq!(chosen(of_any_width), Choice::Plain);
+        let day: Date32Array = rows.clone().map(|n| Some((scattered(n) % 30_000) as i32)).collect();
+        assert_eq!(chosen(day), Choice::Packed);
         let counter: Int64Array = rows.clone().map(|n| Some(n as i64)).collect();
         assert_eq!(chosen(counter), Choice::Packed);
         let key: StringArray = rows.clone().map(|n| Some(format!("user_{n:011}"))).collect();
@@ -369,6 +374,8 @@ mod tests {
     #[test]
     fn an_empty_sample_is_no_trouble() {
         assert_eq!(chosen(StringArray::new_null(0)), Choice::Plain);
+        assert_eq!(chosen(StringArray::new_null(10)), Choice::Plain);
         assert_eq!(chosen(Int64Array::new_null(10)), Choice::Packed);
+        assert_eq!(chosen(Int8Array::from(vec![7])), Choice::Packed);
     }
 }

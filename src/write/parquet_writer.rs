@@ -20,7 +20,7 @@ use super::generated_chunk::GeneratedChunk;
 use super::generated_columns::GeneratedColumns;
 use super::key_pages::KeyPages;
 
-/// A row group of wide rows ends when its encoded columns take so much memory.
+/// A row group of wide rows ends when its columns have so many bytes.
 const ROW_GROUP_BYTES: usize = 32 << 20;
 
 /// What the writer of a column takes beside the bytes that it tells: what it was measured to take
@@ -44,6 +44,13 @@ struct OpenGroup {
     /// A writer for each leaf, those of generated columns included.
     leaves: Vec<ArrowColumnWriter>,
     rows: usize,
+}
+
+impl OpenGroup {
+    /// Bytes of its columns by estimate, generated ones left out.
+    fn bytes(&self) -> usize {
+        self.leaves.iter().map(ArrowColumnWriter::get_estimated_total_bytes).sum()
+    }
 }
 
 impl ParquetWriter {
@@ -73,7 +80,8 @@ impl ParquetWriter {
             let rows = (ROW_GROUP_ROWS - open).min(batch.num_rows() - from);
             self.write_slice(&batch.slice(from, rows))?;
             from += rows;
-            if open + rows == ROW_GROUP_ROWS || self.encoded_bytes() >= ROW_GROUP_BYTES {
+            let bytes = self.open.as_ref().map_or(0, OpenGroup::bytes);
+            if open + rows == ROW_GROUP_ROWS || bytes >= ROW_GROUP_BYTES {
                 self.flush()?;
             }
         }
@@ -109,9 +117,9 @@ impl ParquetWriter {
         let Some(open) = self.open.take() else { return Ok(()) };
         let rows = u32::try_from(open.rows).map_err(|error| ParquetError::General(error.to_string()))?;
         let descriptors: Vec<_> = self.file.schema_descr().columns().to_vec();
-        // Room made piece by piece would be moved each time.
-        let bytes: usize = open.leaves.iter().map(ArrowColumnWriter::get_estimated_total_bytes).sum();
-        self.file.inner_mut().0.reserve(bytes);
+        // A buffer that grows as it is filled takes up to twice the room. Of generated columns, which are
+        // small, nothing is known yet.
+        self.file.inner_mut().0.reserve(open.bytes() / 8 * 9);
         let mut group = self.file.next_row_group()?;
         let mut keys = None;
         for (writer, descriptor) in open.leaves.into_iter().zip(descriptors) {
@@ -138,17 +146,13 @@ impl ParquetWriter {
 
     /// Bytes of memory of the open row group.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.encoded_bytes() + self.open.as_ref().map_or(0, |open| open.leaves.len() * COLUMN_BYTES)
-    }
-
-    fn encoded_bytes(&self) -> usize {
-        self.open.iter().flat_map(|open| &open.leaves).map(ArrowColumnWriter::memory_size).sum()
+        let leaves = self.open.iter().flat_map(|open| &open.leaves);
+        leaves.map(|leaf| leaf.memory_size() + COLUMN_BYTES).sum()
     }
 
     /// Bytes of the file so far, those of the open row group by estimate.
     pub(super) fn file_bytes(&self) -> usize {
-        let open = self.open.iter().flat_map(|open| &open.leaves);
-        self.file.bytes_written() + open.map(ArrowColumnWriter::get_estimated_total_bytes).sum::<usize>()
+        self.file.bytes_written() + self.open.as_ref().map_or(0, OpenGroup::bytes)
     }
 
     /// The bytes that are there and were not yet taken.
@@ -186,5 +190,31 @@ impl Write for Drain {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    use super::super::parquet_schema::parquet_schema;
+    use super::*;
+
+    #[test]
+    fn a_row_group_of_many_packed_columns_ends_by_its_bytes_and_not_by_its_buffers() {
+        let names: Vec<String> = (0..50).map(|number| format!("n{number}")).collect();
+        let fields: Vec<Field> = names.iter().map(|name| Field::new(name, DataType::Int64, true)).collect();
+        let schema = Arc::new(Schema::new(fields));
+        let numbers: ArrayRef = Arc::new((0..4_000).collect::<Int64Array>());
+        let batch = RecordBatch::try_new(schema.clone(), vec![numbers; 50]).unwrap();
+        let (generated, encodings) = (GeneratedColumns::default(), EncodingSet::Delta);
+        let properties = encodings.properties(&schema, &generated, std::slice::from_ref(&batch)).unwrap();
+        let parquet = parquet_schema(&schema).unwrap();
+        let properties = (properties.build(), encodings);
+        let mut writer = ParquetWriter::new(&schema, &parquet, properties, generated).unwrap();
+        (0..5).for_each(|_| writer.write(&batch).unwrap());
+        let (_, metadata) = writer.finish([]).unwrap();
+        assert_eq!(metadata.row_groups().iter().map(|group| group.num_rows()).collect::<Vec<_>>(), [20_000]);
     }
 }

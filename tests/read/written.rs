@@ -120,7 +120,7 @@ async fn what_is_made_of_slices_comes_in_their_order() {
         let slices = all.map_slices(|planned, rows| {
             let batches = rows.collect::<Result<Vec<_>, _>>()?;
             assert!(batches.iter().all(|batch| (1..=3).contains(&batch.num_rows())));
-            Ok((planned.group.clone(), batches))
+            Ok::<_, ReadError>((planned.group.clone(), batches))
         });
         let slices: Vec<_> = slices.try_collect().await.unwrap();
         assert_eq!(slices.iter().map(|(group, _)| group.clone()).collect::<Vec<_>>(), groups);
@@ -129,20 +129,50 @@ async fn what_is_made_of_slices_comes_in_their_order() {
 
         // Slices of which no row passes are there too, and rows need not be taken.
         let none = scan("ts > 5", parallelism).await;
-        let counts = none.map_slices(|_, rows| Ok(rows.count())).try_collect::<Vec<_>>().await.unwrap();
-        assert_eq!(counts, vec![0; groups.len()]);
+        let counts = none.map_slices(|_, rows| Ok::<_, ReadError>(rows.count()));
+        assert_eq!(counts.try_collect::<Vec<_>>().await.unwrap(), vec![0; groups.len()]);
         let firsts = scan("ts > 0", parallelism).await.map_slices(|_, mut rows| rows.next().transpose());
         let firsts: Vec<_> = firsts.try_collect::<Vec<_>>().await.unwrap();
         assert!(firsts.iter().all(Option::is_some), "{firsts:?}");
 
-        // Nothing comes behind an error.
+        // Nothing comes behind an error, which may be one of the caller's.
         let third = groups[2].clone();
         let failing = scan("ts > 0", parallelism).await.map_slices(move |planned, _| {
-            if planned.group == third { Err(ReadError::Stopped) } else { Ok(()) }
+            if planned.group == third { Err(Failure::from("the third")) } else { Ok(()) }
         });
-        let outcomes: Vec<_> = failing.collect().await;
-        assert!(matches!(outcomes[..], [Ok(()), Ok(()), Err(ReadError::Stopped)]), "{outcomes:?}");
+        let outcomes: Vec<_> = failing.map(|outcome| outcome.map_err(|e| e.to_string())).collect().await;
+        assert_eq!(outcomes, [Ok(()), Ok(()), Err("the third".to_owned())]);
     }
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_that_nobody_waits_for_ends_within_its_slice() {
+    let lake = Lake::with_many_slices().await;
+    let one_by_one = ScanOptions { parallelism: 1, batch_rows: 1, ..ScanOptions::default() };
+    let scan = Scan::plan(&lake.snapshot(None).await, one_by_one).await.unwrap();
+    let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+    let (goes_on, go) = std::sync::mpsc::channel::<()>();
+    let go = std::sync::Mutex::new(go);
+    let mut work = scan.map_slices(move |_, mut rows| {
+        let first = rows.next();
+        told.send(format!("{:?}", first.map(|batch| batch.map(drop)))).unwrap();
+        // Nobody sends: this waits until the other end is gone.
+        let _ = go.lock().unwrap().recv();
+        let rest: Vec<_> = rows.map(|batch| batch.map(drop)).collect();
+        told.send(format!("{rest:?}")).unwrap();
+        Ok::<_, ReadError>(())
+    });
+    let said = tokio::select! {
+        said = tells.recv() => said,
+        made = work.next() => panic!("{made:?} was made of a slice that is still at work"),
+    };
+    assert_eq!(said.unwrap(), "Some(Ok(()))");
+    drop(work);
+    drop(goes_on);
+    assert_eq!(tells.recv().await.unwrap(), "[Err(Stopped)]");
+    assert_eq!(tells.recv().await, None, "no other slice is begun");
 }
 
 #[tokio::test]
@@ -197,8 +227,8 @@ async fn a_damaged_base_file_is_named() {
         let error = lake.read(ScanOptions::default()).await.unwrap_err().to_string();
         assert!(error.contains(base.path.as_str()), "{error}");
         let scan = Scan::plan(&lake.snapshot(None).await, ScanOptions::default()).await.unwrap();
-        let counts =
-            scan.map_slices(|_, rows| rows.map(|batch| Ok(batch?.num_rows())).sum::<Result<usize, _>>());
+        let counts = scan
+            .map_slices(|_, rows| rows.map(|batch| Ok(batch?.num_rows())).sum::<Result<usize, ReadError>>());
         assert_eq!(counts.try_collect::<Vec<_>>().await.unwrap_err().to_string(), error);
     }
 }

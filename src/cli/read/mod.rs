@@ -134,6 +134,8 @@ async fn read(
         left -= batch.num_rows();
         sink.write(&batch)?;
     }
+    // What was read ahead is of no use while the rows are written out.
+    drop(rows);
     sink.finish()
 }
 

@@ -63,7 +63,7 @@ impl Fold {
             None => self.gather(&live)?,
         };
         self.batches = Vec::new();
-        (self.batch_bytes, self.batch_rows) = ((0, 0), 0);
+        (self.counted_batches, self.counted_bytes, self.batch_rows) = (0, 0, 0);
         self.put_batch(batch);
         self.links = Vec::new();
         for (row, number) in live.into_iter().enumerate() {

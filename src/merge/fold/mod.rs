@@ -34,8 +34,9 @@ pub(super) struct Fold {
     arrivals: Vec<u64>,
     /// Rows of `batches`.
     batch_rows: usize,
-    /// What the first of `batches` take, and how many those are: counted when somebody asks.
-    batch_bytes: (usize, usize),
+    /// How many of `batches` were counted when somebody last asked, and what they take.
+    counted_batches: usize,
+    counted_bytes: usize,
 }
 
 /// What was folded: an entry per key, with its row.
@@ -76,7 +77,8 @@ impl Fold {
             partial: false,
             arrivals: Vec::new(),
             batch_rows: 0,
-            batch_bytes: (0, 0),
+            counted_batches: 0,
+            counted_bytes: 0,
         }
     }
 
@@ -224,10 +226,10 @@ impl Fold {
 
     /// Bytes of memory in use. Batches that share buffers count each.
     fn memory_bytes(&mut self) -> usize {
-        let (mut bytes, counted) = self.batch_bytes;
-        bytes += self.batches.iter().skip(counted).map(|batch| batch_bytes(&batch.rows)).sum::<usize>();
-        self.batch_bytes = (bytes, self.batches.len());
-        bytes
+        let new = self.batches.iter().skip(self.counted_batches);
+        self.counted_bytes += new.map(|batch| batch_bytes(&batch.rows)).sum::<usize>();
+        self.counted_batches = self.batches.len();
+        self.counted_bytes
             + self.keys.memory_bytes()
             + self.entries.capacity() * size_of::<Entry>()
             + self.links.capacity() * size_of::<Link>()

@@ -3,14 +3,16 @@
 //! To hand a small read to another thread takes longer than the read, wherever the page cache has the
 //! bytes; and where all cores are at work, the other thread waits for its turn. So the thread that asks
 //! tries it first: the path is looked up in the directory cache alone (`RESOLVE_CACHED`) and the bytes
-//! are taken from the page cache alone (`RWF_NOWAIT`). `None` says that something would have had to
-//! wait, or is not as it should be: [`read`](super::read) is to find out which.
+//! are taken from the page cache alone (`RWF_NOWAIT`). For everything else [`read`](super::read) is there.
+//!
+//! File systems that cannot read so, those of other machines among them, are asked once.
 
 use std::fs::File;
 use std::io::IoSliceMut;
 use std::ops::Range;
 
 use bytes::Bytes;
+use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
@@ -21,57 +23,83 @@ use super::read::entry_of;
 /// More bytes than this are worth another thread: to copy them takes a tenth of a millisecond or more.
 const BYTES_MAX: u64 = 1 << 20;
 
-pub(super) fn get(place: &Place, max_bytes: u64) -> Option<Object> {
-    let (file, entry) = open(place)?;
-    if entry.size > max_bytes.min(BYTES_MAX) {
-        return None;
-    }
-    let bytes = read(&file, &(0..entry.size))?;
-    Some(Object { entry, version: None, bytes })
+/// Why nothing was read here. None says that a file is missing or damaged: that is for others to find out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Elsewhere {
+    /// Something would have to wait, or is not as it should be.
+    ThisTime,
+    /// Neither this system nor this file system reads so.
+    Always,
 }
 
-pub(super) fn get_ranges(place: &Place, ranges: &[Range<u64>]) -> Option<Vec<Bytes>> {
+impl From<Errno> for Elsewhere {
+    fn from(error: Errno) -> Self {
+        match error {
+            Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM | Errno::INVAL => Self::Always,
+            _ => Self::ThisTime,
+        }
+    }
+}
+
+type Result<T> = std::result::Result<T, Elsewhere>;
+
+pub(super) fn get(place: &Place, max_bytes: u64) -> Result<Object> {
+    let (file, entry) = open(place)?;
+    if entry.size > max_bytes.min(BYTES_MAX) {
+        return Err(Elsewhere::ThisTime);
+    }
+    let bytes = read(&file, &(0..entry.size))?;
+    Ok(Object { entry, version: None, bytes })
+}
+
+pub(super) fn get_ranges(place: &Place, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
     let mut lengths = ranges.iter().map(|range| range.end.checked_sub(range.start));
-    let bytes = lengths.try_fold(0_u64, |sum, length| sum.checked_add(length?))?;
-    if bytes > BYTES_MAX {
-        return None;
+    let bytes = lengths.try_fold(0_u64, |sum, length| sum.checked_add(length?));
+    if bytes.is_none_or(|bytes| bytes > BYTES_MAX) {
+        return Err(Elsewhere::ThisTime);
     }
     let (file, entry) = open(place)?;
     if ranges.iter().any(|range| range.end > entry.size) {
-        return None;
+        return Err(Elsewhere::ThisTime);
     }
     ranges.iter().map(|range| read(&file, range)).collect()
 }
 
 /// Opens a regular file without following a link below the table's folder.
-fn open(place: &Place) -> Option<(File, Entry)> {
+fn open(place: &Place) -> Result<(File, Entry)> {
+    let at = |folder: &OwnedFd, flags| {
+        let within = ResolveFlags::CACHED | ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        openat2(folder, place.path().as_str(), flags | OFlags::CLOEXEC, Mode::empty(), within)
+    };
     let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = openat2(CWD, place.root(), folder, Mode::empty(), ResolveFlags::CACHED).ok()?;
-    // Not to wait for the other end of a pipe.
-    let for_reading = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let within = ResolveFlags::CACHED | ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    let file = openat2(root, place.path().as_str(), for_reading, Mode::empty(), within).ok()?;
-    let file = File::from(file);
-    let metadata = file.metadata().ok()?;
-    metadata.is_file().then(|| (file, entry_of(place.path().clone(), &metadata)))
+    let root = openat2(CWD, place.root(), folder, Mode::empty(), ResolveFlags::CACHED)?;
+    // Pipes and devices notice when somebody opens them.
+    let found = File::from(at(&root, OFlags::PATH)?);
+    if !found.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        return Err(Elsewhere::ThisTime);
+    }
+    let file = File::from(at(&root, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?);
+    let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file).ok_or(Elsewhere::ThisTime)?;
+    Ok((file, entry_of(place.path().clone(), &metadata)))
 }
 
-fn read(file: &File, range: &Range<u64>) -> Option<Bytes> {
-    let mut bytes = vec![0; usize::try_from(range.end - range.start).ok()?];
+fn read(file: &File, range: &Range<u64>) -> Result<Bytes> {
+    let length = usize::try_from(range.end - range.start).map_err(|_| Elsewhere::ThisTime)?;
+    let mut bytes = vec![0; length];
     let mut rest = bytes.as_mut_slice();
     let mut at = range.start;
     while !rest.is_empty() {
         match preadv2(file, &mut [IoSliceMut::new(rest)], at, ReadWriteFlags::NOWAIT) {
-            Ok(0) => return None,
+            Ok(0) => return Err(Elsewhere::ThisTime),
             Ok(count) => {
-                rest = rest.get_mut(count..)?;
+                rest = rest.get_mut(count..).unwrap_or_default();
                 at += count as u64;
             }
             Err(Errno::INTR) => {}
-            Err(_) => return None,
+            Err(error) => return Err(error.into()),
         }
     }
-    Some(bytes.into())
+    Ok(bytes.into())
 }
 
 #[cfg(test)]
@@ -79,6 +107,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
+    use std::process::Command;
     use std::sync::Arc;
 
     use super::super::super::{Operation, TablePath};
@@ -95,18 +124,19 @@ mod tests {
         (folder, move |path| Place::new(Operation::Get, root.clone(), TablePath::literal(path)))
     }
 
+    /// What is in memory may leave it at any time.
+    fn once_in_memory<T>(try_it: impl Fn() -> Result<T>) -> Result<T> {
+        (0..100).map(|_| try_it()).find(|tried| !matches!(tried, Err(Elsewhere::ThisTime))).unwrap()
+    }
+
     #[test]
     fn what_was_just_written_is_read_as_from_the_disk() {
         let (_folder, place) = places();
         let (small, large) = (place("p/small"), place("p/large"));
-        let file = File::open(small.file().unwrap()).unwrap();
-        let byte = preadv2(file, &mut [IoSliceMut::new(&mut [0])], 0, ReadWriteFlags::NOWAIT);
-        if byte == Err(Errno::OPNOTSUPP) {
-            // As on tmpfs: nothing can be read here.
-            assert!(get(&small, 3).is_none());
+        let Ok(here) = once_in_memory(|| get(&small, 3)) else {
+            eprintln!("skipped: the file system of the temporary folder cannot do that");
             return;
-        }
-        let here = get(&small, 3).unwrap();
+        };
         let there = read::get(&small, 3).unwrap();
         assert_eq!((here.bytes, here.entry), (there.bytes, there.entry));
         for (place, ranges) in [
@@ -114,7 +144,8 @@ mod tests {
             (&large, &[BYTES_MAX..BYTES_MAX + 1, 5..9]),
             (&small, &[]),
         ] {
-            assert_eq!(get_ranges(place, ranges).unwrap(), read::get_ranges(place, ranges).unwrap());
+            let here = once_in_memory(|| get_ranges(place, ranges)).unwrap();
+            assert_eq!(here, read::get_ranges(place, ranges).unwrap());
         }
     }
 
@@ -127,18 +158,29 @@ mod tests {
         symlink("small", table.join("p/link")).unwrap();
         symlink("p", table.join("q")).unwrap();
         let _socket = UnixListener::bind(table.join("p/socket")).unwrap();
-        for path in ["p/none", "p", "p/out", "p/link", "q/small", "p/socket", "p/small/below"] {
-            assert!(get(&place(path), 100).is_none(), "{path}");
-            assert!(get_ranges(&place(path), std::slice::from_ref(&(0..1))).is_none(), "{path}");
+        assert!(Command::new("mkfifo").arg(table.join("p/pipe")).status().unwrap().success());
+        for path in ["p/none", "p", "p/out", "p/link", "q/small", "p/socket", "p/pipe", "p/small/below"] {
+            assert!(get(&place(path), 100).is_err(), "{path}");
+            assert!(get_ranges(&place(path), std::slice::from_ref(&(0..1))).is_err(), "{path}");
         }
         let (small, large) = (place("p/small"), place("p/large"));
-        assert!(get(&small, 2).is_none() && get(&large, u64::MAX).is_none());
+        assert!(get(&small, 2).is_err() && get(&large, u64::MAX).is_err());
         let backwards = Range { start: 2, end: 1 };
         for wrong in
             [&[0..1, 3..4][..], &[0..1, backwards], &[0..1, 0..u64::MAX], &[1..u64::MAX, 0..u64::MAX]]
         {
-            assert!(get_ranges(&small, wrong).is_none(), "{wrong:?}");
+            assert!(get_ranges(&small, wrong).is_err(), "{wrong:?}");
         }
-        assert!(get_ranges(&large, &[0..BYTES_MAX, 0..1]).is_none());
+        assert!(get_ranges(&large, &[0..BYTES_MAX, 0..1]).is_err());
+    }
+
+    #[test]
+    fn where_it_cannot_be_done_it_is_not_tried_again() {
+        for error in [Errno::OPNOTSUPP, Errno::NOSYS, Errno::PERM, Errno::INVAL] {
+            assert_eq!(Elsewhere::from(error), Elsewhere::Always);
+        }
+        for error in [Errno::AGAIN, Errno::NOENT, Errno::LOOP, Errno::ACCESS, Errno::XDEV] {
+            assert_eq!(Elsewhere::from(error), Elsewhere::ThisTime);
+        }
     }
 }

@@ -3,8 +3,8 @@
 //! A file is written under a temporary name in its own folder, synced, and then given its name:
 //! by `link(2)`, which never replaces a file, or by `rename(2)`, which always does. The folder
 //! is synced last, so what returned `Ok` survives the loss of power. Calls that block run on
-//! the runtime's blocking pool, all steps of one operation in one task; small reads of what the
-//! system holds in memory do not block.
+//! the runtime's blocking pool, all steps of one operation in one task. Small reads of what the
+//! system holds in memory do not block; on Linux they take no other thread.
 //!
 //! Temporary names are `.lakebed-tmp-` and 32 hex digits. No reader of Hudi tables takes such a
 //! name for a base file, a log file, a timeline file or a marker; listings leave them out.
@@ -14,6 +14,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -42,6 +43,8 @@ pub struct LocalStorage {
     uri: TableUri,
     root: Arc<PathBuf>,
     ids: Arc<dyn Ids>,
+    /// Whether small reads are to be tried where they are asked for.
+    tries_cached: AtomicBool,
 }
 
 impl LocalStorage {
@@ -58,7 +61,8 @@ impl LocalStorage {
             });
         }
         let root = Arc::new(PathBuf::from(uri.path()));
-        Ok(Self { uri: uri.clone(), root, ids: environment.ids.clone() })
+        let tries_cached = AtomicBool::new(cfg!(target_os = "linux"));
+        Ok(Self { uri: uri.clone(), root, ids: environment.ids.clone(), tries_cached })
     }
 
     fn place(&self, operation: Operation, path: &TablePath) -> Place {
@@ -73,6 +77,25 @@ impl LocalStorage {
     {
         place::blocking(self.place(operation, path), work).await
     }
+
+    /// What `read` has at once, if it has; a task that reads much so lets others have their turns.
+    #[cfg(target_os = "linux")]
+    async fn cached<T>(&self, read: impl FnOnce() -> std::result::Result<T, cached::Elsewhere>) -> Option<T> {
+        if !self.tries_cached.load(Ordering::Relaxed) {
+            return None;
+        }
+        match read() {
+            Ok(done) => {
+                tokio::task::consume_budget().await;
+                Some(done)
+            }
+            Err(cached::Elsewhere::ThisTime) => None,
+            Err(cached::Elsewhere::Always) => {
+                self.tries_cached.store(false, Ordering::Relaxed);
+                None
+            }
+        }
+    }
 }
 
 #[async_trait]
@@ -83,7 +106,9 @@ impl Storage for LocalStorage {
 
     fn parent(&self) -> Option<Arc<dyn Storage>> {
         let uri = self.uri.parent()?;
-        Some(Arc::new(Self { root: Arc::new(PathBuf::from(uri.path())), ids: self.ids.clone(), uri }))
+        let tries_cached = AtomicBool::new(self.tries_cached.load(Ordering::Relaxed));
+        let root = Arc::new(PathBuf::from(uri.path()));
+        Some(Arc::new(Self { root, ids: self.ids.clone(), tries_cached, uri }))
     }
 
     async fn put_if_absent(&self, path: &TablePath, bytes: Bytes) -> Result<Option<Version>> {
@@ -115,7 +140,7 @@ impl Storage for LocalStorage {
     async fn get(&self, path: &TablePath, max_bytes: u64) -> Result<Object> {
         let place = self.place(Operation::Get, path);
         #[cfg(target_os = "linux")]
-        if let Some(object) = cached::get(&place, max_bytes) {
+        if let Some(object) = self.cached(|| cached::get(&place, max_bytes)).await {
             return Ok(object);
         }
         place::blocking(place, move |place| read::get(place, max_bytes)).await
@@ -124,7 +149,7 @@ impl Storage for LocalStorage {
     async fn get_ranges(&self, path: &TablePath, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let place = self.place(Operation::GetRanges, path);
         #[cfg(target_os = "linux")]
-        if let Some(bytes) = cached::get_ranges(&place, ranges) {
+        if let Some(bytes) = self.cached(|| cached::get_ranges(&place, ranges)).await {
             return Ok(bytes);
         }
         let ranges = ranges.to_vec();

@@ -48,6 +48,7 @@ impl Place {
     }
 
     /// The table's folder.
+    #[cfg(target_os = "linux")]
     pub(super) fn root(&self) -> &Path {
         &self.root
     }

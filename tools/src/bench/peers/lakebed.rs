@@ -5,6 +5,7 @@ use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::ipc::reader::FileReader;
 use futures::TryStreamExt as _;
 use lakebed::commit::PipelineProgress;
@@ -63,8 +64,8 @@ impl Lakebed {
         let columns = Some(COLUMNS.map(str::to_owned).to_vec());
         let snapshot = table.snapshot(None).await?;
         let scan = Scan::plan(&snapshot, ScanOptions { columns, ..ScanOptions::default() }).await?;
-        let counts = scan.map_slices(|_, rows| rows.map(|batch| Ok(batch?.num_rows() as u64)).sum());
-        Ok(counts.try_fold(0, async |rows, count: u64| Ok(rows + count)).await?)
+        let count = |rows: u64, batch: RecordBatch| async move { Ok(rows + batch.num_rows() as u64) };
+        Ok(scan.stream().try_fold(0, count).await?)
     }
 }
 
