@@ -187,11 +187,10 @@ fn whole_numbers(arrays: &[ArrayRef], rows: usize) -> Option<Choice> {
     // Parquet has no whole numbers of less than four bytes.
     let plain_bits = 8.0 * arrays.first()?.data_type().primitive_width()?.max(4) as f64;
     let dictionary_bits = distinct.dictionary_bits(rows, plain_bits);
-    Some(match () {
-        () if dictionary_bits < packed_bits.min(plain_bits) => Choice::Dictionary,
-        () if packed_bits < PACKING_PAYS * plain_bits => Choice::Packed,
-        () => Choice::Plain,
-    })
+    if dictionary_bits < packed_bits.min(plain_bits) {
+        return Some(Choice::Dictionary);
+    }
+    Some(if packed_bits < PACKING_PAYS * plain_bits { Choice::Packed } else { Choice::Plain })
 }
 
 /// Timestamps and times as their numbers.

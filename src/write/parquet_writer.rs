@@ -80,8 +80,7 @@ impl ParquetWriter {
             let rows = (ROW_GROUP_ROWS - open).min(batch.num_rows() - from);
             self.write_slice(&batch.slice(from, rows))?;
             from += rows;
-            let bytes = self.open.as_ref().map_or(0, OpenGroup::bytes);
-            if open + rows == ROW_GROUP_ROWS || bytes >= ROW_GROUP_BYTES {
+            if open + rows == ROW_GROUP_ROWS || self.open_bytes() >= ROW_GROUP_BYTES {
                 self.flush()?;
             }
         }
@@ -152,7 +151,11 @@ impl ParquetWriter {
 
     /// Bytes of the file so far, those of the open row group by estimate.
     pub(super) fn file_bytes(&self) -> usize {
-        self.file.bytes_written() + self.open.as_ref().map_or(0, OpenGroup::bytes)
+        self.file.bytes_written() + self.open_bytes()
+    }
+
+    fn open_bytes(&self) -> usize {
+        self.open.as_ref().map_or(0, OpenGroup::bytes)
     }
 
     /// The bytes that are there and were not yet taken.
