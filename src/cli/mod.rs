@@ -6,12 +6,15 @@
 //! error. How the program ends is an [`Exit`].
 
 mod column;
+mod compact;
 mod exit;
 mod files;
 mod ingest;
 mod logging;
 mod output;
+mod progress;
 mod read;
+mod service;
 mod signals;
 mod table_create;
 mod table_show;
@@ -72,6 +75,8 @@ enum Command {
     Files(files::FilesArgs),
     /// Print the rows of a table, or write them to a file.
     Read(read::ReadArgs),
+    /// Merge log files into base files, beside the table's writers.
+    Compact(Box<compact::CompactArgs>),
     /// Run a job: read records from files or a stream and commit them to a table, checkpoint by checkpoint.
     Ingest(ingest::IngestArgs),
 }
@@ -133,6 +138,7 @@ fn run(cli: Cli, output: Output) -> Result<Exit, Error> {
         match cli.command {
             Command::Table(TableCommand::Create(args)) => table_create::run(&context, *args).await,
             Command::Table(TableCommand::Show(args)) => table_show::run(&context, args).await,
+            Command::Compact(args) => compact::run(&context, *args).await,
             Command::Ingest(args) => ingest::run(&context, args).await,
             Command::Read(args) => read::run(&context, args).await,
             Command::Files(args) => files::run(&context, args).await,

@@ -40,12 +40,13 @@ enum Look {
 }
 
 impl Committer {
-    /// Puts the file that completes an instant. The caller holds the lock.
+    /// Puts a file of the timeline that must not come later unseen: one that completes an instant, or
+    /// plans a service. The caller holds the lock.
     ///
     /// # Errors
     /// A lock that is not ours any more, before anything is put; [`CommitError::Unsettled`] where it
     /// may still come; [`CommitError::Foreign`]. After all others it is not there and will not come.
-    pub(super) async fn put_completed(
+    pub(super) async fn put_surely(
         &self,
         file: TimelineFile,
         bytes: Bytes,

@@ -123,9 +123,7 @@ impl<'a> Touched<'a> {
         }
         let kind_disagrees = match kind {
             OtherKind::Replaced | OtherKind::PendingClustering => true,
-            OtherKind::Written | OtherKind::PendingCompaction => {
-                matches!(file.kind, StagedKind::Base { .. })
-            }
+            OtherKind::Written | OtherKind::PendingCompaction => !matches!(file.kind, StagedKind::Log { .. }),
             OtherKind::Unfinished => false,
         };
         kind_disagrees && self.groups.contains(&file.group)

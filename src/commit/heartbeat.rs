@@ -1,6 +1,6 @@
 //! Signs of life of a write, so that others leave its files alone.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +8,7 @@ use lakebed_hudi::instant::InstantTime;
 use tokio::task::JoinHandle;
 
 use super::{CommitError, Committer};
+use crate::environment::Clock;
 use crate::storage::{Storage, StorageError, TablePath};
 use crate::table::Table;
 
@@ -29,7 +30,45 @@ fn path(instant: InstantTime) -> Result<TablePath, CommitError> {
 pub struct Heartbeat {
     storage: Arc<dyn Storage>,
     path: TablePath,
+    beats: Arc<Beats>,
     task: JoinHandle<()>,
+}
+
+/// When a heartbeat was last seen by others, by both clocks: one stands still while the machine sleeps,
+/// the other may be set.
+#[derive(Debug)]
+struct Beats {
+    clock: Arc<dyn Clock>,
+    last: Mutex<Last>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    monotonic: Duration,
+    unix_millis: i64,
+    /// For how long it was silent at most.
+    silence: Duration,
+}
+
+impl Beats {
+    fn new(clock: Arc<dyn Clock>) -> Self {
+        let (monotonic, unix_millis) = (clock.monotonic(), clock.unix_millis());
+        let last = Mutex::new(Last { monotonic, unix_millis, silence: Duration::ZERO });
+        Self { clock, last }
+    }
+
+    /// For how long it was silent at most, until now; from now on it is not.
+    fn silence(&self, beaten: bool) -> Duration {
+        let (monotonic, unix_millis) = (self.clock.monotonic(), self.clock.unix_millis());
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let by_wall = u64::try_from(unix_millis.saturating_sub(last.unix_millis)).unwrap_or_default();
+        let silent = monotonic.saturating_sub(last.monotonic).max(Duration::from_millis(by_wall));
+        last.silence = last.silence.max(silent);
+        if beaten {
+            (last.monotonic, last.unix_millis) = (monotonic, unix_millis);
+        }
+        last.silence
+    }
 }
 
 impl Heartbeat {
@@ -40,10 +79,15 @@ impl Heartbeat {
         interval: Duration,
     ) -> Result<Self, CommitError> {
         let (storage, path) = (table.storage.clone(), path(instant)?);
+        let beats = Arc::new(Beats::new(table.environment.clock.clone()));
         storage.put(&path, Bytes::new()).await?;
-        let task =
-            tokio::spawn(beat(storage.clone(), table.environment.clock.clone(), path.clone(), interval));
-        Ok(Self { storage, path, task })
+        let task = tokio::spawn(beat(storage.clone(), beats.clone(), path.clone(), interval));
+        Ok(Self { storage, path, beats, task })
+    }
+
+    /// For how long it was silent at most since it began: others may have taken its writer for dead then.
+    pub fn silence(&self) -> Duration {
+        self.beats.silence(false)
     }
 
     /// Stops beating and removes the file.
@@ -62,16 +106,14 @@ impl Drop for Heartbeat {
     }
 }
 
-async fn beat(
-    storage: Arc<dyn Storage>,
-    clock: Arc<dyn crate::environment::Clock>,
-    path: TablePath,
-    interval: Duration,
-) {
+async fn beat(storage: Arc<dyn Storage>, beats: Arc<Beats>, path: TablePath, interval: Duration) {
     loop {
-        clock.sleep(interval).await;
-        if let Err(error) = storage.put(&path, Bytes::new()).await {
-            tracing::warn!(%path, %error, "the heartbeat could not be renewed; trying again");
+        beats.clock.sleep(interval).await;
+        match storage.put(&path, Bytes::new()).await {
+            Ok(()) => _ = beats.silence(true),
+            Err(error) => {
+                tracing::warn!(%path, %error, "the heartbeat could not be renewed; trying again");
+            }
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use lakebed_hudi::file_name::BaseFileName;
 use lakebed_hudi::instant::InstantTime;
+use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::timeline_metadata::{CommitMetadata, OperationType, RuntimeStats, WriteStat};
 
 use crate::table::{StagedFile, StagedFiles, StagedKind, WriteOperation};
@@ -17,11 +19,6 @@ pub(super) fn commit_metadata(
     staged: &StagedFiles,
     extra_metadata: BTreeMap<String, String>,
 ) -> CommitMetadata {
-    let mut partition_to_write_stats: BTreeMap<String, Vec<WriteStat>> = BTreeMap::new();
-    for file in &staged.files {
-        let stats = partition_to_write_stats.entry(file.group.partition.clone()).or_default();
-        stats.push(write_stat(instant, file));
-    }
     let overwrites =
         matches!(operation, WriteOperation::InsertOverwrite | WriteOperation::InsertOverwriteTable);
     let mut replaced: BTreeMap<String, Vec<_>> = BTreeMap::new();
@@ -29,13 +26,43 @@ pub(super) fn commit_metadata(
         replaced.entry(group.partition.clone()).or_default().push(group.file_id.clone());
     }
     CommitMetadata {
-        partition_to_write_stats,
+        partition_to_write_stats: write_stats(instant, staged),
         compacted: false,
         extra_metadata,
         version: None,
         operation_type: Some(operation_type(operation)),
         partition_to_replace_file_ids: overwrites.then_some(replaced),
     }
+}
+
+/// The metadata of the completed compaction `instant`, which wrote `staged` with the columns of `schema`.
+///
+/// Source: `CompactHelpers.createCompactionMetadata`.
+pub fn compaction_metadata(
+    instant: InstantTime,
+    staged: &StagedFiles,
+    schema: &TableSchema,
+    extra_metadata: &BTreeMap<String, String>,
+) -> CommitMetadata {
+    let mut extra_metadata = extra_metadata.clone();
+    extra_metadata.insert(CommitMetadata::SCHEMA_KEY.to_owned(), schema.to_avro());
+    CommitMetadata {
+        partition_to_write_stats: write_stats(instant, staged),
+        compacted: true,
+        extra_metadata,
+        version: None,
+        operation_type: Some(OperationType::Compact),
+        partition_to_replace_file_ids: None,
+    }
+}
+
+fn write_stats(instant: InstantTime, staged: &StagedFiles) -> BTreeMap<String, Vec<WriteStat>> {
+    let mut partition_to_write_stats: BTreeMap<String, Vec<WriteStat>> = BTreeMap::new();
+    for file in &staged.files {
+        let stats = partition_to_write_stats.entry(file.group.partition.clone()).or_default();
+        stats.push(write_stat(instant, file));
+    }
+    partition_to_write_stats
 }
 
 fn operation_type(operation: WriteOperation) -> OperationType {
@@ -64,13 +91,15 @@ fn write_stat(instant: InstantTime, file: &StagedFile) -> WriteStat {
         ..WriteStat::default()
     };
     match &file.kind {
-        StagedKind::Base { previous } => WriteStat {
-            prev_commit: match previous.as_deref().map(str::parse::<lakebed_hudi::file_name::BaseFileName>) {
-                Some(Ok(previous)) => previous.instant.to_string(),
-                _ => WriteStat::NULL_COMMIT.to_owned(),
-            },
-            prev_base_file: previous.clone(),
-            ..common
+        StagedKind::Base { previous } => on_base_file(previous.as_deref(), common),
+        StagedKind::Compacted { previous, logs } => WriteStat {
+            total_log_files_compacted: count(logs.files),
+            total_log_blocks: count(logs.blocks),
+            total_corrupt_log_block: count(logs.corrupt_blocks),
+            total_log_size_compacted: count(logs.bytes),
+            total_log_records: count(logs.records),
+            total_updated_records_compacted: count(logs.keys),
+            ..on_base_file(previous.as_deref(), common)
         },
         StagedKind::Log { base_file } => WriteStat {
             prev_commit: instant.to_string(),
@@ -80,5 +109,15 @@ fn write_stat(instant: InstantTime, file: &StagedFile) -> WriteStat {
             log_files: Some(vec![file.path.file_name().to_owned()]),
             ..common
         },
+    }
+}
+
+/// The statistics of a base file that takes the place of another one, or of none.
+fn on_base_file(previous: Option<&str>, common: WriteStat) -> WriteStat {
+    let instant = previous.and_then(|name| Some(name.parse::<BaseFileName>().ok()?.instant.to_string()));
+    WriteStat {
+        prev_commit: instant.unwrap_or_else(|| WriteStat::NULL_COMMIT.to_owned()),
+        prev_base_file: previous.map(str::to_owned),
+        ..common
     }
 }

@@ -40,6 +40,7 @@ mod pipeline;
 mod progress;
 mod publish;
 mod rollback;
+mod service;
 mod table_properties;
 
 use std::collections::BTreeMap;
@@ -62,9 +63,11 @@ pub(crate) use epoch::check_name as check_pipeline_name;
 pub use error::CommitError;
 pub use heartbeat::Heartbeat;
 pub use known::Known;
+pub use metadata::compaction_metadata;
 pub(crate) use pipeline::{PUT_MAX, begun_by, check_pipeline};
 pub use progress::{PipelineProgress, Progress, SourceProgress};
 pub use publish::{Outcome, Publication};
+pub use service::{News, Scheduled, ServiceRun, Taken};
 
 /// For how long the lock is held while the clock is behind the timeline.
 const CLOCK_PATIENCE: Duration = Duration::from_secs(10);

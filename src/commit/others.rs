@@ -1,6 +1,6 @@
 //! What others do to a table while a write of ours goes on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lakebed_hudi::file_name::DataFileName;
 use lakebed_hudi::history::HistoryColumns;
@@ -88,8 +88,24 @@ impl Committer {
         Ok(self.files_of(instant).await?.into_iter().filter_map(group).collect())
     }
 
+    /// The groups that pending services on `timeline` are about to rewrite, with the service's instant.
+    ///
+    /// # Errors
+    /// Plans that cannot be read.
+    pub async fn planned_groups(
+        &self,
+        timeline: &Timeline,
+    ) -> Result<BTreeMap<FileGroupId, InstantTime>, CommitError> {
+        let mut planned = BTreeMap::new();
+        for service in timeline.pending().filter(|i| i.is_pending_service()) {
+            let groups = self.planned(service).await?.map(|other| other.groups).unwrap_or_default();
+            planned.extend(groups.into_iter().map(|group| (group, service.time)));
+        }
+        Ok(planned)
+    }
+
     /// The groups that a pending service is about to rewrite.
-    async fn planned(&self, instant: &Instant) -> Result<Option<OtherWrite>, CommitError> {
+    pub(super) async fn planned(&self, instant: &Instant) -> Result<Option<OtherWrite>, CommitError> {
         let file = TimelineFile::requested(instant.time, instant.requested_as);
         let broken = |source| CommitError::ServicePlan {
             path: self.table.timeline.path(&file),

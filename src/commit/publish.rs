@@ -134,7 +134,7 @@ impl Committer {
             Some(file) => file,
             None => TimelineFile::completed(instant, action, self.new_time(&timeline).await?),
         };
-        match self.put_completed(file, metadata.to_avro()?.into(), guard).await {
+        match self.put_surely(file, metadata.to_avro()?.into(), guard).await {
             Err(CommitError::Lock(error)) => return Ok(Outcome::Retryable { reason: error.to_string() }),
             put => put?,
         }
@@ -235,9 +235,29 @@ impl Committer {
     /// Deletes files of the instant that are none of those to be published: of two base files of
     /// one group and instant, readers would take either.
     async fn delete_strays(&self, instant: InstantTime, staged: &StagedFiles) -> Result<(), CommitError> {
+        let strays = self.strays(instant, staged).await?;
+        self.delete_attempted(instant, &strays).await
+    }
+
+    /// The files that markers of an instant name and that are none of `staged`, whether they are there or
+    /// not.
+    pub(super) async fn strays(
+        &self,
+        instant: InstantTime,
+        staged: &StagedFiles,
+    ) -> Result<Vec<TablePath>, CommitError> {
         let named: BTreeSet<&TablePath> = staged.files.iter().map(|file| &file.path).collect();
-        for path in self.files_of(instant).await? {
-            if !named.contains(&path) && self.table.storage.delete(&path).await? {
+        let marked = self.files_of(instant).await?;
+        Ok(marked.into_iter().filter(|path| !named.contains(path)).collect())
+    }
+
+    pub(super) async fn delete_attempted(
+        &self,
+        instant: InstantTime,
+        strays: &[TablePath],
+    ) -> Result<(), CommitError> {
+        for path in strays {
+            if self.table.storage.delete(path).await? {
                 tracing::warn!(%path, %instant, "deleted a file that an attempt left behind");
             }
         }

@@ -20,6 +20,21 @@ use crate::timeline::{Instant, Timeline};
 const SERVER_MARKERS: &str = "MARKERS";
 const MAX_MARKERS_BYTES: u64 = 256 << 20;
 
+/// What is undone.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Undo<'a> {
+    /// A write, by a run if it is one of its pipeline: it leaves the timeline.
+    Write(Option<&'a Epoch>),
+    /// An attempt at a service, but for files that the next one goes on with: the plan stays.
+    Attempt(&'a BTreeSet<TablePath>),
+}
+
+impl Undo<'_> {
+    fn keeps(&self, path: &TablePath) -> bool {
+        matches!(self, Self::Attempt(kept) if kept.contains(path))
+    }
+}
+
 impl Committer {
     /// Rolls the pending instant `target` back: its files go, then it leaves the timeline. Its markers
     /// stay as long as its writer may live, see [`Committer::sweep_late`].
@@ -33,24 +48,35 @@ impl Committer {
     /// [`CommitError::Unsettled`] while it may still become visible. Those of the storage and the lock;
     /// call it again.
     pub async fn rollback(&self, target: &Instant, run: Option<&Epoch>) -> Result<(), CommitError> {
+        if self.undo(target, Undo::Write(run)).await? {
+            // The plan may be older than some of the files.
+            self.sweep_rolled_back(target.time).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the files of a pending instant, and tells of it on the timeline. Says whether it did: not if
+    /// the instant is not pending any more, or not for the run to undo.
+    pub(super) async fn undo(&self, target: &Instant, undo: Undo<'_>) -> Result<bool, CommitError> {
         let started = self.table.environment.clock.monotonic();
         let guard = self.locked().await?;
-        let scheduled = self.schedule_rollback(target, run).await;
+        let scheduled = self.schedule_rollback(target, undo).await;
         let released = guard.release().await;
-        let Some((rollback, plan)) = scheduled? else { return Ok(()) };
+        let Some((rollback, plan)) = scheduled? else { return Ok(false) };
         released?;
         let deleted = self.delete_files(&plan).await?;
         self.sweep_partitions(target, &plan).await?;
         let guard = self.locked().await?;
         let took = self.table.environment.clock.monotonic().saturating_sub(started);
         let info = InstantInfo { commit_time: target.time, action: target.requested_as };
-        let finished = self.finish_rollback(info, rollback, deleted, took.as_millis(), &guard).await;
+        let finished = match undo {
+            Undo::Write(_) => self.finish_rollback(info, rollback, deleted, took.as_millis(), &guard).await,
+            Undo::Attempt(_) => self.finish_attempt(info, rollback, deleted, took.as_millis(), &guard).await,
+        };
         guard.release().await?;
         finished?;
-        // The plan may be older than some of the files.
-        self.sweep_rolled_back(target.time).await?;
         tracing::info!(instant = %target.time, action = %target.requested_as, "rolled back");
-        Ok(())
+        Ok(true)
     }
 
     /// Puts the plan of a rollback, or finds the one that is there, and begins it. `None` if `target` is
@@ -59,9 +85,9 @@ impl Committer {
     async fn schedule_rollback(
         &self,
         target: &Instant,
-        run: Option<&Epoch>,
+        undo: Undo<'_>,
     ) -> Result<Option<(InstantTime, RollbackPlan)>, CommitError> {
-        if let Some(run) = run
+        if let Undo::Write(Some(run)) = undo
             && run.fenced_by(&self.table).await?.is_some()
         {
             return Ok(None);
@@ -76,7 +102,7 @@ impl Committer {
         let (rollback, plan) = match self.planned_rollback(&timeline, target.time).await? {
             Some(planned) => planned,
             None => {
-                let plan = self.rollback_plan(target).await?;
+                let plan = self.rollback_plan(target, undo).await?;
                 let rollback = self.new_time(&timeline).await?;
                 let requested = TimelineFile::requested(rollback, Action::Rollback);
                 self.put(&requested, plan.to_avro()?.into()).await?;
@@ -161,8 +187,9 @@ impl Committer {
         RollbackPlan::from_avro(&bytes).map(Some).map_err(broken)
     }
 
-    async fn rollback_plan(&self, target: &Instant) -> Result<RollbackPlan, CommitError> {
-        let requests = self.files_of(target.time).await?.into_iter().map(|path| {
+    async fn rollback_plan(&self, target: &Instant, undo: Undo<'_>) -> Result<RollbackPlan, CommitError> {
+        let files = self.files_of(target.time).await?.into_iter().filter(|path| !undo.keeps(path));
+        let requests = files.map(|path| {
             let partition_path = path.parent().map(|p| p.to_string()).unwrap_or_default();
             let file_id = DataFileName::parse(path.file_name()).map(|name| name.file_id().to_string());
             RollbackRequest {
@@ -279,6 +306,36 @@ impl Committer {
         for file in files {
             self.table.storage.delete(&self.table.timeline.path(&file)).await?;
         }
+        self.complete_rollback(&timeline, target, rollback, partition_metadata, took_millis, guard).await
+    }
+
+    /// Ends the rollback of an attempt: its service is as it was requested then.
+    ///
+    /// Source: `HoodieTable.rollbackInflightInstant`, which takes this order.
+    async fn finish_attempt(
+        &self,
+        target: InstantInfo,
+        rollback: InstantTime,
+        partition_metadata: BTreeMap<String, RollbackPartitionMetadata>,
+        took_millis: u128,
+        guard: &LockGuard,
+    ) -> Result<(), CommitError> {
+        let timeline = self.timeline().await?;
+        let inflight = TimelineFile::inflight(target.commit_time, target.action);
+        self.complete_rollback(&timeline, target, rollback, partition_metadata, took_millis, guard).await?;
+        self.table.storage.delete(&self.table.timeline.path(&inflight)).await?;
+        Ok(())
+    }
+
+    async fn complete_rollback(
+        &self,
+        timeline: &Timeline,
+        target: InstantInfo,
+        rollback: InstantTime,
+        partition_metadata: BTreeMap<String, RollbackPartitionMetadata>,
+        took_millis: u128,
+        guard: &LockGuard,
+    ) -> Result<(), CommitError> {
         // Others may have completed it, and archived it since.
         if timeline.get(rollback, Action::Rollback).is_none_or(Instant::is_completed) {
             return Ok(());
@@ -293,15 +350,15 @@ impl Committer {
             version: 1,
             instants_rollback: vec![target],
         };
-        let file = match self.unsettled(&timeline, rollback).await? {
+        let file = match self.unsettled(timeline, rollback).await? {
             Some(file) => file,
-            None => TimelineFile::completed(rollback, Action::Rollback, self.new_time(&timeline).await?),
+            None => TimelineFile::completed(rollback, Action::Rollback, self.new_time(timeline).await?),
         };
-        self.put_completed(file, metadata.to_avro()?.into(), guard).await
+        self.put_surely(file, metadata.to_avro()?.into(), guard).await
     }
 
     /// Puts a file of a rollback that an earlier try may have put already.
-    async fn put_or_keep(&self, file: &TimelineFile, bytes: Bytes) -> Result<(), CommitError> {
+    pub(super) async fn put_or_keep(&self, file: &TimelineFile, bytes: Bytes) -> Result<(), CommitError> {
         match self.put(file, bytes).await {
             Err(CommitError::Storage(StorageError::AlreadyExists { .. })) => Ok(()),
             put => put,

@@ -5,6 +5,7 @@ use crate::commit::CommitError;
 use crate::ingest::decode::{DecodeError, DecodeProblem};
 use crate::ingest::source::SourceError;
 use crate::ingest::{ColumnsError, IngestError};
+use crate::maintain::{GroupError, MaintainError};
 use crate::merge::MergeError;
 use crate::read::{AsOfError, FilterError, ReadError};
 use crate::sink::SinkError;
@@ -40,6 +41,7 @@ from_module_errors!(
     IngestError,
     LockError,
     LockOptionsError,
+    MaintainError,
     MergeError,
     NewTableError,
     PropertiesFileError,
@@ -89,6 +91,36 @@ impl Meaning for IngestError {
             Self::Source(error) => error.kind(),
             Self::Decode(error) => error.kind(),
             Self::Interrupted | Self::Stopped => ErrorKind::Failed,
+        }
+    }
+}
+
+impl Meaning for MaintainError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Table(error) => error.kind(),
+            Self::Commit(error) => error.kind(),
+            Self::Timeline(error) => error.kind(),
+            Self::Storage(error) => error.kind(),
+            Self::Write(error) => error.kind(),
+            Self::Group { source, .. } => source.kind(),
+            Self::Refused(_) | Self::UnsupportedPlan { .. } => ErrorKind::Refused,
+            Self::LockOptions(_) | Self::NoPlan { .. } | Self::Memory { .. } => ErrorKind::FixInput,
+            Self::Conflict { .. } => ErrorKind::Conflict,
+            Self::Path(_) | Self::Plan { .. } | Self::MissingFile { .. } | Self::RepeatedGroup { .. } => {
+                ErrorKind::Failed
+            }
+        }
+    }
+}
+
+impl Meaning for GroupError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Read(error) => error.kind(),
+            Self::Write(error) => error.kind(),
+            Self::Storage(error) => error.kind(),
+            Self::Lapsed => ErrorKind::Conflict,
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::decode::{BadRecord, Chunk, DecodeProblem, Fault, Format, guarded};
-use super::job::{Job, TimeSpan};
+use super::job::Job;
 use super::mapping::Mapping;
 use super::memory::InputMemory;
 use super::source::{
@@ -17,6 +17,7 @@ use super::source::{
 };
 use super::{IngestError, RunOptions};
 use crate::environment::Environment;
+use crate::settings::TimeSpan;
 use crate::write::RefusedRow;
 
 /// Chunks that are read and decoded ahead of the writer, as far as the memory allows; text chunks

@@ -46,25 +46,26 @@ impl<'a> MergedRows<'a> {
     ) -> Result<Self, MergeError> {
         let columns = if source.has_operations() { Arc::new(columns.with_operations()) } else { columns };
         let mut fold = Fold::new(columns.clone(), rules.clone());
+        let mut counts = MergeCounts::default();
         for records in source.logs(columns.read_schema())? {
-            fold.push(&records?)?;
+            let records = records?;
+            counts.log_records += records.count() as u64;
+            fold.push(&records)?;
             if !fold.fits(resources.budget_bytes)? {
                 drop(fold);
-                let rows = PartitionedRows::new(source, columns, &rules, resources)?;
-                return Ok(Self::at(Stage::Partitioned(Box::new(rows))));
+                let (rows, counts) = PartitionedRows::new(source, columns, &rules, resources)?;
+                return Ok(Self { stage: Stage::Partitioned(Box::new(rows)), counts });
             }
         }
-        if fold.keys() == 0 {
+        counts.log_keys = fold.keys() as u64;
+        let stage = if fold.keys() == 0 {
             let schema = columns.output_schema();
-            return Ok(Self::at(Stage::Base { base: source.base(&schema)?, schema }));
-        }
-        let base = source.base(columns.read_schema())?;
-        let apply = Box::new(Apply::new(columns, rules, fold.finish()?));
-        Ok(Self::at(Stage::InMemory { base, apply }))
-    }
-
-    fn at(stage: Stage<'a>) -> Self {
-        Self { stage, counts: MergeCounts::default() }
+            Stage::Base { base: source.base(&schema)?, schema }
+        } else {
+            let base = source.base(columns.read_schema())?;
+            Stage::InMemory { base, apply: Box::new(Apply::new(columns, rules, fold.finish()?)) }
+        };
+        Ok(Self { stage, counts })
     }
 
     /// What the merge did up to the last batch that came out.

@@ -10,8 +10,8 @@ use lakebed_hudi::base_file::OPERATION;
 use lakebed_hudi::file_name::LogFileName;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::log_file::{
-    AvroBlockReader, AvroReadOptions, BlockBody, BlockCheck, DeleteRecords, ScanRules, ScannedLogFile,
-    SkippedBytes, plan_scan,
+    AvroBlockReader, AvroReadOptions, BlockBody, BlockCheck, DeleteRecords, ScanRules, ScannedBlock,
+    ScannedLogFile, SkippedBytes, plan_scan,
 };
 use lakebed_hudi::table_config::TableConfig;
 
@@ -48,11 +48,38 @@ pub(super) struct LogBlock {
     content: ByteSource,
 }
 
+/// What the log files of a slice consist of, whether it counts or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogOutline {
+    /// Log files.
+    pub files: u64,
+    /// Their blocks, bytes that are none included.
+    pub blocks: u64,
+    /// Bytes that are no block, counted as one where they lie together.
+    pub corrupt_blocks: u64,
+    /// Bytes of the blocks.
+    pub bytes: u64,
+}
+
+impl LogOutline {
+    fn of(files: &[ScannedLogFile]) -> Self {
+        let mut outline = Self { files: files.len() as u64, ..Self::default() };
+        for block in files.iter().flat_map(|file| &file.blocks) {
+            outline.blocks += 1;
+            match block {
+                ScannedBlock::Block(block) => outline.bytes += block.extent.end - block.extent.start,
+                ScannedBlock::Corrupt(_) => outline.corrupt_blocks += 1,
+            }
+        }
+        outline
+    }
+}
+
 /// Finds the blocks of `logs` that count, oldest first.
 pub(super) async fn plan_blocks(
     snapshot: &TableSnapshot,
     logs: &[LogFile],
-) -> Result<Vec<LogBlock>, ReadError> {
+) -> Result<(Vec<LogBlock>, LogOutline), ReadError> {
     let check = BlockCheck::of_scheme(snapshot.table.storage.uri().scheme().as_str());
     let kept = &KeptHeaders::default();
     let scanned = stream::iter(sources(snapshot, logs))
@@ -64,7 +91,8 @@ pub(super) async fn plan_blocks(
         .buffered(SCANS)
         .try_collect::<Vec<_>>()
         .await?;
-    planned(snapshot, scanned)
+    let (files, sources): (Vec<_>, Vec<_>) = scanned.into_iter().unzip();
+    Ok((planned(snapshot, &files, &sources)?, LogOutline::of(&files)))
 }
 
 /// The files of which a block may count, and whether they are held in memory.
@@ -92,16 +120,16 @@ fn rules<'a>(snapshot: &TableSnapshot, is_committed: &'a dyn Fn(InstantTime) -> 
 
 fn planned(
     snapshot: &TableSnapshot,
-    scanned: Vec<(ScannedLogFile, ByteSource)>,
+    files: &[ScannedLogFile],
+    sources: &[ByteSource],
 ) -> Result<Vec<LogBlock>, ReadError> {
     let is_committed = |instant: InstantTime| snapshot.timeline.is_committed(instant);
-    let (files, sources): (Vec<_>, Vec<_>) = scanned.into_iter().unzip();
-    let plan = plan_scan(&files, &rules(snapshot, &is_committed))?;
+    let plan = plan_scan(files, &rules(snapshot, &is_committed))?;
     for skipped in plan.skipped.iter().filter(|skipped| skipped.why.is_warning()) {
         warn(&snapshot.table.config, skipped);
     }
     let source_of = |name: &LogFileName| {
-        let found = files.iter().zip(&sources).find(|(file, _)| file.name == *name);
+        let found = files.iter().zip(sources).find(|(file, _)| file.name == *name);
         found.map(|(_, source)| source)
     };
     let mut blocks = Vec::with_capacity(plan.blocks.len());

@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use super::ReadError;
 use super::bridge::Bridge;
 use super::filter::BoundFilter;
-use super::log_file::{LogBlock, LogRows, plan_blocks};
+use super::log_file::{LogBlock, LogOutline, LogRows, plan_blocks};
 use super::parquet_rows::ParquetFile;
 use crate::merge::{Batches, LogRecords, MergeError, SliceSource};
 use crate::storage::Storage;
@@ -43,6 +43,7 @@ const BATCH_ROWS: usize = 8192;
 pub struct SliceReader {
     base: Option<ParquetFile>,
     blocks: Vec<LogBlock>,
+    log_outline: LogOutline,
     filters: Vec<BoundFilter>,
     batch_rows: usize,
     bridge: Bridge,
@@ -71,8 +72,9 @@ impl SliceReader {
             let storage = snapshot.table.storage.clone();
             Ok(Some(open_parquet(storage, base, !filters.is_empty()).await?))
         };
-        let (base, blocks) = futures::try_join!(base, plan_blocks(snapshot, &slice.logs))?;
-        Ok(Self { base, blocks, filters, batch_rows: BATCH_ROWS, bridge: Bridge::current() })
+        let (base, (blocks, log_outline)) = futures::try_join!(base, plan_blocks(snapshot, &slice.logs))?;
+        let bridge = Bridge::current();
+        Ok(Self { base, blocks, log_outline, filters, batch_rows: BATCH_ROWS, bridge })
     }
 
     /// Opens a base file without a look at log files, committed or not.
@@ -82,13 +84,19 @@ impl SliceReader {
     pub async fn open_base_file(storage: Arc<dyn Storage>, base: &BaseFile) -> Result<Self, ReadError> {
         let base = Some(open_parquet(storage, base, false).await?);
         let (blocks, filters, bridge) = (Vec::new(), Vec::new(), Bridge::current());
-        Ok(Self { base, blocks, filters, batch_rows: BATCH_ROWS, bridge })
+        let log_outline = LogOutline::default();
+        Ok(Self { base, blocks, log_outline, filters, batch_rows: BATCH_ROWS, bridge })
     }
 
     /// With batches of at most `batch_rows` rows; 8192 if not set.
     #[must_use]
     pub fn with_batch_rows(self, batch_rows: usize) -> Self {
         Self { batch_rows: batch_rows.max(1), ..self }
+    }
+
+    /// What its log files consist of.
+    pub fn log_outline(&self) -> LogOutline {
+        self.log_outline
     }
 
     /// How many rows the base file has.

@@ -46,7 +46,10 @@ pub use reader::{Reader, check_readers};
 pub use sharing::{Engine, writer_options};
 pub use snapshot::TableSnapshot;
 pub(crate) use snapshot::{hidden_partition, partition_folder};
-pub use staged::{BucketTarget, RowCounts, StagedFile, StagedFiles, StagedKind, WriteOperation, WriteTask};
+pub use staged::{
+    Attempt, BucketTarget, CompactedLogs, RowCounts, StagedFile, StagedFiles, StagedKind, WriteOperation,
+    WriteTask,
+};
 pub(crate) use staged::{marker_folder, marker_root};
 
 /// Why a table could not be opened, created or looked at.

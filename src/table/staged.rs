@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lakebed_hudi::file_name::{FileId, MarkerKind};
+use lakebed_hudi::file_name::{FileId, MarkerKind, WriteToken};
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::Action;
 use serde::{Deserialize, Serialize};
@@ -64,12 +64,33 @@ pub struct WriteTask {
 }
 
 impl WriteTask {
+    /// What its files have in their names.
+    pub fn attempt(&self) -> Attempt {
+        Attempt { instant: self.instant, token_stage: self.token_stage }
+    }
+}
+
+/// One attempt at an instant: what its files have in their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// The instant.
+    pub instant: InstantTime,
+    /// The second number of write tokens: no other attempt at this instant has it.
+    pub token_stage: u32,
+}
+
+impl Attempt {
     /// The marker that must be there before the data file at `path` is.
     ///
     /// # Errors
     /// Never, for paths that are some.
     pub fn marker(&self, path: &TablePath, kind: MarkerKind) -> Result<TablePath, TablePathError> {
         marker_folder(self.instant)?.join(&kind.marker_path(path.as_str()))
+    }
+
+    /// The token of the file with that `number`; `again` tells the files of one number apart.
+    pub fn token(&self, number: u32, again: u32) -> WriteToken {
+        WriteToken::new(number, self.token_stage, again)
     }
 }
 
@@ -118,6 +139,30 @@ pub enum StagedKind {
         /// The base file below it.
         base_file: Option<String>,
     },
+    /// A base file that a compaction made of a slice.
+    Compacted {
+        /// The base file of the slice.
+        previous: Option<String>,
+        /// What was read of its log files.
+        logs: CompactedLogs,
+    },
+}
+
+/// What a compaction read of the log files of a slice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CompactedLogs {
+    /// Log files.
+    pub files: u64,
+    /// Their blocks, those that do not count included.
+    pub blocks: u64,
+    /// Of these, bytes that are no block.
+    pub corrupt_blocks: u64,
+    /// Bytes of the blocks.
+    pub bytes: u64,
+    /// Rows and deletes that count.
+    pub records: u64,
+    /// The keys that they name.
+    pub keys: u64,
 }
 
 /// One staged file.

@@ -1,7 +1,7 @@
 //! New base files of a target size, for rows that are added whatever their keys.
 
 use arrow::array::RecordBatch;
-use lakebed_hudi::file_name::{BaseFileName, FileId, MarkerKind, WriteToken};
+use lakebed_hudi::file_name::{BaseFileName, FileId, MarkerKind};
 
 use super::WriteError;
 use super::base_file::BaseFileEncoder;
@@ -130,11 +130,11 @@ impl AppendWriter {
 
     async fn create(&mut self, context: &WriteContext) -> Result<OpenBase, WriteError> {
         let file_id = FileId::of_uuid(&context.ids.uuid().to_string(), 0);
-        let attempt = self.files.len() as u32;
-        let token = WriteToken::new(self.number, context.task.token_stage, attempt);
-        let name = BaseFileName::parquet(file_id.clone(), &token, context.task.instant).to_string();
-        let (storage, task) = (context.storage.as_ref(), &context.task);
-        let (path, file) = staging::create(storage, task, &self.partition, &name, MarkerKind::Create).await?;
+        let (storage, attempt) = (context.storage.as_ref(), &context.attempt);
+        let token = attempt.token(self.number, self.files.len() as u32);
+        let name = BaseFileName::parquet(file_id.clone(), &token, attempt.instant).to_string();
+        let (path, file) =
+            staging::create(storage, attempt, &self.partition, &name, MarkerKind::Create).await?;
         let group = FileGroupId { partition: self.partition.clone(), file_id };
         let mut place = context.place(self.number, &self.partition, name.clone());
         place.rows_numbered = self.rows_numbered;

@@ -80,20 +80,20 @@ impl BaseWriter {
     }
 
     async fn write(self, context: &WriteContext, rows: GroupRows) -> Result<StagedFile, WriteError> {
-        let token = context.token(self.number);
-        let name =
-            BaseFileName::parquet(self.group.file_id.clone(), &token, context.task.instant).to_string();
+        let attempt = &context.attempt;
+        let token = attempt.token(self.number, 0);
+        let name = BaseFileName::parquet(self.group.file_id.clone(), &token, attempt.instant).to_string();
         let place = context.place(self.number, &self.group.partition, name.clone());
         let marker = if self.previous.is_some() { MarkerKind::Merge } else { MarkerKind::Create };
         let (storage, partition) = (context.storage.as_ref(), &self.group.partition);
-        let (path, mut file) = staging::create(storage, &context.task, partition, &name, marker).await?;
+        let (path, mut file) = staging::create(storage, attempt, partition, &name, marker).await?;
         let (format, resources) = (context.format.clone(), context.merge.clone());
         let (summary, counts) =
             encode_into(file.as_mut(), move |pieces| rows.encode(&format, &resources, &place, pieces))
                 .await?;
         let size_bytes = file.finish().await?;
         let (written, columns) = (summary.rows, summary.columns);
-        let MergeCounts { added, updated, deleted } = counts;
+        let MergeCounts { added, updated, deleted, .. } = counts;
         let rows = RowCounts { written, inserted: added, updated, deleted };
         let kind = StagedKind::Base { previous: self.previous.map(|base| base.name.to_string()) };
         Ok(StagedFile { group: self.group, path, kind, size_bytes, rows, columns })

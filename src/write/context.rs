@@ -2,22 +2,20 @@
 
 use std::sync::Arc;
 
-use lakebed_hudi::file_name::WriteToken;
-
 use super::meta_columns::Place;
 use super::row_format::RowFormat;
 use super::run_store::RunStore;
 use crate::environment::Ids;
 use crate::merge::MergeResources;
 use crate::storage::Storage;
-use crate::table::WriteTask;
+use crate::table::Attempt;
 
 /// What a writer needs of the write that it is part of.
 #[derive(Debug, Clone)]
 pub(super) struct WriteContext {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) ids: Arc<dyn Ids>,
-    pub(super) task: Arc<WriteTask>,
+    pub(super) attempt: Attempt,
     pub(super) format: Arc<RowFormat>,
     /// Where rows go for which there is no memory.
     pub(super) runs: Arc<RunStore>,
@@ -26,15 +24,10 @@ pub(super) struct WriteContext {
 }
 
 impl WriteContext {
-    /// The token of the one file that writer `number` makes.
-    pub(super) fn token(&self, number: u32) -> WriteToken {
-        WriteToken::new(number, self.task.token_stage, 0)
-    }
-
     /// Where the first rows of writer `number` go.
     pub(super) fn place(&self, number: u32, partition: &str, file_name: String) -> Place {
         Place {
-            instant: self.task.instant,
+            instant: self.attempt.instant,
             partition: partition.to_owned(),
             file_name,
             task: number,

@@ -61,12 +61,12 @@ impl LogWriter {
     }
 
     async fn open(&mut self, context: &WriteContext) -> Result<OpenLog, WriteError> {
-        let token = context.token(self.number);
-        let name = LogFileName::new(self.group.file_id.clone(), context.task.instant, token).to_string();
-        let (storage, task) = (context.storage.as_ref(), &context.task);
+        let (storage, attempt) = (context.storage.as_ref(), &context.attempt);
+        let token = attempt.token(self.number, 0);
+        let name = LogFileName::new(self.group.file_id.clone(), attempt.instant, token).to_string();
         // A log file is always new: every write has its own.
         let (path, file) =
-            staging::create(storage, task, &self.group.partition, &name, MarkerKind::Create).await?;
+            staging::create(storage, attempt, &self.group.partition, &name, MarkerKind::Create).await?;
         Ok(OpenLog { path, file, rows: 0, deletes: 0, columns: Vec::new() })
     }
 

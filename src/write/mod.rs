@@ -3,6 +3,7 @@
 //! ```text
 //! KeyedBatch -> bucket    -> group writer  -> a base file, or blocks of a log file   -> StagedFiles
 //! KeyedBatch -> partition -> append writer -> base files of a target size (inserts)  -> StagedFiles
+//! SliceReader -> merge    -> compaction writer -> a base file                        -> StagedFiles
 //! ```
 //!
 //! | file | columns | rows | order |
@@ -21,6 +22,7 @@ mod base_writer;
 mod buffer;
 mod codec;
 mod column_ranges;
+mod compaction_writer;
 mod context;
 mod deletes;
 mod delta_packed;
@@ -52,6 +54,7 @@ use crate::read::ReadError;
 use crate::storage::{StorageError, TablePathError};
 use crate::table::TableError;
 
+pub use compaction_writer::{CompactionWriter, UnfinishedFile};
 pub(crate) use fit::check_fit;
 pub use keyed_batch::{KeyRules, KeyedBatch, RefusedRow};
 pub use options::WriteOptions;

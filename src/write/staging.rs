@@ -6,7 +6,7 @@ use lakebed_hudi::properties::Properties;
 
 use super::WriteError;
 use crate::storage::{FileWriter, Storage, StorageError, TablePath};
-use crate::table::{WriteTask, partition_folder};
+use crate::table::{Attempt, partition_folder};
 
 /// Pieces of a file that may wait for the storage while the next ones are encoded.
 const PIECES_WAITING: usize = 1;
@@ -16,12 +16,12 @@ const PIECES_WAITING: usize = 1;
 /// Source: `HoodiePartitionMetadata`.
 pub(super) async fn make_partition(
     storage: &dyn Storage,
-    task: &WriteTask,
+    attempt: &Attempt,
     partition: &str,
 ) -> Result<(), WriteError> {
     let folder = partition_folder(partition)?;
     let depth = folder.segments().count().to_string();
-    let entries = [("commitTime", task.instant.to_string()), ("partitionDepth", depth)];
+    let entries = [("commitTime", attempt.instant.to_string()), ("partitionDepth", depth)];
     let bytes = Properties::from_iter(entries).to_bytes("partition metadata");
     match storage.put_if_absent(&folder.join(PARTITION_METADATA)?, bytes.into()).await {
         Ok(_) | Err(StorageError::AlreadyExists { .. }) => Ok(()),
@@ -32,13 +32,13 @@ pub(super) async fn make_partition(
 /// Creates a data file after its marker.
 pub(super) async fn create(
     storage: &dyn Storage,
-    task: &WriteTask,
+    attempt: &Attempt,
     partition: &str,
     name: &str,
     kind: MarkerKind,
 ) -> Result<(TablePath, Box<dyn FileWriter>), WriteError> {
     let path = partition_folder(partition)?.join(name)?;
-    let marker = task.marker(&path, kind)?;
+    let marker = attempt.marker(&path, kind)?;
     let writer = storage.create(&path, Some(&marker)).await?;
     Ok((path, writer))
 }

@@ -27,6 +27,7 @@ use crate::table::{BucketTarget, FileGroupId, StagedFile, StagedFiles, Table, Wr
 /// inserts a row group.
 #[derive(Debug)]
 pub struct TableWriter {
+    task: WriteTask,
     context: WriteContext,
     options: WriteOptions,
     partitions: BTreeSet<String>,
@@ -75,24 +76,24 @@ impl TableWriter {
             storage: table.storage.clone(),
             ids: table.environment.ids.clone(),
             format: Arc::new(RowFormat::new(task.instant, config, schema)?),
-            task: Arc::new(task),
+            attempt: task.attempt(),
             runs: Arc::new(RunStore::new(spill.clone())),
             merge: MergeResources { budget_bytes: options.merge_bytes, spill: spill.clone() },
         };
         let (partitions, undealt) = (BTreeSet::new(), Vec::new());
-        Ok(Self { context, options, partitions, undealt, undealt_rows: 0, undealt_bytes: 0, groups })
+        Ok(Self { task, context, options, partitions, undealt, undealt_rows: 0, undealt_bytes: 0, groups })
     }
 
     /// Whether the buckets of `partition` must be told before rows of it are written.
     pub fn needs_buckets_of(&self, partition: &str) -> bool {
         matches!(self.groups, Groups::Buckets { .. })
-            && !self.context.task.operation.overwrites()
-            && !self.context.task.buckets.contains_key(partition)
+            && !self.task.operation.overwrites()
+            && !self.task.buckets.contains_key(partition)
     }
 
     /// Says which buckets of `partition` have a file group.
     pub fn learn(&mut self, partition: &str, buckets: BTreeMap<u32, BucketTarget>) {
-        Arc::make_mut(&mut self.context.task).buckets.insert(partition.to_owned(), buckets);
+        self.task.buckets.insert(partition.to_owned(), buckets);
     }
 
     /// Takes rows in. The buckets of their partitions are known.
@@ -114,12 +115,12 @@ impl TableWriter {
     async fn deal(&mut self) -> Result<(), WriteError> {
         let batches = std::mem::take(&mut self.undealt);
         (self.undealt_rows, self.undealt_bytes) = (0, 0);
-        let context = &self.context;
+        let (context, task) = (&self.context, &self.task);
         match &mut self.groups {
             Groups::Buckets { hash, table_type, writers } => {
                 for (bucket, rows) in route(&batches, hash)? {
                     let number = writers.len() as u32;
-                    let new = |bucket: &Bucket| bucket_writer(context, *table_type, number, bucket);
+                    let new = |bucket: &Bucket| bucket_writer(context, task, *table_type, number, bucket);
                     writers.entry(bucket).or_insert_with_key(new).push(rows);
                 }
             }
@@ -171,7 +172,7 @@ impl TableWriter {
 
     /// Makes the folders of new rows partitions, before the first file in them.
     async fn make_partitions(&mut self) -> Result<(), WriteError> {
-        let task = &self.context.task;
+        let task = &self.task;
         let named: Vec<&String> = match &self.groups {
             Groups::Buckets { writers, .. } => writers.keys().map(|bucket| &bucket.partition).collect(),
             Groups::Append { writers } => writers.keys().collect(),
@@ -180,7 +181,7 @@ impl TableWriter {
         let new: BTreeSet<String> =
             named.into_iter().filter(|p| !self.partitions.contains(*p)).cloned().collect();
         for partition in new.iter().filter(|partition| !has_groups(partition)) {
-            make_partition(self.context.storage.as_ref(), task, partition).await?;
+            make_partition(self.context.storage.as_ref(), &self.context.attempt, partition).await?;
         }
         self.partitions.extend(new);
         Ok(())
@@ -254,8 +255,13 @@ async fn relieve_appends(
     Ok(())
 }
 
-fn bucket_writer(context: &WriteContext, table_type: TableType, number: u32, bucket: &Bucket) -> GroupWriter {
-    let task = &context.task;
+fn bucket_writer(
+    context: &WriteContext,
+    task: &WriteTask,
+    table_type: TableType,
+    number: u32,
+    bucket: &Bucket,
+) -> GroupWriter {
     let known = task.buckets.get(&bucket.partition).and_then(|buckets| buckets.get(&bucket.number));
     let file_id = match known {
         Some(target) => target.file_id.clone(),

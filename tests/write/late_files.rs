@@ -126,7 +126,7 @@ async fn what_is_archived_behind_an_instant_that_stays_is_not_late() {
     table.archive(1).await;
     table.storage.put(&snapshot.table.timeline.path(&first), bytes).await.unwrap();
     let (path, _) = file_of(&table, &second).await;
-    let marker = second.task.marker(&path, MarkerKind::Create).unwrap();
+    let marker = second.task.attempt().marker(&path, MarkerKind::Create).unwrap();
     table.storage.put(&marker, Bytes::new()).await.unwrap();
 
     commit(&mut table.sink("p1", SinkOptions::default()).await, 4..=5).await;

@@ -128,7 +128,7 @@ async fn files_of_stray_attempts_are_deleted_before_the_commit_is_visible() {
                 (StagedKind::Base { .. }, 2) => MarkerKind::Merge,
                 _ => MarkerKind::Create,
             };
-            let marker = prepared.task.marker(&stray, kind).unwrap();
+            let marker = prepared.task.attempt().marker(&stray, kind).unwrap();
             let mut attempt = table.storage.create(&stray, Some(&marker)).await.unwrap();
             attempt.write(table.storage.get(&file.path, u64::MAX).await.unwrap().bytes).await.unwrap();
             attempt.finish().await.unwrap();

@@ -3,10 +3,11 @@
 use lakebed_hudi::date_pattern::DatePattern;
 
 use super::paths::has_scheme;
-use super::{BadRecordPolicy, CreateSettings, FormatSettings, Job, JobError, MergeKind, Operation, TimeSpan};
+use super::{BadRecordPolicy, CreateSettings, FormatSettings, Job, JobError, MergeKind, Operation};
 use crate::commit::check_pipeline_name;
 use crate::ingest::decode::FormatKind;
 use crate::near_match::near_match;
+use crate::settings::TimeSpan;
 use crate::storage::TableUri;
 
 /// The longest record that can be asked for.

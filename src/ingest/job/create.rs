@@ -7,7 +7,7 @@ use lakebed_hudi::table_config::{BucketIndex, NewTable, PartialUpdateMode, Table
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
-use super::units::NumberOrText;
+use crate::settings::NumberOrText;
 use crate::storage::TableUri;
 
 /// Buckets of a table whose owner names no number.

@@ -11,7 +11,6 @@ mod paths;
 mod reader;
 mod settings;
 mod table;
-mod units;
 mod yaml;
 
 #[cfg(test)]
@@ -25,8 +24,7 @@ pub use settings::{
     LateNames, MappingSettings, MissingColumns, Operation, OperationColumn, PartitionExpression,
     SourceSettings,
 };
-pub use table::{HeartbeatSettings, LockSettings, TableSettings, Timezone};
-pub use units::{Size, TimeSpan};
+pub use table::{HeartbeatSettings, LockSettings, TableSettings};
 
 /// A place in a job file, from 1; 0 where it is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

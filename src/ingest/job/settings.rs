@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
-use super::{Size, TableSettings, TimeSpan};
+use super::TableSettings;
 use crate::ingest::decode::{CsvOptions, Format, FormatKind, Limits, Packing};
+use crate::settings::{Size, TimeSpan};
 use crate::table::WriteOperation;
 
 /// A job: one pipeline from a source to a table. Paths that are relative start at the folder of the

@@ -11,8 +11,9 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{CreateSettings, TimeSpan};
+use super::CreateSettings;
 use crate::commit::CommitOptions;
+use crate::settings::{TimeSpan, Timezone};
 use crate::sink::{MetadataTablePolicy, StatedIndex};
 use crate::storage::lock::LockOptions;
 
@@ -111,10 +112,6 @@ pub struct HeartbeatSettings {
     pub misses: Option<u32>,
 }
 
-/// A zone of the tz database, such as Europe/Berlin, or UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timezone(pub TimelineZone);
-
 impl TableSettings {
     /// How commits are made.
     pub fn commit_options(&self) -> CommitOptions {
@@ -198,31 +195,5 @@ impl JsonSchema for IndexSettings {
             "description": "The index by which the writers of a table place rows: a simple bucket index, or none.",
             "anyOf": [generator.subschema_for::<BucketIndexSettings>(), { "const": "none" }]
         })
-    }
-}
-
-impl<'de> Deserialize<'de> for Timezone {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        match text.parse::<chrono_tz::Tz>() {
-            Ok(chrono_tz::Tz::UTC) => Ok(Self(TimelineZone::Utc)),
-            Ok(zone) => Ok(Self(TimelineZone::Named(zone))),
-            Err(_) => {
-                let names = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-                let near = crate::near_match::near_match(&text, names);
-                let hint = near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
-                Err(de::Error::custom(format!("{text:?} is no zone such as Europe/Berlin{hint}")))
-            }
-        }
-    }
-}
-
-impl JsonSchema for Timezone {
-    fn schema_name() -> Cow<'static, str> {
-        "Timezone".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "description": "A zone of the tz database, such as Europe/Berlin." })
     }
 }

@@ -3,6 +3,7 @@ use lakebed_hudi::table_config::BucketIndex;
 use serde_json::Value;
 
 use super::*;
+use crate::settings::{Size, TimeSpan};
 use crate::sink::StatedIndex;
 
 const MINIMAL: &str = "pipeline: p\ntable: {uri: /lake/t}\nsource: {files: [\"/in/*.csv\"]}\n";

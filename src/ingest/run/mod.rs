@@ -16,7 +16,7 @@ use super::check::check;
 use super::checkpoint::{Checkpoint, part_bytes};
 use super::create::create_table_of;
 use super::decode::BadRecord;
-use super::job::{Job, TimeSpan};
+use super::job::Job;
 use super::mapping::Mapping;
 use super::memory::InputMemory;
 use super::reading::{Chunks, Ready, open_source, refusal};
@@ -25,6 +25,7 @@ use super::source::first_file;
 use super::target::{self, Target, sink_options};
 use super::{Event, IngestError, Summary};
 use crate::environment::Environment;
+use crate::settings::TimeSpan;
 use crate::sink::Opening;
 
 use committing::Committing;

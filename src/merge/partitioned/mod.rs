@@ -42,18 +42,19 @@ pub(super) struct PartitionedRows<'a> {
 }
 
 impl<'a> PartitionedRows<'a> {
-    /// Folds all log records of `source`, and looks up its base keys.
+    /// Folds all log records of `source`, and looks up its base keys; with what was read of the logs.
     pub(super) fn new(
         source: &'a dyn SliceSource,
         columns: Arc<MergeColumns>,
         rules: &Arc<MergeRules>,
         resources: &MergeResources,
-    ) -> Result<Self, MergeError> {
+    ) -> Result<(Self, MergeCounts), MergeError> {
         let work = Partitioning::new(columns.clone(), rules.clone(), resources)?;
-        let Runs { file, patches, rest, partial } = work.run(source)?;
+        let Runs { file, patches, rest, partial, counts } = work.run(source)?;
         let base_fill = if partial { Fill::Nothing } else { rules.fill.clone() };
         let base = source.base(columns.kept_schema())?;
-        Ok(Self { columns, base_fill, file, patches, rest, base, base_rows: 0, base_done: false })
+        let rows = Self { columns, base_fill, file, patches, rest, base, base_rows: 0, base_done: false };
+        Ok((rows, counts))
     }
 
     pub(super) fn next_batch(&mut self, counts: &mut MergeCounts) -> Result<Option<RecordBatch>, MergeError> {

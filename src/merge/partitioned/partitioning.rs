@@ -10,7 +10,9 @@ use foldhash::fast::FixedState;
 use super::super::apply::Apply;
 use super::super::fold::Fold;
 use super::super::spill::{Frame, SpillFile};
-use super::super::{LogRecords, MergeColumns, MergeError, MergeResources, MergeRules, SliceSource};
+use super::super::{
+    LogRecords, MergeColumns, MergeCounts, MergeError, MergeResources, MergeRules, SliceSource,
+};
 use super::frame::{FrameWriter, LogKind, decoded, encoded, numbered, unnumbered};
 use super::run::{MergedRuns, NumberedRows, Run, coded, rows_in};
 use crate::table::conform;
@@ -48,6 +50,8 @@ pub(super) struct Runs {
     pub(super) rest: MergedRuns,
     /// Whether a partial block has come.
     pub(super) partial: bool,
+    /// What was read of the logs.
+    pub(super) counts: MergeCounts,
 }
 
 /// Folding, partition by partition.
@@ -62,6 +66,7 @@ pub(super) struct Partitioning {
     file: SpillFile,
     /// A partial block has come. Every partition is told, since all merging changes with it.
     partial: bool,
+    counts: MergeCounts,
 }
 
 impl Partitioning {
@@ -78,6 +83,7 @@ impl Partitioning {
             frame_bytes: resources.budget_bytes / (4 * FAN_OUT),
             file: SpillFile::create(&resources.spill)?,
             partial: false,
+            counts: MergeCounts::default(),
         })
     }
 
@@ -85,7 +91,7 @@ impl Partitioning {
     pub(super) fn run(mut self, source: &dyn SliceSource) -> Result<Runs, MergeError> {
         let partitions = self.partition_source(source)?;
         let (patches, rest) = self.fold_all(partitions, 0)?;
-        Ok(Runs { file: self.file, patches, rest, partial: self.partial })
+        Ok(Runs { file: self.file, patches, rest, partial: self.partial, counts: self.counts })
     }
 
     fn partition_source(&mut self, source: &dyn SliceSource) -> Result<Vec<Partition>, MergeError> {
@@ -98,6 +104,7 @@ impl Partitioning {
             arrived = next;
             self.put_logs(&records, &arrivals, 0, &mut partitions)?;
         }
+        self.counts.log_records = arrived;
         let mut rows = 0;
         for batch in source.base(self.key_columns.read_schema())? {
             let keys = conform(&batch?, self.key_columns.read_schema())?;
@@ -229,6 +236,7 @@ impl Partitioning {
 
     /// What the folded records of a partition do to its base rows, and its new rows.
     fn apply(&mut self, fold: Fold, base: &[((), Frame)]) -> Result<Leaf, MergeError> {
+        self.counts.log_keys += fold.keys() as u64;
         let (folded, arrivals) = fold.finish_numbered()?;
         let frame_rows = rows_in(self.frame_bytes, &folded.rows.rows);
         let mut apply = Apply::new(self.key_columns.clone(), self.rules.clone(), folded);

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use futures::TryStreamExt as _;
-use lakebed::commit::{CommitOptions, Outcome, PipelineProgress};
+use lakebed::commit::{CommitOptions, Outcome, PipelineProgress, Scheduled};
 use lakebed::environment::Environment;
+use lakebed::maintain::compaction::{CompactionOutcome, CompactionRules, RunLimits, plan};
+use lakebed::maintain::{MaintainOptions, Maintainer};
 use lakebed::read::{Scan, ScanOptions};
 use lakebed::sink::{MetadataTablePolicy, Prepared, Sink, SinkError, SinkOptions, StatedIndex};
 use lakebed::storage::fault::{Fault, FaultKind, FaultStorage};
@@ -13,6 +15,8 @@ use lakebed::storage::{self, Storage};
 use lakebed::table::{Table, WriteOperation};
 use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::table_config::NewTable;
+use lakebed_hudi::timeline_file::Action;
+use tokio::sync::watch;
 
 use super::Failed;
 
@@ -171,6 +175,45 @@ impl Ours {
             }
         }
         Ok(Some(reason))
+    }
+
+    /// Puts a compaction of everything on the timeline.
+    pub async fn schedule_compaction(&self) -> Result<(), Failed> {
+        let maintainer = self.maintainer().await?;
+        let survey = maintainer.survey().await?;
+        let draft = plan(&survey, &CompactionRules::everything());
+        match maintainer.schedule_compaction(&survey, &draft).await? {
+            Scheduled::At(_) => Ok(()),
+            other => Err(format!("nothing was scheduled: {other:?}").into()),
+        }
+    }
+
+    /// Runs the pending compactions, of everything if there is none.
+    pub async fn compact(&self) -> Result<(), Failed> {
+        let maintainer = self.maintainer().await?;
+        let pending = async || {
+            let timeline = maintainer.table().timeline.load().await?;
+            let pending = timeline.pending().filter(|i| i.requested_as == Action::Compaction);
+            Ok::<Vec<_>, Failed>(pending.map(|i| i.time).collect())
+        };
+        let mut instants = pending().await?;
+        if instants.is_empty() {
+            self.schedule_compaction().await?;
+            instants = pending().await?;
+        }
+        for instant in instants {
+            let limits = RunLimits { stop: watch::channel(false).1, deadline: None };
+            let report = maintainer.compact(instant, &limits, &|_| {}).await?;
+            if !matches!(report.outcome, CompactionOutcome::Committed { .. }) {
+                return Err(format!("not compacted: {report:?}").into());
+            }
+        }
+        Ok(())
+    }
+
+    async fn maintainer(&self) -> Result<Maintainer, Failed> {
+        let options = MaintainOptions { commit: self.commit, ..MaintainOptions::default() };
+        Ok(Maintainer::open(self.storage().await?, &self.environment, options).await?)
     }
 
     /// Opens a writer, and must be refused because of a metadata table.

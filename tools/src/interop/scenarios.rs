@@ -138,6 +138,8 @@ fn scripts(shape: Shape) -> Scenarios {
             Shape { partitioning: Partitioning::None, ..shape },
             script::full(),
         ),
+        ("ours/compacting", shape, script::compacting()),
+        ("theirs/compacting", shape, after_spark(script::compacting())),
         ("ours/data/nested", Shape { data: Data::Nested, ..shape }, script::full()),
         ("ours/buckets/7", more_buckets, script::short()),
         ("ours/overwrite", shape, script::overwriting()),

@@ -2,6 +2,43 @@
 
 use super::step::{Step, deletes, rows};
 
+/// Both sides schedule compactions and run those of the other, while both write.
+pub fn compacting() -> Vec<Step> {
+    vec![
+        Step::Ours(vec![rows(0..12, 10, 1)]),
+        Step::Spark(vec![rows(0..3, 20, 2), rows(12..14, 10, 2)]),
+        Step::ScheduleOurs,
+        Step::Ours(vec![rows(2..5, 30, 3), deletes(6..7, 30), rows(14..16, 10, 3)]),
+        Step::Spark(vec![rows(4..6, 35, 4), rows(7..8, 5, 4)]),
+        Step::Compact,
+        Step::Ours(vec![rows(0..1, 40, 5), deletes(8..10, 40)]),
+        Step::Schedule,
+        Step::Spark(vec![rows(1..3, 40, 6)]),
+        Step::Ours(vec![rows(2..4, 45, 7), rows(16..18, 10, 7)]),
+        Step::CompactOurs,
+        Step::Spark(vec![rows(3..4, 50, 8)]),
+        Step::SparkDelete(16..17),
+        Step::CompactOurs,
+        Step::Ours(vec![deletes(0..14, 60)]),
+        Step::CompactOurs,
+        Step::Spark(vec![rows(0..4, 70, 9)]),
+        Step::Ours(vec![rows(2..6, 80, 10)]),
+        Step::Compact,
+        Step::Savepoint,
+        Step::Ours(vec![rows(0..2, 90, 11)]),
+        Step::CompactOurs,
+        Step::Clean,
+        Step::Restore,
+        Step::Reopen,
+        Step::Ours(vec![rows(4..6, 95, 12)]),
+        Step::CompactOurs,
+        Step::Spark(vec![rows(5..7, 99, 13)]),
+        Step::Archive,
+        Step::Ours(vec![rows(5..8, 99, 14)]),
+        Step::CompactOurs,
+    ]
+}
+
 /// We write, Spark writes, deletes and compacts, we go on.
 pub fn short() -> Vec<Step> {
     vec![

@@ -105,6 +105,11 @@ impl<'a> Stage<'a> {
                 let policy = MetadataTablePolicy::Drop;
                 self.runtime.block_on(self.ours.open(WriteOperation::Upsert, policy))?;
             }
+            Step::ScheduleOurs => self.runtime.block_on(self.ours.schedule_compaction())?,
+            Step::CompactOurs => {
+                self.runtime.block_on(self.ours.compact())?;
+                self.model.compact();
+            }
             Step::SparkWidens => self.spark_wide = true,
             Step::Together(turns) => self.together(turns.clone())?,
             theirs => self.spark_does(theirs)?,

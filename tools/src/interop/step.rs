@@ -96,6 +96,10 @@ pub enum Step {
     Schedule,
     /// Spark runs the pending compactions, scheduling one if there is none.
     Compact,
+    /// We schedule a compaction of everything.
+    ScheduleOurs,
+    /// We run the pending compactions, scheduling one if there is none.
+    CompactOurs,
     /// Spark rewrites all file groups into new ones.
     Cluster,
     /// Spark cleans.
@@ -122,7 +126,9 @@ impl Step {
     /// Whether that can be done to tables of a shape.
     pub fn fits(&self, shape: &Shape) -> bool {
         match self {
-            Self::Schedule | Self::Compact => shape.table_type == TableType::MergeOnRead,
+            Self::Schedule | Self::Compact | Self::ScheduleOurs | Self::CompactOurs => {
+                shape.table_type == TableType::MergeOnRead
+            }
             Self::Spark(_) => shape.spark_upserts(),
             _ => true,
         }
@@ -158,6 +164,8 @@ impl fmt::Display for Step {
             Self::SparkRecovers => "Spark rolls dead writes back",
             Self::Schedule => "Spark schedules a compaction",
             Self::Compact => "Spark compacts",
+            Self::ScheduleOurs => "Lakebed schedules a compaction",
+            Self::CompactOurs => "Lakebed compacts",
             Self::Cluster => "Spark clusters",
             Self::Clean => "Spark cleans",
             Self::Savepoint => "Spark savepoints",

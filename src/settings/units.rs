@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -15,28 +16,44 @@ pub struct TimeSpan(pub Duration);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub u64);
 
+impl FromStr for TimeSpan {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match humantime::parse_duration(text) {
+            Ok(duration) if !duration.is_zero() => Ok(Self(duration)),
+            _ => Err(format!("{text:?} is no time; write for example 30s, 5m or 1h")),
+        }
+    }
+}
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<bytesize::ByteSize>() {
+            Ok(size) if size.as_u64() > 0 => Ok(Self(size.as_u64())),
+            _ => Err(format!("{text:?} is no size; write for example 64 MiB or 1 GB")),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for TimeSpan {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = deserializer.deserialize_any(NumberOrText("a time such as 30s, 5m or 1h"))?;
-        match humantime::parse_duration(&text) {
-            Ok(duration) if !duration.is_zero() => Ok(Self(duration)),
-            _ => Err(de::Error::custom(format!("{text:?} is no time; write for example 30s, 5m or 1h"))),
-        }
+        text.parse().map_err(de::Error::custom)
     }
 }
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = deserializer.deserialize_any(NumberOrText("a size such as 64 MiB or 1 GB"))?;
-        match text.parse::<bytesize::ByteSize>() {
-            Ok(size) if size.as_u64() > 0 => Ok(Self(size.as_u64())),
-            _ => Err(de::Error::custom(format!("{text:?} is no size; write for example 64 MiB or 1 GB"))),
-        }
+        text.parse().map_err(de::Error::custom)
     }
 }
 
 /// Takes a number or a text as a text; holds what it is to be.
-pub(super) struct NumberOrText(pub(super) &'static str);
+pub(crate) struct NumberOrText(pub(crate) &'static str);
 
 impl Visitor<'_> for NumberOrText {
     type Value = String;

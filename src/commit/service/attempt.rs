@@ -1,0 +1,142 @@
+//! Taking a pending service, and what a dead attempt at it left.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use lakebed_hudi::instant::InstantTime;
+use lakebed_hudi::timeline_file::{Action, State, TimelineFile};
+
+use super::{ServiceRun, Taken, intent, is_ours};
+use crate::commit::rollback::Undo;
+use crate::commit::{CommitError, Committer, heartbeat};
+use crate::storage::{StorageError, TablePath};
+use crate::timeline::Instant;
+
+/// Hudi's writers that are the only ones of a table do not beat. Such a one counts as dead when nothing was
+/// seen of it for so many times as long as one that beats.
+const WITHOUT_HEARTBEAT: u32 = 10;
+
+impl ServiceRun {
+    /// Whether others may have taken this process for dead meanwhile, and be at work themselves.
+    pub fn has_lapsed(&self, expiry: Duration) -> bool {
+        self.heartbeat.silence() > expiry
+    }
+
+    /// Whether an attempt at it was begun before.
+    pub fn was_begun(&self) -> bool {
+        self.was_begun
+    }
+}
+
+impl Committer {
+    /// Takes a pending service, unless somebody is at work on it.
+    ///
+    /// # Errors
+    /// No lock in time; those of the storage.
+    pub async fn take(&self, instant: InstantTime, action: Action) -> Result<Taken, CommitError> {
+        let guard = self.locked().await?;
+        let taken = self.take_locked(instant, action).await;
+        let released = guard.release().await;
+        let taken = taken?;
+        released?;
+        Ok(taken)
+    }
+
+    async fn take_locked(&self, instant: InstantTime, action: Action) -> Result<Taken, CommitError> {
+        let timeline = self.timeline().await?;
+        let pending = timeline.get(instant, action).filter(|i| !i.is_completed() && i.requested_as == action);
+        let Some(pending) = pending else { return Ok(Taken::Over) };
+        if let Some(seen_unix_millis) = self.at_work(pending).await? {
+            return Ok(Taken::AtWork { seen_unix_millis });
+        }
+        let heartbeat = self.heartbeat(instant).await?;
+        let was_begun = pending.state == State::Inflight;
+        Ok(Taken::Run(ServiceRun { instant, action, heartbeat, was_begun }))
+    }
+
+    /// When somebody was last seen at work on a pending service, if that counts as alive.
+    ///
+    /// Source: `BaseHoodieTableServiceClient.validateHeartBeat`, for those that beat.
+    async fn at_work(&self, service: &Instant) -> Result<Option<i64>, CommitError> {
+        let expiry = self.options.heartbeat_expiry();
+        if let Some(beat) = heartbeat::last_beat(&self.table, service.time).await? {
+            return Ok((!heartbeat::is_older(&self.table, beat, expiry)).then_some(beat));
+        }
+        if service.state != State::Inflight {
+            return Ok(None);
+        }
+        let inflight = TimelineFile::inflight(service.time, service.requested_as);
+        if is_ours(&self.table.timeline.read(&inflight).await?) {
+            return Ok(None);
+        }
+        let mut seen =
+            self.table.storage.stat(&self.table.timeline.path(&inflight)).await?.modified_unix_millis;
+        let marked = self.files_of(service.time).await?;
+        for path in marked {
+            match self.table.storage.stat(&path).await {
+                Ok(file) => seen = seen.max(file.modified_unix_millis),
+                Err(StorageError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok((!heartbeat::is_older(&self.table, seen, expiry * WITHOUT_HEARTBEAT)).then_some(seen))
+    }
+
+    /// Begins an attempt at a service: what earlier ones left is rolled back, but for the files in `kept`,
+    /// which this one goes on with. Says whether it was somebody else's rollback that was found and
+    /// finished: that knew of no file to keep.
+    ///
+    /// # Errors
+    /// Those of the storage and the lock; the service can be taken again.
+    pub async fn begin_attempt(
+        &self,
+        run: &ServiceRun,
+        kept: &BTreeSet<TablePath>,
+    ) -> Result<bool, CommitError> {
+        let inflight = TimelineFile::inflight(run.instant, run.action);
+        let was_planned = run.was_begun && self.roll_back_attempt(run, kept).await?;
+        self.put_or_keep(&inflight, intent().to_avro()?.into()).await?;
+        Ok(was_planned)
+    }
+
+    async fn roll_back_attempt(
+        &self,
+        run: &ServiceRun,
+        kept: &BTreeSet<TablePath>,
+    ) -> Result<bool, CommitError> {
+        let timeline = self.timeline().await?;
+        let is_planned = self.planned_rollback(&timeline, run.instant).await?.is_some();
+        let mut is_left = false;
+        for path in self.files_of(run.instant).await? {
+            is_left |= !kept.contains(&path) && self.is_there(&path).await?;
+        }
+        let inflight = TimelineFile::inflight(run.instant, run.action);
+        if !is_left && !is_planned {
+            // Nothing to tell of: the attempt goes on, under our name.
+            if !is_ours(&self.table.timeline.read(&inflight).await?) {
+                self.table.storage.delete(&self.table.timeline.path(&inflight)).await?;
+            }
+            return Ok(false);
+        }
+        if let Some(pending) = timeline.get(run.instant, run.action) {
+            self.undo(pending, Undo::Attempt(kept)).await?;
+        }
+        Ok(is_planned)
+    }
+
+    async fn is_there(&self, path: &TablePath) -> Result<bool, CommitError> {
+        match self.table.storage.stat(path).await {
+            Ok(_) => Ok(true),
+            Err(StorageError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Lets a service go that is not completed: the next one who takes it goes on where this one ended.
+    ///
+    /// # Errors
+    /// Those of the storage; the heartbeat then expires by itself.
+    pub async fn release(&self, run: ServiceRun) -> Result<(), CommitError> {
+        Ok(run.heartbeat.stop().await?)
+    }
+}

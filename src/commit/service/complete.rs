@@ -1,0 +1,132 @@
+//! Making what a service did visible.
+
+use std::collections::BTreeSet;
+
+use lakebed_hudi::timeline_file::{State, TimelineFile};
+
+use super::ServiceRun;
+use crate::commit::{CommitError, Committer, Outcome};
+use crate::human;
+use crate::storage::TablePath;
+use crate::storage::lock::LockGuard;
+use crate::table::StagedFiles;
+use crate::timeline::Timeline;
+
+impl Committer {
+    /// Completes a service that made `staged`, with `metadata` as the content of the completed file.
+    ///
+    /// Idempotent. After [`Outcome::Committed`] and [`Outcome::AlreadyCommitted`] it is over, and no file
+    /// but those that the completed file names is left; after all others it is as it was.
+    ///
+    /// # Errors
+    /// Failures that leave it open whether the service is completed; complete it again to find out.
+    pub async fn complete(
+        &self,
+        run: &ServiceRun,
+        staged: &StagedFiles,
+        metadata: Vec<u8>,
+    ) -> Result<Outcome, CommitError> {
+        // Of two base files of one group and instant, readers would take either.
+        let strays = self.strays(run.instant, staged).await?;
+        let guard = match self.locked().await {
+            Ok(guard) => guard,
+            Err(CommitError::Lock(error)) => return Ok(Outcome::Retryable { reason: error.to_string() }),
+            Err(error) => return Err(error),
+        };
+        let outcome = self.complete_locked(run, &strays, metadata, &guard).await;
+        if let Err(error) = guard.release().await {
+            tracing::warn!(%error, "the table lock could not be released");
+        }
+        let outcome = outcome?;
+        if matches!(outcome, Outcome::AlreadyCommitted { .. }) {
+            self.delete_unnamed(run, staged).await?;
+        }
+        Ok(outcome)
+    }
+
+    async fn complete_locked(
+        &self,
+        run: &ServiceRun,
+        strays: &[TablePath],
+        metadata: Vec<u8>,
+        guard: &LockGuard,
+    ) -> Result<Outcome, CommitError> {
+        let ServiceRun { instant, action, .. } = *run;
+        let timeline = self.timeline().await?;
+        let unsettled = self.unsettled(&timeline, instant).await?;
+        let state = timeline.get(instant, action).map(|i| i.state);
+        match state {
+            Some(State::Completed(_)) => return Ok(Outcome::AlreadyCommitted { instant: Some(instant) }),
+            None if self.is_archived(instant).await? => {
+                return Ok(Outcome::AlreadyCommitted { instant: Some(instant) });
+            }
+            _ => {}
+        }
+        if let Some(reason) = self.obstacle_to(run, state, &timeline).await? {
+            return unsettled
+                .map_or(Ok(Outcome::Conflicted { reason }), |file| Err(self.still_unsettled(&file)));
+        }
+        // Not before it is certain that nobody else is at work: they might be somebody's.
+        self.delete_attempted(instant, strays).await?;
+        let file = match unsettled {
+            Some(file) => file,
+            None => TimelineFile::completed(instant, action.completed(), self.new_time(&timeline).await?),
+        };
+        match self.put_surely(file, metadata.into(), guard).await {
+            Err(CommitError::Lock(error)) => return Ok(Outcome::Retryable { reason: error.to_string() }),
+            put => put?,
+        }
+        Ok(Outcome::Committed { instant, completion: file.completion().unwrap_or(instant) })
+    }
+
+    /// What stands against completing a service.
+    async fn obstacle_to(
+        &self,
+        run: &ServiceRun,
+        state: Option<State>,
+        timeline: &Timeline,
+    ) -> Result<Option<String>, CommitError> {
+        let ServiceRun { instant, action, .. } = *run;
+        let expiry = self.options.heartbeat_expiry();
+        if run.has_lapsed(expiry) {
+            return Ok(Some(format!(
+                "this process stood still for longer than {}, so that another one may be at work on {action} \
+                 {instant}",
+                human::lasting(expiry)
+            )));
+        }
+        if state != Some(State::Inflight) {
+            return Ok(Some(format!(
+                "{action} {instant} has no inflight file any more: somebody took it back"
+            )));
+        }
+        if let Some((rollback, _)) = self.planned_rollback(timeline, instant).await? {
+            return Ok(Some(format!("{action} {instant} is being rolled back by rollback {rollback}")));
+        }
+        self.changed_properties().await
+    }
+
+    /// Deletes those of `staged` that the completed file does not name: somebody else has completed the
+    /// service.
+    async fn delete_unnamed(&self, run: &ServiceRun, staged: &StagedFiles) -> Result<(), CommitError> {
+        let timeline = self.timeline().await?;
+        let Some(completed) = timeline.get(run.instant, run.action).filter(|i| i.is_completed()) else {
+            return Ok(());
+        };
+        let metadata = self.table.timeline.commit_metadata(completed).await?;
+        let named: BTreeSet<&str> =
+            metadata.write_stats().filter_map(|(_, stat)| stat.path.as_deref()).collect();
+        let unnamed =
+            staged.files.iter().map(|file| &file.path).filter(|path| !named.contains(path.as_str()));
+        self.delete_late(run.instant, unnamed).await
+    }
+
+    /// Removes what a completed service leaves: its markers, and its heartbeat.
+    ///
+    /// # Errors
+    /// Those of the storage; a later sweep does it then.
+    pub async fn clear_service(&self, run: ServiceRun) -> Result<(), CommitError> {
+        self.remove_markers(run.instant).await?;
+        Ok(run.heartbeat.stop().await?)
+    }
+}

@@ -1,0 +1,88 @@
+//! Table services: planned under the lock, carried out without it, published under it.
+//!
+//! | step | on the timeline | lock |
+//! |---|---|---|
+//! | schedule | `s.<action>.requested`, the plan | from settling the plan to the put |
+//! | take | heartbeat of `s`; what a dead attempt left is rolled back, the plan stays | for the decision |
+//! | begin | `s.<action>.inflight` | no |
+//! | files | markers below `.hoodie/.temp/s`, data files | no |
+//! | complete | `s_c.<action>` | from the checks to the put |
+//!
+//! Unlike a write, a service that dies is not undone: its plan stays, for whoever comes next. One is at
+//! work at a time: whoever takes a service beats for it, and who finds it beating passes it by.
+//!
+//! Source: `BaseHoodieTableServiceClient.compact`, `HoodieTable.rollbackInflightInstant`,
+//! `ScheduleCompactionActionExecutor` of Hudi 1.2.0; table versions 8 and 9.
+
+mod attempt;
+mod complete;
+mod schedule;
+
+use std::collections::BTreeMap;
+
+use lakebed_hudi::instant::InstantTime;
+use lakebed_hudi::timeline_file::Action;
+use lakebed_hudi::timeline_metadata::CommitMetadata;
+
+use super::Heartbeat;
+use crate::table::FileGroupId;
+use crate::timeline::Instant;
+
+/// What has happened to a table since a plan was made.
+#[derive(Debug, Clone, Default)]
+pub struct News {
+    /// The writes that completed, oldest first by completion.
+    pub commits: Vec<(Instant, CommitMetadata)>,
+    /// The groups that services were planned for, with the service's instant.
+    pub planned: BTreeMap<FileGroupId, InstantTime>,
+}
+
+/// What became of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scheduled {
+    /// It is on the timeline.
+    At(InstantTime),
+    /// After what happened meanwhile nothing of it is left to do.
+    Nothing,
+    /// The table is not the one that it was planned on: plan anew.
+    Stale {
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// Whether a pending service was taken.
+#[derive(Debug)]
+pub enum Taken {
+    /// It is this process's from now on.
+    Run(ServiceRun),
+    /// Somebody is at work on it.
+    AtWork {
+        /// When that was last seen, in milliseconds since the epoch.
+        seen_unix_millis: i64,
+    },
+    /// It is not pending: it was completed, or taken back.
+    Over,
+}
+
+/// A pending service that this process has taken: it beats for it until it is completed or released.
+#[derive(Debug)]
+pub struct ServiceRun {
+    /// Its instant.
+    pub instant: InstantTime,
+    /// What it was requested as.
+    pub action: Action,
+    heartbeat: Heartbeat,
+    /// Whether an attempt at it was begun before.
+    was_begun: bool,
+}
+
+/// Who began an attempt, in its inflight file: whoever says so beats while it is at work.
+fn intent() -> CommitMetadata {
+    let extra_metadata = [("lakebed.service".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
+    CommitMetadata { extra_metadata: extra_metadata.into(), ..CommitMetadata::default() }
+}
+
+fn is_ours(inflight: &[u8]) -> bool {
+    CommitMetadata::from_bytes(inflight).is_ok_and(|said| said.extra_metadata.contains_key("lakebed.service"))
+}

@@ -1,0 +1,346 @@
+//! Carrying a compaction plan out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use lakebed_hudi::instant::InstantTime;
+use lakebed_hudi::schema::TableSchema;
+use lakebed_hudi::timeline_file::{Action, TimelineFile};
+use lakebed_hudi::timeline_metadata::CompactionPlan;
+use tokio::sync::watch;
+
+use super::draft::CompactionDraft;
+use super::finished;
+use super::slices::{self, PlanFiles, PlannedSlice};
+use crate::commit::{Outcome, Scheduled, ServiceRun, Taken, compaction_metadata};
+use crate::maintain::error::GroupError;
+use crate::maintain::{MaintainError, Maintainer, Survey};
+use crate::read::SliceReader;
+use crate::storage::TablePath;
+use crate::table::{Attempt, FileGroupId, StagedFile, StagedFiles, TableSnapshot};
+use crate::write::{CompactionWriter, WriteOptions};
+
+/// How far a run may go.
+#[derive(Debug, Clone)]
+pub struct RunLimits {
+    /// Turns true when the run is to end in good order: groups that are begun are finished, and no more are
+    /// begun.
+    pub stop: watch::Receiver<bool>,
+    /// The same, at this time of the monotonic clock.
+    pub deadline: Option<Duration>,
+}
+
+/// What a run tells as it goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CompactionEvent {
+    /// It has begun.
+    Begun {
+        /// The compaction.
+        instant: InstantTime,
+        /// File groups that are still to be done, and bytes of their files.
+        groups: usize,
+        /// See there.
+        bytes: u64,
+    },
+    /// A group is done.
+    Finished {
+        /// The group.
+        group: FileGroupId,
+        /// Bytes that were read for it.
+        read_bytes: u64,
+        /// Bytes of its new base file.
+        written_bytes: u64,
+    },
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompactionOutcome {
+    /// The compaction is completed.
+    Committed {
+        /// Since when it shows.
+        completion: InstantTime,
+    },
+    /// Somebody else has completed it, or taken it back.
+    Over,
+    /// Somebody else is at work on it.
+    AtWork {
+        /// When that was last seen, in milliseconds since the epoch.
+        seen_unix_millis: i64,
+    },
+    /// It was stopped: the next run goes on.
+    Stopped,
+}
+
+/// What a run did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompactionReport {
+    /// The compaction.
+    pub instant: InstantTime,
+    /// How it ended.
+    pub outcome: CompactionOutcome,
+    /// File groups of the plan.
+    pub groups: usize,
+    /// Of these, those that an earlier run had done.
+    pub resumed: usize,
+    /// Those that this one did.
+    pub finished: usize,
+    /// Bytes that were read.
+    pub read_bytes: u64,
+    /// Bytes that were written.
+    pub written_bytes: u64,
+    /// Rows in the new base files, those of earlier runs included.
+    pub rows: u64,
+}
+
+impl CompactionReport {
+    fn of(instant: InstantTime, outcome: CompactionOutcome) -> Self {
+        Self {
+            instant,
+            outcome,
+            groups: 0,
+            resumed: 0,
+            finished: 0,
+            read_bytes: 0,
+            written_bytes: 0,
+            rows: 0,
+        }
+    }
+}
+
+impl Maintainer {
+    /// Puts a compaction on the timeline that was drafted on `survey`.
+    ///
+    /// # Errors
+    /// No lock in time; those of the storage.
+    pub async fn schedule_compaction(
+        &self,
+        survey: &Survey,
+        draft: &CompactionDraft,
+    ) -> Result<Scheduled, MaintainError> {
+        let settle = |news: &_| draft.settled(news).map(|plan| Ok(plan.to_avro()?.into())).transpose();
+        let committer = self.committer();
+        Ok(committer.schedule(Action::Compaction, &survey.snapshot.timeline, settle).await?)
+    }
+
+    /// Carries out the pending compaction `instant`, whoever planned it. Files that another run has finished
+    /// are taken over.
+    ///
+    /// # Errors
+    /// Files that are gone or damaged, rows that cannot be merged; others in the way; those of the storage.
+    /// The compaction stays pending, and nothing of it shows.
+    pub async fn compact(
+        &self,
+        instant: InstantTime,
+        limits: &RunLimits,
+        tell: &(dyn Fn(CompactionEvent) + Sync),
+    ) -> Result<CompactionReport, MaintainError> {
+        let run = match self.committer().take(instant, Action::Compaction).await? {
+            Taken::Run(run) => run,
+            Taken::AtWork { seen_unix_millis } => {
+                let outcome = CompactionOutcome::AtWork { seen_unix_millis };
+                return Ok(CompactionReport::of(instant, outcome));
+            }
+            Taken::Over => return Ok(CompactionReport::of(instant, CompactionOutcome::Over)),
+        };
+        let worked = self.work(&run, limits, tell).await;
+        let is_over = matches!(
+            worked,
+            Ok(CompactionReport {
+                outcome: CompactionOutcome::Committed { .. } | CompactionOutcome::Over,
+                ..
+            })
+        );
+        if is_over {
+            finished::forget(self.committer(), instant).await?;
+            self.committer().clear_service(run).await?;
+        } else if let Err(error) = self.committer().release(run).await {
+            tracing::warn!(%instant, %error, "the heartbeat could not be ended; it expires by itself");
+        }
+        worked
+    }
+
+    async fn work(
+        &self,
+        run: &ServiceRun,
+        limits: &RunLimits,
+        tell: &(dyn Fn(CompactionEvent) + Sync),
+    ) -> Result<CompactionReport, MaintainError> {
+        let committer = self.committer();
+        let plan = self.read_plan(run.instant).await?;
+        let snapshot = self.table().snapshot(None).await?;
+        let files = slices::find(&snapshot, run.instant, &plan).await?;
+        let done = self.resume(run, &files).await?;
+        let schema = snapshot.schema().await?;
+        let rest: Vec<PlannedSlice> =
+            files.slices.iter().filter(|planned| !done.contains_key(&planned.number)).cloned().collect();
+        let mut report = CompactionReport {
+            groups: files.slices.len(),
+            resumed: done.len(),
+            ..CompactionReport::of(run.instant, CompactionOutcome::Stopped)
+        };
+        tell(CompactionEvent::Begun {
+            instant: run.instant,
+            groups: rest.len(),
+            bytes: rest.iter().map(|planned| planned.slice.total_bytes()).sum(),
+        });
+        let attempt = Attempt { instant: run.instant, token_stage: self.token_stage() };
+        let memory = Memory::of(self.options().memory_bytes, &schema)?;
+        let writer = CompactionWriter::new(self.table(), attempt, &schema, memory.merge_bytes)?;
+        for partition in &files.unmarked {
+            writer.make_partition(partition).await?;
+        }
+        let rewriting = Rewriting { maintainer: self, run, snapshot: Arc::new(snapshot), writer };
+        let made = rewriting.rewrite(rest, memory.at_once, limits, tell).await?;
+        report.finished = made.len();
+        report.read_bytes = made.iter().map(|(_, read_bytes)| read_bytes).sum();
+        report.written_bytes = made.iter().map(|(staged, _)| staged.size_bytes).sum();
+        let staged = StagedFiles {
+            files: done.into_values().chain(made.into_iter().map(|(staged, _)| staged)).collect(),
+            replaced: Vec::new(),
+        };
+        report.rows = staged.files.iter().map(|file| file.rows.written).sum();
+        if staged.files.len() < report.groups {
+            return Ok(report);
+        }
+        let metadata = compaction_metadata(run.instant, &staged, &schema, &plan.extra_metadata);
+        let metadata = metadata.to_avro().map_err(crate::commit::CommitError::from)?;
+        report.outcome = match committer.complete(run, &staged, metadata).await? {
+            Outcome::Committed { completion, .. } => CompactionOutcome::Committed { completion },
+            Outcome::AlreadyCommitted { .. } => CompactionOutcome::Over,
+            Outcome::Conflicted { reason } | Outcome::Retryable { reason } => {
+                return Err(MaintainError::Conflict { reason });
+            }
+            Outcome::Fenced { by } => {
+                return Err(MaintainError::Conflict { reason: format!("epoch {by} has taken over") });
+            }
+        };
+        Ok(report)
+    }
+
+    /// What earlier attempts have finished; what they left else is rolled back.
+    async fn resume(
+        &self,
+        run: &ServiceRun,
+        files: &PlanFiles,
+    ) -> Result<BTreeMap<u32, StagedFile>, MaintainError> {
+        let committer = self.committer();
+        let mut done = finished::read(committer, run.instant, &files.sizes).await?;
+        let is_of_plan = |number: &u32, staged: &StagedFile| {
+            files.slices.get(*number as usize).is_some_and(|planned| planned.group == staged.group)
+        };
+        done.retain(|number, staged| is_of_plan(number, staged));
+        let kept: BTreeSet<TablePath> = done.values().map(|staged| staged.path.clone()).collect();
+        if committer.begin_attempt(run, &kept).await? {
+            // It may have been the rollback of somebody who knew nothing of our notes.
+            done = BTreeMap::new();
+        }
+        Ok(done)
+    }
+
+    async fn read_plan(&self, instant: InstantTime) -> Result<CompactionPlan, MaintainError> {
+        let timeline = &self.table().timeline;
+        let file = TimelineFile::requested(instant, Action::Compaction);
+        let plan = CompactionPlan::from_avro(&timeline.read(&file).await?);
+        plan.map_err(|source| MaintainError::Plan { path: timeline.path(&file), source })
+    }
+
+    /// A number that no other attempt has.
+    fn token_stage(&self) -> u32 {
+        // Hudi reads it as a positive Int.
+        (self.table().environment.ids.uuid().as_u128() as u32) >> 1
+    }
+}
+
+/// How the memory of a run is shared out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Memory {
+    /// Groups that are merged at the same time.
+    at_once: usize,
+    /// Bytes of log records that each may hold.
+    merge_bytes: usize,
+}
+
+impl Memory {
+    fn of(memory_bytes: u64, schema: &TableSchema) -> Result<Self, MaintainError> {
+        let needed_bytes = WriteOptions::least_memory_bytes(schema.arrow());
+        if memory_bytes < needed_bytes {
+            return Err(MaintainError::Memory { memory_bytes, needed_bytes });
+        }
+        let options = WriteOptions::of_memory(memory_bytes, schema.arrow());
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let at_once = options.files_at_once.min(cores);
+        Ok(Self { at_once, merge_bytes: (memory_bytes / 2) as usize / at_once })
+    }
+}
+
+/// The rewriting of file groups.
+struct Rewriting<'a> {
+    maintainer: &'a Maintainer,
+    run: &'a ServiceRun,
+    snapshot: Arc<TableSnapshot>,
+    writer: CompactionWriter,
+}
+
+impl Rewriting<'_> {
+    /// Rewrites `slices`, `at_once` at the same time, until the limits. After an error nothing more is begun,
+    /// and what was begun ends before the error is told. Returns the files, with the bytes read for each.
+    async fn rewrite(
+        &self,
+        slices: Vec<PlannedSlice>,
+        at_once: usize,
+        limits: &RunLimits,
+        tell: &(dyn Fn(CompactionEvent) + Sync),
+    ) -> Result<Vec<(StagedFile, u64)>, MaintainError> {
+        let clock = &self.maintainer.table().environment.clock;
+        let ends = || *limits.stop.borrow() || limits.deadline.is_some_and(|end| clock.monotonic() >= end);
+        let mut waiting = slices.into_iter();
+        let mut at_work = FuturesUnordered::new();
+        let (mut made, mut first_error) = (Vec::new(), None);
+        loop {
+            while at_work.len() < at_once && first_error.is_none() && !ends() {
+                let Some(planned) = waiting.next() else { break };
+                at_work.push(self.one(planned));
+            }
+            match at_work.next().await {
+                Some(Ok((staged, read_bytes))) => {
+                    tell(CompactionEvent::Finished {
+                        group: staged.group.clone(),
+                        read_bytes,
+                        written_bytes: staged.size_bytes,
+                    });
+                    made.push((staged, read_bytes));
+                }
+                Some(Err(error)) => first_error = first_error.or(Some(error)),
+                None => break,
+            }
+        }
+        first_error.map_or(Ok(made), Err)
+    }
+
+    async fn one(&self, planned: PlannedSlice) -> Result<(StagedFile, u64), MaintainError> {
+        let read_bytes = planned.slice.total_bytes();
+        let group = planned.group.clone();
+        let staged = self.rewritten(planned).await;
+        let staged = staged.map_err(|source| MaintainError::Group { group, source: Box::new(source) })?;
+        Ok((staged, read_bytes))
+    }
+
+    async fn rewritten(&self, planned: PlannedSlice) -> Result<StagedFile, GroupError> {
+        let PlannedSlice { number, group, slice } = planned;
+        let committer = self.maintainer.committer();
+        let reader = SliceReader::open(&self.snapshot, &slice).await?;
+        let file = self.writer.write(number, group, slice.base.as_ref(), reader).await?;
+        // From here on others would see the file.
+        if self.run.has_lapsed(committer.options().heartbeat_expiry()) {
+            file.abort().await?;
+            return Err(GroupError::Lapsed);
+        }
+        let staged = file.finish().await?;
+        finished::note(committer, self.run.instant, number, &staged).await?;
+        tracing::debug!(instant = %self.run.instant, group = %staged.group.file_id, "compacted");
+        Ok(staged)
+    }
+}

@@ -1,0 +1,132 @@
+//! The files that a plan names, found.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use lakebed_hudi::file_name::{BaseFileName, LogFileName, PARTITION_METADATA};
+use lakebed_hudi::instant::InstantTime;
+use lakebed_hudi::timeline_file::{Action, TimelineFile};
+use lakebed_hudi::timeline_metadata::{CompactionOperation, CompactionPlan};
+
+use crate::maintain::MaintainError;
+use crate::storage::Entry;
+use crate::table::{BaseFile, FileGroupId, FileSlice, LogFile, TableSnapshot, partition_folder};
+
+/// How many partitions are listed at the same time.
+const LISTINGS: usize = 16;
+
+/// A slice of a plan.
+#[derive(Debug, Clone)]
+pub(super) struct PlannedSlice {
+    /// Its number in the plan.
+    pub(super) number: u32,
+    pub(super) group: FileGroupId,
+    pub(super) slice: FileSlice,
+}
+
+/// What the partitions of a plan hold.
+#[derive(Debug)]
+pub(super) struct PlanFiles {
+    pub(super) slices: Vec<PlannedSlice>,
+    /// Partitions that no file says to be some.
+    pub(super) unmarked: BTreeSet<String>,
+    /// All files there, by path.
+    pub(super) sizes: BTreeMap<String, u64>,
+}
+
+/// Finds the files that the plan of the compaction `instant` names.
+pub(super) async fn find(
+    snapshot: &TableSnapshot,
+    instant: InstantTime,
+    plan: &CompactionPlan,
+) -> Result<PlanFiles, MaintainError> {
+    check(snapshot, instant, plan)?;
+    let partitions: BTreeSet<&str> = plan.operations.iter().map(|o| o.partition_path.as_str()).collect();
+    let listed: Vec<(String, Vec<Entry>)> = stream::iter(partitions)
+        .map(|partition| async move {
+            Ok::<_, MaintainError>((partition.to_owned(), snapshot.partition_files(partition).await?))
+        })
+        .buffered(LISTINGS)
+        .try_collect()
+        .await?;
+    let (mut unmarked, mut sizes) = (BTreeSet::new(), BTreeMap::new());
+    for (partition, files) in listed {
+        if !files.iter().any(|file| file.path.file_name().starts_with(PARTITION_METADATA)) {
+            unmarked.insert(partition);
+        }
+        sizes.extend(files.into_iter().map(|file| (file.path.as_str().to_owned(), file.size)));
+    }
+    let operations = plan.operations.iter().zip(0..);
+    let slices = operations.map(|(operation, number)| {
+        let group =
+            FileGroupId { partition: operation.partition_path.clone(), file_id: operation.file_id.clone() };
+        Ok(PlannedSlice { number, group, slice: slice(instant, operation, &sizes)? })
+    });
+    let slices = slices.collect::<Result<Vec<_>, MaintainError>>()?;
+    Ok(PlanFiles { slices, unmarked, sizes })
+}
+
+/// Refuses plans that cannot be carried out.
+fn check(snapshot: &TableSnapshot, instant: InstantTime, plan: &CompactionPlan) -> Result<(), MaintainError> {
+    let unsupported = |what: String| {
+        let path = snapshot.table.timeline.path(&TimelineFile::requested(instant, Action::Compaction));
+        MaintainError::UnsupportedPlan { path, what }
+    };
+    if plan.version > CompactionPlan::VERSION {
+        return Err(unsupported(format!("version {} of this form", plan.version)));
+    }
+    let mut groups = BTreeSet::new();
+    for CompactionOperation { partition_path, file_id, bootstrap_file_path, .. } in &plan.operations {
+        if let Some(path) = bootstrap_file_path.as_deref().filter(|path| !path.is_empty()) {
+            return Err(unsupported(format!("the bootstrapped file {path}")));
+        }
+        if !groups.insert((partition_path, file_id)) {
+            let group = FileGroupId { partition: partition_path.clone(), file_id: file_id.clone() };
+            return Err(MaintainError::RepeatedGroup { action: Action::Compaction, instant, group });
+        }
+    }
+    Ok(())
+}
+
+fn slice(
+    instant: InstantTime,
+    operation: &CompactionOperation,
+    sizes: &BTreeMap<String, u64>,
+) -> Result<FileSlice, MaintainError> {
+    let folder = partition_folder(&operation.partition_path)?;
+    let find = |name: &str| {
+        // Plans of version 1 have whole paths.
+        let name = name.rsplit('/').next().unwrap_or(name);
+        let path = folder.join(name)?;
+        match sizes.get(path.as_str()) {
+            Some(size) => Ok((path, *size)),
+            None => Err(MaintainError::MissingFile { action: Action::Compaction, instant, path }),
+        }
+    };
+    let mut logs = Vec::with_capacity(operation.delta_file_paths.len());
+    for name in &operation.delta_file_paths {
+        let (path, size_bytes) = find(name)?;
+        let parsed = path.file_name().parse::<LogFileName>();
+        let name = parsed.map_err(|_| MaintainError::MissingFile {
+            action: Action::Compaction,
+            instant,
+            path: path.clone(),
+        })?;
+        logs.push(LogFile { name, path, size_bytes });
+    }
+    logs.sort_by(|a, b| a.name.cmp(&b.name));
+    let base = match operation.data_file_path.as_deref().filter(|name| !name.is_empty()) {
+        Some(name) => {
+            let (path, size_bytes) = find(name)?;
+            let parsed = path.file_name().parse::<BaseFileName>();
+            let name = parsed.map_err(|_| MaintainError::MissingFile {
+                action: Action::Compaction,
+                instant,
+                path: path.clone(),
+            })?;
+            Some(BaseFile { name, path, size_bytes })
+        }
+        None => None,
+    };
+    Ok(FileSlice { base_instant: operation.base_instant_time, base, logs })
+}

@@ -1,0 +1,107 @@
+//! A table that is opened for its services.
+
+use std::sync::Arc;
+
+use lakebed_hudi::instant::TimelineZone;
+use lakebed_hudi::table_config::{DeclaredZone, TableConfig, key};
+
+use super::{MaintainError, Survey};
+use crate::commit::{CommitOptions, Committer};
+use crate::environment::Environment;
+use crate::storage::Storage;
+use crate::storage::lock::{LockOptions, TableLock};
+use crate::table::{Refusal, Table, check_writable};
+
+/// How a table's services are run.
+#[derive(Debug, Clone)]
+pub struct MaintainOptions {
+    /// Bytes of memory for all that is done at a time.
+    pub memory_bytes: u64,
+    /// The zone of a timeline in LOCAL time: that of the JVMs which write to the table.
+    pub timeline_zone: Option<TimelineZone>,
+    /// How commits are made.
+    pub commit: CommitOptions,
+    /// The table lock.
+    pub lock: LockOptions,
+}
+
+impl Default for MaintainOptions {
+    /// 512 MiB, and Hudi's defaults.
+    fn default() -> Self {
+        Self {
+            memory_bytes: 512 << 20,
+            timeline_zone: None,
+            commit: CommitOptions::default(),
+            lock: LockOptions::default(),
+        }
+    }
+}
+
+/// A table that is opened for its services.
+#[derive(Debug, Clone)]
+pub struct Maintainer {
+    committer: Committer,
+    options: MaintainOptions,
+}
+
+impl Maintainer {
+    /// Opens the table in `storage`. Changes nothing.
+    ///
+    /// # Errors
+    /// No table, or one that Lakebed does not maintain: of version 6, with a metadata table, or with what
+    /// [`check_writable`] refuses.
+    pub async fn open(
+        storage: Arc<dyn Storage>,
+        environment: &Environment,
+        options: MaintainOptions,
+    ) -> Result<Self, MaintainError> {
+        let table = Table::open(storage.clone(), environment, options.timeline_zone).await?;
+        check_maintainable(&table.config, &options)?;
+        let lock = TableLock::new(storage, environment, options.lock)?;
+        Ok(Self { committer: Committer::new(table, lock, options.commit), options })
+    }
+
+    /// The table.
+    pub fn table(&self) -> &Table {
+        self.committer.table()
+    }
+
+    /// Changes its timeline.
+    pub fn committer(&self) -> &Committer {
+        &self.committer
+    }
+
+    /// How its services are run.
+    pub fn options(&self) -> &MaintainOptions {
+        &self.options
+    }
+
+    /// What planners look at.
+    ///
+    /// # Errors
+    /// A table that cannot be read.
+    pub async fn survey(&self) -> Result<Survey, MaintainError> {
+        Ok(Survey::of(&self.committer).await?)
+    }
+}
+
+/// Refuses tables that Lakebed does not maintain.
+fn check_maintainable(config: &TableConfig, options: &MaintainOptions) -> Result<(), Refusal> {
+    check_writable(config)?;
+    let refuse = |feature: String, advice| Err(Refusal { table: config.name.clone(), feature, advice });
+    if config.zone == DeclaredZone::Local && options.timeline_zone.is_none() {
+        return refuse(
+            format!("maintaining a timeline in LOCAL time ({} is not UTC)", key::TIMEZONE),
+            "state the zone of the JVMs that write to it (--timeline-timezone)",
+        );
+    }
+    let metadata = config.metadata_partitions();
+    if !metadata.is_empty() {
+        return refuse(
+            format!("maintaining a table with a metadata table ({})", metadata.join(", ")),
+            "have its own writers run the services, or turn the metadata table off for all of them \
+             (hoodie.metadata.enable=false)",
+        );
+    }
+    Ok(())
+}

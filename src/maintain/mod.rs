@@ -1,0 +1,22 @@
+//! Table services: what keeps a table cheap to read, beside its writers.
+//!
+//! ```text
+//! Survey (the table's file groups) -> planner -> draft -> commit::schedule -> the plan, on the timeline
+//! the plan -> commit::take -> files, group by group -> StagedFiles -> commit::complete
+//! ```
+//!
+//! A planner is a pure function of a [`Survey`]: it reads nothing and changes nothing. What it drafts is
+//! settled under the table lock, where what was committed meanwhile is taken in; from then on the plan does
+//! not change. Whoever takes a plan carries it out, be it ours or another engine's: there is one executor
+//! for each kind of plan, and it can be stopped and gone on with at any file group.
+//!
+//! Source: the table services of Hudi 1.2.0; table versions 8 and 9.
+
+pub mod compaction;
+mod error;
+mod maintainer;
+mod survey;
+
+pub use error::{GroupError, MaintainError};
+pub use maintainer::{MaintainOptions, Maintainer};
+pub use survey::Survey;
