@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, UInt32Array};
+use arrow::array::{RecordBatch, StringArray, UInt32Array};
 
 use super::fold::{Folded, FoldedEntry};
 use super::ordering::{EntryOrdering, RowOrdering};
@@ -45,12 +45,27 @@ impl Apply {
 
     /// The rows of keys that no base row had, in order of arrival.
     pub(super) fn rest(&self) -> Result<RecordBatch, MergeError> {
+        self.rest_of(&self.columns)
+    }
+
+    /// [`Apply::rest`] with the columns that the logs were folded with.
+    pub(super) fn rest_of(&self, columns: &MergeColumns) -> Result<RecordBatch, MergeError> {
         let rows: UInt32Array = self.unmet().into_iter().map(|(_, row)| Some(row)).collect();
         let folded = &self.folded.rows.rows;
         if rows.len() == folded.num_rows() {
-            return self.columns.output(folded);
+            return columns.output(folded);
         }
-        self.columns.output(&self.folded.rows.take(&rows)?.rows)
+        columns.output(&self.folded.rows.take(&rows)?.rows)
+    }
+
+    /// Whether a log record names one of `keys`.
+    pub(super) fn names_any(&self, keys: &StringArray) -> bool {
+        !self.folded.keys.find_all(keys).is_empty()
+    }
+
+    /// How base rows that stay are filled.
+    pub(super) fn base_fill(&self) -> &Fill {
+        &self.folded.base_fill
     }
 
     /// The entries that are no deletes and that no base row met, with their rows.

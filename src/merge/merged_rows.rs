@@ -44,7 +44,8 @@ impl<'a> MergedRows<'a> {
         rules: Arc<MergeRules>,
         resources: &MergeResources,
     ) -> Result<Self, MergeError> {
-        let columns = if source.has_operations() { Arc::new(columns.with_operations()) } else { columns };
+        let all = columns;
+        let columns = if source.has_operations() { Arc::new(all.with_operations()) } else { all.clone() };
         let mut fold = Fold::new(columns.clone(), rules.clone());
         let mut counts = MergeCounts::default();
         for records in source.logs(columns.read_schema())? {
@@ -53,8 +54,7 @@ impl<'a> MergedRows<'a> {
             fold.push(&records)?;
             if !fold.fits(resources.budget_bytes)? {
                 drop(fold);
-                let (rows, counts) = PartitionedRows::new(source, columns, &rules, resources)?;
-                return Ok(Self { stage: Stage::Partitioned(Box::new(rows)), counts });
+                return Self::in_parts(source, all, &rules, resources);
             }
         }
         counts.log_keys = fold.keys() as u64;
@@ -66,6 +66,21 @@ impl<'a> MergedRows<'a> {
             Stage::InMemory { base, apply: Box::new(Apply::new(columns, rules, fold.finish()?)) }
         };
         Ok(Self { stage, counts })
+    }
+
+    /// The same rows, where it is known that the logs do not fit the budget.
+    ///
+    /// # Errors
+    /// As [`MergedRows::new`].
+    pub fn in_parts(
+        source: &'a dyn SliceSource,
+        columns: Arc<MergeColumns>,
+        rules: &Arc<MergeRules>,
+        resources: &MergeResources,
+    ) -> Result<Self, MergeError> {
+        let columns = if source.has_operations() { Arc::new(columns.with_operations()) } else { columns };
+        let (rows, counts) = PartitionedRows::new(source, columns, rules, resources)?;
+        Ok(Self { stage: Stage::Partitioned(Box::new(rows)), counts })
     }
 
     /// What the merge did up to the last batch that came out.

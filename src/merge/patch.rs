@@ -1,8 +1,8 @@
 //! What is done to base rows, and how it is done to a whole batch of them.
 
-use std::cell::LazyCell;
+use std::cell::OnceCell;
 
-use arrow::array::{Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::{interleave, take};
 
@@ -70,26 +70,57 @@ pub(super) fn patched(
     sources: &[&PatchRows],
     base_fill: &Fill,
 ) -> Result<RecordBatch, MergeError> {
-    let deletes = patches.iter().filter(|p| p.verdict == Verdict::Delete).count();
-    let rows = base.num_rows() - deletes;
-    let whole = LazyCell::new(|| whole_rows(base.num_rows(), patches));
-    let runs = replaced_runs(base.num_rows(), patches);
-    let mut columns = Vec::with_capacity(base.num_columns());
-    for column in 0..base.num_columns() {
-        let ours = base.column(column);
-        let mut arrays: Vec<&dyn Array> = vec![ours.as_ref()];
-        arrays.extend(sources.iter().map(|source| source.rows.column(column).as_ref()));
-        let base_open = base_fill.open_rows(ours);
-        let is_open = |source: &&PatchRows| source.open.get(column).is_some_and(Option::is_some);
-        let merged = if base_open.is_none() && !sources.iter().any(is_open) {
-            join_runs(&arrays, rows, &runs)?
-        } else {
-            interleave(&arrays, &filled_rows(&whole, patches, column, sources, base_open.as_ref()))?
-        };
-        columns.push(merged);
-    }
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    let places = Places::new(base.num_rows(), patches);
+    let columns = base.columns().iter().enumerate();
+    let columns = columns.map(|(column, base)| places.patched(column, base, patches, sources, base_fill));
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(places.rows));
     Ok(RecordBatch::try_new_with_options(base.schema(), columns, &options)?)
+}
+
+/// One column of [`patched`] rows, number `column` of `sources`.
+pub(super) fn patched_column(
+    column: usize,
+    base: &ArrayRef,
+    patches: &[Patch],
+    sources: &[&PatchRows],
+    base_fill: &Fill,
+) -> Result<ArrayRef, MergeError> {
+    Places::new(base.len(), patches).patched(column, base, patches, sources, base_fill)
+}
+
+/// Where the rows come from that patches make of base rows.
+struct Places {
+    /// How many there are.
+    rows: usize,
+    runs: Vec<Run>,
+    whole: OnceCell<Vec<(usize, usize)>>,
+}
+
+impl Places {
+    fn new(base_rows: usize, patches: &[Patch]) -> Self {
+        let deletes = patches.iter().filter(|p| p.verdict == Verdict::Delete).count();
+        Self { rows: base_rows - deletes, runs: replaced_runs(base_rows, patches), whole: OnceCell::new() }
+    }
+
+    fn patched(
+        &self,
+        column: usize,
+        base: &ArrayRef,
+        patches: &[Patch],
+        sources: &[&PatchRows],
+        base_fill: &Fill,
+    ) -> Result<ArrayRef, MergeError> {
+        let mut arrays: Vec<&dyn Array> = vec![base.as_ref()];
+        arrays.extend(sources.iter().map(|source| source.rows.column(column).as_ref()));
+        let base_open = base_fill.open_rows(base);
+        let is_open = |source: &&PatchRows| source.open.get(column).is_some_and(Option::is_some);
+        if base_open.is_none() && !sources.iter().any(is_open) {
+            return Ok(join_runs(&arrays, self.rows, &self.runs)?);
+        }
+        let whole = self.whole.get_or_init(|| whole_rows(base.len(), patches));
+        Ok(interleave(&arrays, &filled_rows(whole, patches, column, sources, base_open.as_ref()))?)
+    }
 }
 
 /// The runs of rows that stay of the base, which is the first of several arrays, and the rows that

@@ -20,7 +20,7 @@ use super::bridge::{Bridge, Pending};
 use super::parquet_rows::{ParquetFile, ParquetRows};
 use crate::merge::{Deleted, LogRecords};
 use crate::storage::Storage;
-use crate::table::{ByteSource, KeptHeaders, LogFile, TableSnapshot, load_footer, scan_log};
+use crate::table::{ByteSource, FooterParts, KeptHeaders, LogFile, TableSnapshot, load_footer, scan_log};
 
 /// Files up to this size are fetched once, whole, as long as a slice has no more of them than fit
 /// [`HELD_BYTES_MAX`].
@@ -263,7 +263,7 @@ impl LogRows {
 async fn fetch(source: ByteSource, body: BlockBody) -> Result<Content, ReadError> {
     if body == BlockBody::Parquet {
         let source = if source.bytes <= SMALL_BLOCK_BYTES { source.held().await? } else { source };
-        let metadata = load_footer(&source, false).await?;
+        let metadata = load_footer(&source, FooterParts::Footer).await?;
         return Ok(Content::Parquet(ParquetFile { source, metadata }));
     }
     if source.bytes > BLOCK_BYTES_MAX {

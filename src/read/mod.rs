@@ -16,6 +16,7 @@
 //! is opened.
 
 mod as_of;
+mod base_chunks;
 mod bridge;
 mod filter;
 mod filter_text;
@@ -44,6 +45,7 @@ use crate::storage::{StorageError, TablePath};
 use crate::table::{DataFileError, TableError};
 
 pub use as_of::{AsOfError, parse_as_of};
+pub(crate) use base_chunks::{BaseChunks, GroupChunks};
 pub use filter::{Comparison, Filter, FilterError, FilterTest};
 pub use log_file::LogOutline;
 pub use planned::PlannedSlice;

@@ -79,7 +79,7 @@ impl ParquetFile {
 }
 
 /// Batches of rows, decoded as they are asked for; ends after the first error.
-pub(super) struct ParquetRows {
+pub(crate) struct ParquetRows {
     file: ParquetFile,
     mask: ProjectionMask,
     batch_rows: usize,

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 use super::ReadError;
+use super::base_chunks::BaseChunks;
 use super::bridge::Bridge;
 use super::filter::BoundFilter;
 use super::log_file::{LogBlock, LogOutline, LogRows, plan_blocks};
 use super::parquet_rows::ParquetFile;
 use crate::merge::{Batches, LogRecords, MergeError, SliceSource};
 use crate::storage::Storage;
-use crate::table::{BaseFile, ByteSource, FileSlice, TableSnapshot, load_footer};
+use crate::table::{BaseFile, ByteSource, FileSlice, FooterParts, TableSnapshot, load_footer};
 
 const BATCH_ROWS: usize = 8192;
 
@@ -55,7 +56,15 @@ impl SliceReader {
     /// # Errors
     /// Files that are gone, damaged or of a form that is not read.
     pub async fn open(snapshot: &TableSnapshot, slice: &FileSlice) -> Result<Self, ReadError> {
-        Self::open_filtered(snapshot, slice, Vec::new()).await
+        Self::open_with(snapshot, slice, Vec::new(), FooterParts::Footer).await
+    }
+
+    /// Opens the files of `slice` so that what stays of its base file can be copied.
+    ///
+    /// # Errors
+    /// As [`SliceReader::open`].
+    pub async fn open_to_rewrite(snapshot: &TableSnapshot, slice: &FileSlice) -> Result<Self, ReadError> {
+        Self::open_with(snapshot, slice, Vec::new(), FooterParts::ForCopying).await
     }
 
     /// Opens the files of `slice`, whose base rows may be left out where they fail `filters`.
@@ -67,22 +76,32 @@ impl SliceReader {
         slice: &FileSlice,
         filters: Vec<BoundFilter>,
     ) -> Result<Self, ReadError> {
+        let parts = if filters.is_empty() { FooterParts::Footer } else { FooterParts::PageIndex };
+        Self::open_with(snapshot, slice, filters, parts).await
+    }
+
+    async fn open_with(
+        snapshot: &TableSnapshot,
+        slice: &FileSlice,
+        filters: Vec<BoundFilter>,
+        parts: FooterParts,
+    ) -> Result<Self, ReadError> {
         let base = async {
             let Some(base) = &slice.base else { return Ok::<_, ReadError>(None) };
             let storage = snapshot.table.storage.clone();
-            Ok(Some(open_parquet(storage, base, !filters.is_empty()).await?))
+            Ok(Some(open_parquet(storage, base, parts).await?))
         };
         let (base, (blocks, log_outline)) = futures::try_join!(base, plan_blocks(snapshot, &slice.logs))?;
         let bridge = Bridge::current();
         Ok(Self { base, blocks, log_outline, filters, batch_rows: BATCH_ROWS, bridge })
     }
 
-    /// Opens a base file without a look at log files, committed or not.
+    /// Opens a base file without a look at log files, committed or not, so that what stays of it can be copied.
     ///
     /// # Errors
     /// As [`SliceReader::open`].
     pub async fn open_base_file(storage: Arc<dyn Storage>, base: &BaseFile) -> Result<Self, ReadError> {
-        let base = Some(open_parquet(storage, base, false).await?);
+        let base = Some(open_parquet(storage, base, FooterParts::ForCopying).await?);
         let (blocks, filters, bridge) = (Vec::new(), Vec::new(), Bridge::current());
         let log_outline = LogOutline::default();
         Ok(Self { base, blocks, log_outline, filters, batch_rows: BATCH_ROWS, bridge })
@@ -92,6 +111,12 @@ impl SliceReader {
     #[must_use]
     pub fn with_batch_rows(self, batch_rows: usize) -> Self {
         Self { batch_rows: batch_rows.max(1), ..self }
+    }
+
+    /// The column chunks of its base file.
+    pub(crate) fn base_chunks(&self) -> Option<BaseChunks> {
+        let file = self.base.clone()?;
+        Some(BaseChunks { file, batch_rows: self.batch_rows, bridge: self.bridge.clone() })
     }
 
     /// What its log files consist of.
@@ -108,10 +133,10 @@ impl SliceReader {
 async fn open_parquet(
     storage: Arc<dyn Storage>,
     base: &BaseFile,
-    with_page_index: bool,
+    parts: FooterParts,
 ) -> Result<ParquetFile, ReadError> {
     let source = ByteSource::file(storage, base.path.clone(), base.size_bytes);
-    let metadata = load_footer(&source, with_page_index).await?;
+    let metadata = load_footer(&source, parts).await?;
     Ok(ParquetFile { source, metadata })
 }
 

@@ -18,7 +18,7 @@ use super::{ReadError, prune};
 use crate::environment::Environment;
 use crate::storage::object::ObjectStorage;
 use crate::storage::{Storage as _, TablePath};
-use crate::table::{ByteSource, load_footer};
+use crate::table::{ByteSource, FooterParts, load_footer};
 
 /// 1,000 rows in row groups of 250 and pages of 50; `n` rises, `s` repeats.
 fn sample() -> Bytes {
@@ -43,7 +43,7 @@ async fn open(bytes: Bytes) -> Result<ParquetFile, ReadError> {
     let size_bytes = bytes.len() as u64;
     storage.put(&path, bytes).await.unwrap();
     let source = ByteSource::file(storage, path, size_bytes);
-    let metadata = load_footer(&source, true).await?;
+    let metadata = load_footer(&source, FooterParts::PageIndex).await?;
     Ok(ParquetFile { source, metadata })
 }
 

@@ -16,7 +16,9 @@ use parquet::DecodeResult;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::Type as PhysicalType;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
+use parquet::file::metadata::{
+    PageIndexPolicy, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataPushDecoder,
+};
 use parquet::file::page_index::offset_index::PageLocation;
 
 use crate::human;
@@ -85,6 +87,19 @@ pub(crate) struct ByteSource {
 enum Place {
     Stored(Arc<dyn Storage>),
     Held(Bytes),
+    /// Some parts, with where they start.
+    Parts(Arc<[(u64, Bytes)]>),
+}
+
+/// What is read of the end of a Parquet file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FooterParts {
+    /// Its schema and row groups.
+    Footer,
+    /// The page index as well, if it has one.
+    PageIndex,
+    /// All that is to be kept of chunks which are copied.
+    ForCopying,
 }
 
 impl ByteSource {
@@ -102,8 +117,22 @@ impl ByteSource {
                 let end = (range.end as usize).min(held.len());
                 Place::Held(held.slice((range.start as usize).min(end)..end))
             }
+            Place::Parts(parts) => {
+                let moved = parts.iter().filter_map(|(start, part)| {
+                    let from = range.start.saturating_sub(*start).min(part.len() as u64);
+                    let to = range.end.saturating_sub(*start).min(part.len() as u64);
+                    let part = (from < to).then(|| part.slice(from as usize..to as usize))?;
+                    Some(((start + from).saturating_sub(range.start), part))
+                });
+                Place::Parts(moved.collect())
+            }
         };
         Self { offset: self.offset + range.start, bytes, path: self.path.clone(), place }
+    }
+
+    /// This source with nothing but `parts`, each with where it starts: reading anything else fails.
+    pub(crate) fn with_parts(&self, parts: impl IntoIterator<Item = (u64, Bytes)>) -> Self {
+        Self { place: Place::Parts(parts.into_iter().collect()), ..self.clone() }
     }
 
     /// This source, held in memory.
@@ -122,7 +151,7 @@ impl ByteSource {
     pub(crate) async fn get(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, StorageError> {
         let bytes = match &self.place {
             Place::Held(held) => self.bytes.min(held.len() as u64),
-            Place::Stored(_) => self.bytes,
+            Place::Stored(_) | Place::Parts(_) => self.bytes,
         };
         if let Some(outside) = ranges.iter().find(|r| r.start > r.end || r.end > bytes) {
             return Err(StorageError::OutOfRange {
@@ -139,7 +168,21 @@ impl ByteSource {
                 let at = |r: &Range<u64>| self.offset + r.start..self.offset + r.end;
                 storage.get_ranges(&self.path, &ranges.iter().map(at).collect::<Vec<_>>()).await
             }
+            Place::Parts(parts) => ranges.iter().map(|range| self.of_parts(parts, range)).collect(),
         }
+    }
+
+    fn of_parts(&self, parts: &[(u64, Bytes)], range: &Range<u64>) -> Result<Bytes, StorageError> {
+        let within = parts.iter().find_map(|(start, part)| {
+            let from = usize::try_from(range.start.checked_sub(*start)?).ok()?;
+            let to = usize::try_from(range.end.checked_sub(*start)?).ok()?;
+            (to <= part.len()).then(|| part.slice(from..to))
+        });
+        within.ok_or_else(|| StorageError::OutOfRange {
+            location: self.path.to_string(),
+            range: range.clone(),
+            size: self.bytes,
+        })
     }
 
     /// What is wrong with the Parquet file here.
@@ -167,13 +210,13 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
-/// Reads the footer of a Parquet file, with its page index if `page_index` is set and it has one.
+/// Reads the footer of a Parquet file, and the `parts` that are asked for besides.
 ///
 /// Types are those of the Parquet schema alone: what Arrow writers note beside it is passed over.
 /// INT96 times come as microseconds in UTC, as Spark reads them.
 pub(crate) async fn load_footer(
     source: &ByteSource,
-    page_index: bool,
+    parts: FooterParts,
 ) -> Result<ArrowReaderMetadata, DataFileError> {
     if source.bytes < FOOTER_END_BYTES + 4 {
         return Err(source.parquet_error(&format!("{} bytes are too few for a Parquet file", source.bytes)));
@@ -187,13 +230,18 @@ pub(crate) async fn load_footer(
     parquet_guard::check_footer(&tail).map_err(|reason| source.parquet_error(reason))?;
     let tail_range = source.bytes - tail.len() as u64..source.bytes;
     let metadata = source.guarded(|| {
-        let mut decoder =
-            ParquetMetaDataPushDecoder::try_new(source.bytes)?.with_page_index_policy(PageIndexPolicy::Skip);
+        let exact = ParquetMetaDataOptions::new().with_encoding_stats_as_mask(false);
+        let mut decoder = ParquetMetaDataPushDecoder::try_new(source.bytes)?
+            .with_page_index_policy(PageIndexPolicy::Skip)
+            .with_metadata_options((parts == FooterParts::ForCopying).then(|| Arc::new(exact)));
         decoder.push_ranges(vec![tail_range], vec![tail])?;
         decoded(decoder)
     })?;
     check_counts(source, &metadata)?;
-    let metadata = if page_index { with_page_index(source, metadata).await? } else { metadata };
+    let metadata = match parts {
+        FooterParts::Footer => metadata,
+        FooterParts::PageIndex | FooterParts::ForCopying => with_page_index(source, metadata).await?,
+    };
     source.guarded(|| arrow_metadata(Arc::new(metadata)))
 }
 

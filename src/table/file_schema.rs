@@ -5,7 +5,7 @@ use lakebed_hudi::log_file::{BlockCheck, ScannedBlock};
 use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::timeline_metadata::CommitMetadata;
 
-use super::data_file::{ByteSource, load_footer};
+use super::data_file::{ByteSource, FooterParts, load_footer};
 use super::log_outline::{KeptHeaders, scan_log};
 use super::{Table, TableError};
 use crate::storage::{StorageError, TablePath};
@@ -43,7 +43,7 @@ pub(super) async fn of_commit(
 }
 
 async fn of_base_file(table: &Table, source: &ByteSource) -> Result<TableSchema, TableError> {
-    let footer = load_footer(source, false).await?;
+    let footer = load_footer(source, FooterParts::Footer).await?;
     let entries = footer.metadata().file_metadata().key_value_metadata().into_iter().flatten();
     let avro = entries.filter(|entry| entry.key == AVRO_SCHEMA).find_map(|entry| entry.value.as_deref());
     Ok(match avro {

@@ -34,7 +34,7 @@ pub(crate) use conform::conform_array;
 pub use conform::{ConformError, conform};
 pub use create::{check_new, differences};
 pub use data_file::DataFileError;
-pub(crate) use data_file::{ByteSource, load_footer};
+pub(crate) use data_file::{ByteSource, FooterParts, load_footer};
 pub use features::{Refusal, check_readable, check_writable};
 pub use file_group::{BaseFile, FileGroup, FileGroupId, FileSlice, LogFile, SliceRules, file_groups};
 pub(crate) use grown_schema::grown_schema;

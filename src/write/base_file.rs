@@ -63,7 +63,7 @@ impl BaseFileEncoder {
             sample_rows: 0,
             sample_bytes: 0,
             writer: None,
-            keys: KeySummary::default(),
+            keys: KeySummary::of_footer(BaseFileFooter::default(), false),
             rows: 0,
         }
     }
@@ -150,20 +150,34 @@ impl BaseFileEncoder {
 const FALSE_POSITIVE_RATE: f64 = 1e-9;
 
 /// What the footer says of record keys.
-#[derive(Debug, Default)]
-struct KeySummary {
+#[derive(Debug)]
+pub(super) struct KeySummary {
     range: Option<(String, String)>,
+    /// Whether the range is that of all keys but those still to come.
+    is_range_known: bool,
     /// A row of it takes as many keys as the first row group has.
     bloom_filter: Option<BloomFilter>,
 }
 
 impl KeySummary {
-    fn add(&mut self, batch: &RecordBatch) {
+    /// Of a file that is copied from, which has rows or not. Its range stays a bound if keys go.
+    pub(super) fn of_footer(footer: BaseFileFooter, has_rows: bool) -> Self {
+        let range = footer.min_record_key.zip(footer.max_record_key);
+        let is_range_known = range.is_some() || !has_rows;
+        Self { range, is_range_known, bloom_filter: footer.bloom_filter }
+    }
+
+    /// Says that there is no key.
+    pub(super) fn forget_range(&mut self) {
+        (self.range, self.is_range_known) = (None, false);
+    }
+
+    pub(super) fn add(&mut self, batch: &RecordBatch) {
         let Some(keys) = batch.column_by_name(RECORD_KEY).and_then(|keys| keys.as_string_opt::<i32>()) else {
             return;
         };
         let bounds = arrow::compute::min_string(keys).zip(arrow::compute::max_string(keys));
-        if let Some((least, greatest)) = bounds {
+        if let Some((least, greatest)) = bounds.filter(|_| self.is_range_known) {
             let known = self.range.get_or_insert_with(|| (least.to_owned(), greatest.to_owned()));
             if least < known.0.as_str() {
                 known.0 = least.to_owned();
@@ -177,7 +191,7 @@ impl KeySummary {
         }
     }
 
-    fn footer(self, avro: &str) -> BaseFileFooter {
+    pub(super) fn footer(self, avro: &str) -> BaseFileFooter {
         let (min_record_key, max_record_key) = self.range.unzip();
         let bloom_filter = self.bloom_filter;
         BaseFileFooter { avro_schema: Some(avro.to_owned()), min_record_key, max_record_key, bloom_filter }

@@ -13,11 +13,12 @@ use super::WriteError;
 use super::base_file::{BaseFileEncoder, BaseFileSummary};
 use super::buffer::Buffer;
 use super::context::WriteContext;
+use super::merged_file;
 use super::meta_columns::Place;
 use super::row_format::RowFormat;
 use super::run_store::{Run, RunStore};
 use super::staging::{self, Pieces, encode_into, on_rayon, send};
-use crate::merge::{Batches, LogRecords, MergeCounts, MergeError, MergeResources, MergedRows, SliceSource};
+use crate::merge::{Batches, LogRecords, MergeCounts, MergeError, MergeResources, SliceSource};
 use crate::read::SliceReader;
 use crate::table::{BaseFile, FileGroupId, RowCounts, StagedFile, StagedKind};
 
@@ -117,31 +118,29 @@ impl GroupRows {
         place: &Place,
         pieces: &Pieces,
     ) -> Result<(BaseFileSummary, MergeCounts), WriteError> {
-        let (mut encoder, counts);
-        match self {
-            Self::Combined(batches) => {
-                let added = batches.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
-                counts = MergeCounts { added, ..MergeCounts::default() };
-                let mut generated = place.generated_of_new();
-                let batches = generated.take_generated(format.schema(), batches)?;
-                encoder = BaseFileEncoder::new(format.base.clone(), generated);
-                for batch in batches {
-                    send(pieces, encoder.write(&batch)?)?;
-                }
+        let batches = match self {
+            Self::Combined(batches) => batches,
+            Self::Merged(rows) => {
+                return merged_file::encode(
+                    rows.as_ref(),
+                    rows.base.as_ref(),
+                    format,
+                    resources,
+                    place,
+                    pieces,
+                );
             }
-            Self::Merged(source) => {
-                encoder = BaseFileEncoder::new(format.base.clone(), place.generated_of_kept());
-                let columns = format.rewritten.clone();
-                let mut merged = MergedRows::new(source.as_ref(), columns, format.rules.clone(), resources)?;
-                while let Some(batch) = merged.next().transpose()? {
-                    send(pieces, encoder.write(&batch)?)?;
-                }
-                counts = merged.counts();
-            }
+        };
+        let added = batches.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
+        let mut generated = place.generated_of_new();
+        let batches = generated.take_generated(format.schema(), batches)?;
+        let mut encoder = BaseFileEncoder::new(format.base.clone(), generated);
+        for batch in batches {
+            send(pieces, encoder.write(&batch)?)?;
         }
         let (rest, summary) = encoder.finish()?;
         send(pieces, rest)?;
-        Ok((summary, counts))
+        Ok((summary, MergeCounts { added, ..MergeCounts::default() }))
     }
 }
 

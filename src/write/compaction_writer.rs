@@ -6,13 +6,12 @@ use lakebed_hudi::file_name::{BaseFileName, MarkerKind};
 use lakebed_hudi::schema::TableSchema;
 
 use super::WriteError;
-use super::base_file::{BaseFileEncoder, BaseFileSummary};
 use super::context::WriteContext;
-use super::meta_columns::Place;
+use super::merged_file::encode;
 use super::row_format::RowFormat;
 use super::run_store::RunStore;
-use super::staging::{self, Pieces, encode_into, make_partition, send};
-use crate::merge::{MergeCounts, MergeResources, MergedRows};
+use super::staging::{self, encode_into, make_partition};
+use crate::merge::MergeResources;
 use crate::read::SliceReader;
 use crate::storage::FileWriter;
 use crate::table::{Attempt, BaseFile, CompactedLogs, FileGroupId, RowCounts, StagedFile, StagedKind, Table};
@@ -105,8 +104,10 @@ impl CompactionWriter {
             staging::create(storage, &context.attempt, &group.partition, &name, MarkerKind::Merge).await?;
         let outline = slice.log_outline();
         let (format, merge) = (context.format.clone(), context.merge.clone());
-        let (summary, counts) =
-            encode_into(file.as_mut(), move |pieces| encode(&slice, &format, &merge, &place, pieces)).await?;
+        let (summary, counts) = encode_into(file.as_mut(), move |pieces| {
+            encode(&slice, Some(&slice), &format, &merge, &place, pieces)
+        })
+        .await?;
         let logs = CompactedLogs {
             files: outline.files,
             blocks: outline.blocks,
@@ -125,22 +126,4 @@ impl CompactionWriter {
         let staged = StagedFile { group, path, kind, size_bytes: 0, rows, columns: summary.columns };
         Ok(UnfinishedFile { file, staged })
     }
-}
-
-/// Encodes the rows of a slice and sends what is ready to its file.
-fn encode(
-    slice: &SliceReader,
-    format: &RowFormat,
-    merge: &MergeResources,
-    place: &Place,
-    pieces: &Pieces,
-) -> Result<(BaseFileSummary, MergeCounts), WriteError> {
-    let mut encoder = BaseFileEncoder::new(format.base.clone(), place.generated_of_kept());
-    let mut merged = MergedRows::new(slice, format.rewritten.clone(), format.rules.clone(), merge)?;
-    while let Some(batch) = merged.next().transpose()? {
-        send(pieces, encoder.write(&batch)?)?;
-    }
-    let (rest, summary) = encoder.finish()?;
-    send(pieces, rest)?;
-    Ok((summary, merged.counts()))
 }

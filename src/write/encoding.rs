@@ -15,6 +15,7 @@ use foldhash::fast::FixedState;
 use lakebed_hudi::base_file::{COMMIT_SEQNO, COMMIT_TIME, FILE_NAME, PARTITION_PATH, RECORD_KEY};
 use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
@@ -62,10 +63,7 @@ impl EncodingSet {
         generated: &GeneratedColumns,
         rows: &[RecordBatch],
     ) -> Result<WriterPropertiesBuilder, ParquetError> {
-        let mut builder = WriterProperties::builder()
-            .set_compression(compression()?)
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            .set_created_by(concat!("lakebed version ", env!("CARGO_PKG_VERSION")).to_owned());
+        let mut builder = self.common()?;
         if rows.is_empty() {
             return Ok(builder);
         }
@@ -91,6 +89,35 @@ impl EncodingSet {
             }
         }
         Ok(builder)
+    }
+
+    /// Properties for files that take over row groups of another one, encoded as there.
+    pub(super) fn properties_like(
+        self,
+        metadata: &ParquetMetaData,
+        generated: &GeneratedColumns,
+    ) -> Result<WriterPropertiesBuilder, ParquetError> {
+        let mut builder = self.common()?;
+        for column in metadata.row_groups().first().map_or(&[][..], |group| group.columns()) {
+            let path = column.column_path().clone();
+            let name = path.parts().first().map_or("", String::as_str);
+            if generated.get(name).is_some() {
+                continue;
+            }
+            if name == COMMIT_SEQNO {
+                builder = builder.set_column_statistics_enabled(path.clone(), EnabledStatistics::None);
+            }
+            let choice = meta_choice(name).unwrap_or_else(|| Choice::as_in(column));
+            builder = self.set(builder, path, choice);
+        }
+        Ok(builder)
+    }
+
+    fn common(self) -> Result<WriterPropertiesBuilder, ParquetError> {
+        Ok(WriterProperties::builder()
+            .set_compression(compression()?)
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+            .set_created_by(concat!("lakebed version ", env!("CARGO_PKG_VERSION")).to_owned()))
     }
 
     fn set(
@@ -134,6 +161,22 @@ enum Choice {
     /// Text after the prefix that it shares with the text before it.
     Prefixed,
     Plain,
+}
+
+impl Choice {
+    /// How the values of a chunk are encoded.
+    fn as_in(chunk: &ColumnChunkMetaData) -> Self {
+        let has = |wanted: Encoding| chunk.encodings().any(|encoding| encoding == wanted);
+        if has(Encoding::DELTA_BINARY_PACKED) {
+            Self::Packed
+        } else if has(Encoding::DELTA_BYTE_ARRAY) {
+            Self::Prefixed
+        } else if chunk.dictionary_page_offset().is_some() {
+            Self::Dictionary
+        } else {
+            Self::Plain
+        }
+    }
 }
 
 /// What is known of Hudi's own columns without a look.

@@ -34,6 +34,7 @@ mod group_writer;
 mod key_pages;
 mod keyed_batch;
 mod log_writer;
+mod merged_file;
 mod meta_columns;
 mod options;
 mod parquet_schema;
@@ -41,6 +42,7 @@ mod parquet_writer;
 mod route;
 mod row_format;
 mod run_store;
+mod splice;
 mod staging;
 mod table_writer;
 

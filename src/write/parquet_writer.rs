@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use bytes::Bytes;
+use bytes::buf::Reader;
+use bytes::{Buf as _, Bytes};
 use lakebed_hudi::base_file::RECORD_KEY;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::SchemaDescriptor;
 
@@ -19,6 +22,7 @@ use super::encoding::{EncodingSet, ROW_GROUP_ROWS};
 use super::generated_chunk::GeneratedChunk;
 use super::generated_columns::GeneratedColumns;
 use super::key_pages::KeyPages;
+use super::splice::SplicedColumn;
 
 /// A row group of wide rows ends when its columns have so many bytes.
 const ROW_GROUP_BYTES: usize = 32 << 20;
@@ -38,6 +42,7 @@ pub(super) struct ParquetWriter {
     /// Rows of the row groups that are full.
     rows_flushed: u64,
     open: Option<OpenGroup>,
+    spare: SpareWriters,
 }
 
 struct OpenGroup {
@@ -69,7 +74,8 @@ impl ParquetWriter {
             groups = groups.with_page_store_factory(Arc::new(key_pages.clone()));
         }
         let (schema, rows_flushed, open) = (schema.clone(), 0, None);
-        Ok(Self { file, groups, schema, generated, key_pages, encodings, rows_flushed, open })
+        let spare = SpareWriters::default();
+        Ok(Self { file, groups, schema, generated, key_pages, encodings, rows_flushed, open, spare })
     }
 
     /// Takes rows, which have the columns that are not generated, in the order of the schema.
@@ -108,6 +114,59 @@ impl ParquetWriter {
             }
         }
         open.rows += batch.num_rows();
+        Ok(())
+    }
+
+    /// Adds a row group of `rows` rows, of which each column comes from somewhere else.
+    pub(super) fn splice(
+        &mut self,
+        rows: usize,
+        columns: impl IntoIterator<Item = Result<SplicedColumn, WriteError>>,
+    ) -> Result<(), WriteError> {
+        self.flush()?;
+        let rows = u32::try_from(rows).map_err(|error| ParquetError::General(error.to_string()))?;
+        let descriptors: Vec<_> = self.file.schema_descr().columns().to_vec();
+        let number = self.file.flushed_row_groups().len();
+        let (groups, spare) = (&self.groups, &mut self.spare);
+        let mut group = self.file.next_row_group()?;
+        let mut leaf = 0;
+        for (field, column) in self.schema.fields().iter().zip(columns) {
+            match column? {
+                SplicedColumn::Generated => {
+                    let known = self.generated.get(field.name()).zip(descriptors.get(leaf));
+                    let (generated, descriptor) = known.ok_or_else(|| no_column(field.name()))?;
+                    let counted = (self.rows_flushed, rows);
+                    GeneratedChunk::new(generated, counted, descriptor.clone(), self.encodings, None)?
+                        .append_to(&mut group)?;
+                    leaf += 1;
+                }
+                SplicedColumn::Copied(chunks) => {
+                    leaf += chunks.len();
+                    for (bytes, close) in chunks {
+                        group.append_column(&CopiedChunk::new(bytes, &close), close)?;
+                    }
+                }
+                SplicedColumn::Encoded(arrays) => {
+                    let mut writers: Vec<ArrowColumnWriter> = Vec::new();
+                    for array in &arrays {
+                        for (number_in_column, values) in compute_leaves(field, array)?.iter().enumerate() {
+                            if writers.len() == number_in_column {
+                                writers.push(spare.take(leaf + number_in_column, groups, number)?);
+                            }
+                            if let Some(writer) = writers.get_mut(number_in_column) {
+                                writer.write(values)?;
+                            }
+                        }
+                    }
+                    leaf += writers.len();
+                    for writer in writers {
+                        writer.close()?.append_to_row_group(&mut group)?;
+                    }
+                }
+            }
+        }
+        group.close()?;
+        self.rows_flushed += u64::from(rows);
         Ok(())
     }
 
@@ -172,6 +231,67 @@ impl ParquetWriter {
         key_values.into_iter().for_each(|entry| self.file.append_key_value_metadata(entry));
         let metadata = self.file.finish()?;
         Ok((self.take_bytes(), metadata))
+    }
+}
+
+fn no_column(name: &str) -> ParquetError {
+    ParquetError::General(format!("nothing is known of column {name} beforehand"))
+}
+
+/// Writers of single leaves, of which a row group that is spliced needs some: they are made for all at once.
+#[derive(Default)]
+struct SpareWriters(Vec<Option<ArrowColumnWriter>>);
+
+impl SpareWriters {
+    fn take(
+        &mut self,
+        leaf: usize,
+        groups: &ArrowRowGroupWriterFactory,
+        group: usize,
+    ) -> Result<ArrowColumnWriter, ParquetError> {
+        if self.0.get(leaf).is_none_or(Option::is_none) {
+            self.0 = groups.create_column_writers(group)?.into_iter().map(Some).collect();
+        }
+        let writer = self.0.get_mut(leaf).and_then(Option::take);
+        writer.ok_or_else(|| ParquetError::General(format!("there is no leaf {leaf}")))
+    }
+}
+
+/// A chunk of another file, where it stood there.
+struct CopiedChunk {
+    start: u64,
+    bytes: Bytes,
+}
+
+impl CopiedChunk {
+    fn new(bytes: Bytes, close: &ColumnCloseResult) -> Self {
+        Self { start: close.metadata.byte_range().0, bytes }
+    }
+
+    fn from(&self, start: u64) -> Result<Bytes, ParquetError> {
+        let at = start.checked_sub(self.start).and_then(|at| usize::try_from(at).ok());
+        let at = at.filter(|at| *at <= self.bytes.len());
+        at.map(|at| self.bytes.slice(at..))
+            .ok_or_else(|| ParquetError::General(format!("{start} is not in the chunk")))
+    }
+}
+
+impl Length for CopiedChunk {
+    fn len(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+}
+
+impl ChunkReader for CopiedChunk {
+    type T = Reader<Bytes>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        Ok(self.from(start)?.reader())
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        let bytes = self.from(start)?;
+        Ok(bytes.slice(..length.min(bytes.len())))
     }
 }
 

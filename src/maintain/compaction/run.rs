@@ -331,7 +331,7 @@ impl Rewriting<'_> {
     async fn rewritten(&self, planned: PlannedSlice) -> Result<StagedFile, GroupError> {
         let PlannedSlice { number, group, slice } = planned;
         let committer = self.maintainer.committer();
-        let reader = SliceReader::open(&self.snapshot, &slice).await?;
+        let reader = SliceReader::open_to_rewrite(&self.snapshot, &slice).await?;
         let file = self.writer.write(number, group, slice.base.as_ref(), reader).await?;
         // From here on others would see the file.
         if self.run.has_lapsed(committer.options().heartbeat_expiry()) {

@@ -1,0 +1,221 @@
+//! The logs of a slice, folded, for whoever takes base rows apart by column.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{Array as _, ArrayRef, BooleanArray, RecordBatch, StringArray, make_comparator};
+use arrow::compute::{SortOptions, filter};
+use arrow::datatypes::SchemaRef;
+
+use super::apply::Apply;
+use super::fold::Fold;
+use super::patch::{Patch, Verdict, patched_column};
+use super::{Fill, MergeColumns, MergeCounts, MergeError, MergeResources, MergeRules, SliceSource};
+use crate::table::conform;
+
+/// The logs of a slice, folded: what they do to base rows is asked batch by batch, and what that makes of a
+/// column, column by column. So a column that stays as it is need not be decoded.
+#[derive(Debug)]
+pub struct FoldedLogs {
+    columns: Arc<MergeColumns>,
+    /// Record key and ordering columns alone.
+    key_columns: Arc<MergeColumns>,
+    apply: Apply,
+    counts: MergeCounts,
+}
+
+/// What happens to some of the rows of a batch.
+#[derive(Debug, Clone, Default)]
+pub struct RowChanges {
+    patches: Vec<Patch>,
+    rows: usize,
+    deletes: usize,
+}
+
+impl RowChanges {
+    /// Nothing happens to `rows` rows.
+    pub fn none(rows: usize) -> Self {
+        Self { rows, ..Self::default() }
+    }
+
+    /// What happens to some of the rows, as a batch of their own.
+    pub fn part(&self, range: Range<usize>) -> Self {
+        let from = self.patches.partition_point(|patch| patch.base_row < range.start);
+        let to = self.patches.partition_point(|patch| patch.base_row < range.end);
+        let patches = self.patches.get(from..to).unwrap_or_default().iter();
+        let moved = |patch: &Patch| Patch { base_row: patch.base_row - range.start, ..*patch };
+        Self::of(patches.map(moved).collect(), range.len())
+    }
+
+    fn of(patches: Vec<Patch>, rows: usize) -> Self {
+        let deletes = patches.iter().filter(|patch| patch.verdict == Verdict::Delete).count();
+        Self { patches, rows, deletes }
+    }
+
+    /// How many rows of the batch stay, changed or not.
+    pub fn rows_left(&self) -> usize {
+        self.rows - self.deletes
+    }
+
+    /// Whether rows go.
+    pub fn has_deletes(&self) -> bool {
+        self.deletes > 0
+    }
+
+    /// Whether nothing happens.
+    pub fn is_empty(&self) -> bool {
+        self.patches.is_empty()
+    }
+}
+
+impl FoldedLogs {
+    /// Folds the logs of `source`; `None` if they take more than the memory of `resources`.
+    ///
+    /// # Errors
+    /// Files that cannot be read and log records that cannot be merged.
+    pub fn fold(
+        source: &dyn SliceSource,
+        columns: &Arc<MergeColumns>,
+        rules: &Arc<MergeRules>,
+        resources: &MergeResources,
+    ) -> Result<Option<Self>, MergeError> {
+        let columns = match source.has_operations() {
+            true => Arc::new(columns.with_operations()),
+            false => columns.clone(),
+        };
+        let mut fold = Fold::new(columns.clone(), rules.clone());
+        let mut counts = MergeCounts::default();
+        for records in source.logs(columns.read_schema())? {
+            let records = records?;
+            counts.log_records += records.count() as u64;
+            fold.push(&records)?;
+            if !fold.fits(resources.budget_bytes)? {
+                return Ok(None);
+            }
+        }
+        counts.log_keys = fold.keys() as u64;
+        let key_columns = Arc::new(columns.keys_and_ordering());
+        let apply = Apply::new(key_columns.clone(), rules.clone(), fold.finish()?);
+        Ok(Some(Self { columns, key_columns, apply, counts }))
+    }
+
+    /// What [`FoldedLogs::changes`] asks of base rows: the record key, then the ordering columns.
+    pub fn key_schema(&self) -> &SchemaRef {
+        self.key_columns.read_schema()
+    }
+
+    /// Whether one of `keys` is named by a log record.
+    pub fn names_any(&self, keys: &StringArray) -> bool {
+        self.apply.names_any(keys)
+    }
+
+    /// What happens to the rows of a batch, which has the columns of [`FoldedLogs::key_schema`]. Each batch
+    /// of base rows is asked for once, in their order: of two rows of a key the first one changes.
+    ///
+    /// # Errors
+    /// Null keys, and ordering values that do not compare.
+    pub fn changes(&mut self, base: &RecordBatch) -> Result<RowChanges, MergeError> {
+        let patches = self.apply.patches(&conform(base, self.key_columns.read_schema())?)?;
+        self.counts.add_patches(&patches);
+        Ok(RowChanges::of(patches, base.num_rows()))
+    }
+
+    /// Whether `changes` may make another column of `column`, a number of
+    /// [`MergeColumns::output_schema`](MergeColumns::output_schema), without a look at the base: not if no
+    /// log record says anything of it.
+    pub fn may_change(&self, column: usize, changes: &RowChanges) -> bool {
+        let open = self.apply.entry_rows().open.get(column).and_then(Option::as_ref);
+        let fills = *self.apply.base_fill() != Fill::Nothing;
+        changes.patches.iter().any(|patch| match patch.verdict {
+            Verdict::Delete => true,
+            Verdict::Replace(row) => !open.is_some_and(|open| open.value(row as usize)),
+            Verdict::Fill(_) => fills,
+        })
+    }
+
+    /// Whether `changes` make another column of `base`. Values are told apart by their bits.
+    ///
+    /// # Errors
+    /// Columns of different types.
+    pub fn changes_column(
+        &self,
+        column: usize,
+        base: &ArrayRef,
+        changes: &RowChanges,
+    ) -> Result<bool, MergeError> {
+        let entries = self.apply.entry_rows();
+        let values = entries.rows.column(column);
+        let Ok(compare) = make_comparator(base, values, SortOptions::default()) else { return Ok(true) };
+        let is_other = |base_row: usize, row: u32| compare(base_row, row as usize) != Ordering::Equal;
+        let open = entries.open.get(column).and_then(Option::as_ref);
+        let base_open = self.apply.base_fill().open_rows(base);
+        Ok(changes.patches.iter().any(|patch| match patch.verdict {
+            Verdict::Delete => true,
+            Verdict::Replace(row) => {
+                !open.is_some_and(|open| open.value(row as usize)) && is_other(patch.base_row, row)
+            }
+            Verdict::Fill(row) => {
+                base_open.as_ref().is_some_and(|open| open.value(patch.base_row))
+                    && is_other(patch.base_row, row)
+            }
+        }))
+    }
+
+    /// A column of base rows after `changes`.
+    ///
+    /// # Errors
+    /// Columns of different types.
+    pub fn changed_column(
+        &self,
+        column: usize,
+        base: &ArrayRef,
+        changes: &RowChanges,
+    ) -> Result<ArrayRef, MergeError> {
+        let sources = [self.apply.entry_rows()];
+        patched_column(column, base, &changes.patches, &sources, self.apply.base_fill())
+    }
+
+    /// A column of base rows that no log record changes, without the rows that go.
+    ///
+    /// # Errors
+    /// Arrow's.
+    pub fn without_deleted(&self, base: &ArrayRef, changes: &RowChanges) -> Result<ArrayRef, MergeError> {
+        if !changes.has_deletes() {
+            return Ok(base.clone());
+        }
+        let mut stays = vec![true; base.len()];
+        for patch in changes.patches.iter().filter(|patch| patch.verdict == Verdict::Delete) {
+            if let Some(stays) = stays.get_mut(patch.base_row) {
+                *stays = false;
+            }
+        }
+        Ok(filter(base, &BooleanArray::from(stays))?)
+    }
+
+    /// The rows of keys that no base row had, in order of arrival, when all base rows were asked for: batches
+    /// of the columns of [`MergeColumns::output_schema`].
+    ///
+    /// # Errors
+    /// Rows that Arrow cannot take.
+    pub fn new_rows(&mut self) -> Result<RecordBatch, MergeError> {
+        let rows = self.apply.rest_of(&self.columns)?;
+        self.counts.added = rows.num_rows() as u64;
+        Ok(rows)
+    }
+
+    /// What came of the logs so far.
+    pub fn counts(&self) -> MergeCounts {
+        self.counts
+    }
+
+    /// The columns.
+    pub fn columns(&self) -> &MergeColumns {
+        &self.columns
+    }
+
+    /// The rows that log records end in, for a look at what values are like.
+    pub fn sample(&self) -> &RecordBatch {
+        &self.apply.entry_rows().rows
+    }
+}

@@ -1,0 +1,122 @@
+//! The column chunks of a base file: as they are, and decoded.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use lakebed_hudi::parquet_guard;
+use parquet::column::writer::ColumnCloseResult;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+
+use super::ReadError;
+use super::bridge::{Bridge, Pending};
+use super::parquet_rows::{ParquetFile, ParquetRows, RowGroup};
+use crate::storage::StorageError;
+
+/// A base file of which row groups are fetched whole, for a thread that may block.
+#[derive(Debug, Clone)]
+pub(crate) struct BaseChunks {
+    pub(super) file: ParquetFile,
+    pub(super) batch_rows: usize,
+    pub(super) bridge: Bridge,
+}
+
+/// A row group on its way.
+#[derive(Debug)]
+pub(crate) struct PendingGroup {
+    of: BaseChunks,
+    group: usize,
+    /// Leaves and where their chunks lie.
+    leaves: Vec<(usize, Range<u64>)>,
+    bytes: Pending<Result<Vec<Bytes>, StorageError>>,
+}
+
+/// The chunks of one row group, or some of them, in memory.
+#[derive(Debug)]
+pub(crate) struct GroupChunks {
+    of: BaseChunks,
+    group: usize,
+    chunks: Vec<(usize, Bytes)>,
+}
+
+impl BaseChunks {
+    /// What the file says of itself.
+    pub(crate) fn metadata(&self) -> &Arc<ParquetMetaData> {
+        self.file.metadata.metadata()
+    }
+
+    /// Its columns.
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        self.file.metadata.schema()
+    }
+
+    /// What it says of a row group.
+    pub(crate) fn group(&self, group: usize) -> Option<&RowGroupMetaData> {
+        self.metadata().row_groups().get(group)
+    }
+
+    /// Asks for the chunks of a row group that `wanted` says so of, by their leaves, in one call to the
+    /// storage.
+    pub(crate) fn fetch(&self, group: usize, wanted: impl Fn(usize) -> bool) -> PendingGroup {
+        let columns = self.group(group).map_or(&[][..], |group| group.columns()).iter().enumerate();
+        let chunk = |(leaf, column): (usize, &parquet::file::metadata::ColumnChunkMetaData)| {
+            let (start, bytes) = column.byte_range();
+            (leaf, start..start.saturating_add(bytes))
+        };
+        let leaves: Vec<_> = columns.map(chunk).filter(|(leaf, _)| wanted(*leaf)).collect();
+        let ranges: Vec<_> = leaves.iter().map(|(_, range)| range.clone()).collect();
+        let source = self.file.source.clone();
+        let bytes = self.bridge.start(async move { source.get(&ranges).await });
+        PendingGroup { of: self.clone(), group, leaves, bytes }
+    }
+}
+
+impl PendingGroup {
+    /// Waits for the chunks. Must not be called on a thread of the runtime.
+    ///
+    /// # Errors
+    /// Those of the storage; pages that claim what cannot be.
+    pub(crate) fn wait(self) -> Result<GroupChunks, ReadError> {
+        let bytes = self.bytes.wait()??;
+        let mut chunks = Vec::with_capacity(bytes.len());
+        for ((leaf, _), bytes) in self.leaves.into_iter().zip(bytes) {
+            // Whoever copies a chunk would pass a broken one on.
+            let checked = parquet_guard::check_page_headers(&bytes);
+            checked.map_err(|reason| self.of.file.source.parquet_error(reason))?;
+            chunks.push((leaf, bytes));
+        }
+        Ok(GroupChunks { of: self.of, group: self.group, chunks })
+    }
+}
+
+impl GroupChunks {
+    /// The chunk of a leaf, with what the file says of it; offsets are those in the file.
+    pub(crate) fn chunk(&self, leaf: usize) -> Option<(Bytes, ColumnCloseResult)> {
+        let (_, bytes) = self.chunks.iter().find(|(fetched, _)| *fetched == leaf)?;
+        let (metadata, group) = (self.of.metadata(), self.of.group(self.group)?);
+        let column = group.columns().get(leaf)?;
+        let index = metadata.column_index().and_then(|groups| groups.get(self.group)?.get(leaf)).cloned();
+        let offsets = metadata.offset_index().and_then(|groups| groups.get(self.group)?.get(leaf)).cloned();
+        let close = ColumnCloseResult {
+            bytes_written: column.compressed_size().unsigned_abs(),
+            rows_written: group.num_rows().unsigned_abs(),
+            metadata: column.clone(),
+            bloom_filter: None,
+            column_index: index.filter(|index| !matches!(index, ColumnIndexMetaData::NONE)),
+            offset_index: offsets,
+        };
+        Some((bytes.clone(), close))
+    }
+
+    /// The rows of the row group, with those of `columns` that the file has, decoded as they are asked for.
+    pub(crate) fn rows(&self, columns: &SchemaRef) -> ParquetRows {
+        let starts = self.of.group(self.group).map_or(&[][..], |group| group.columns());
+        let part = |(leaf, bytes): &(usize, Bytes)| Some((starts.get(*leaf)?.byte_range().0, bytes.clone()));
+        let source = self.of.file.source.with_parts(self.chunks.iter().filter_map(part));
+        let file = ParquetFile { source, metadata: self.of.file.metadata.clone() };
+        let group = RowGroup { index: self.group, rows: None };
+        file.rows(columns, vec![group], self.of.batch_rows, &self.of.bridge)
+    }
+}
