@@ -16,6 +16,7 @@
 #[expect(dead_code, reason = "other measurements use the rest")]
 mod limit;
 #[path = "../tools/src/workload.rs"]
+#[expect(dead_code, reason = "other measurements use the rest")]
 mod workload;
 
 use std::fs::{self, File};

@@ -19,6 +19,9 @@ pub struct MaintainOptions {
     pub memory_bytes: u64,
     /// The zone of a timeline in LOCAL time: that of the JVMs which write to the table.
     pub timeline_zone: Option<TimelineZone>,
+    /// Whether base files are written anew as a whole: else what stays of them is copied where that can be
+    /// done.
+    pub rewrite_whole: bool,
     /// How commits are made.
     pub commit: CommitOptions,
     /// The table lock.
@@ -31,6 +34,7 @@ impl Default for MaintainOptions {
         Self {
             memory_bytes: 512 << 20,
             timeline_zone: None,
+            rewrite_whole: false,
             commit: CommitOptions::default(),
             lock: LockOptions::default(),
         }

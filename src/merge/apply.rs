@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, StringArray, UInt32Array};
+use arrow::array::{Array, RecordBatch, RecordBatchOptions, StringArray, new_empty_array};
 
-use super::fold::{Folded, FoldedEntry};
+use super::fold::{Folded, FoldedEntry, RowRef};
 use super::ordering::{EntryOrdering, RowOrdering};
 use super::patch::{Patch, PatchRows, Verdict, patched};
+use super::runs::{Run, join_runs};
 use super::{Fill, MergeColumns, MergeCounts, MergeError, MergeRules};
 use crate::table::conform;
 
@@ -39,23 +40,30 @@ impl Apply {
         if patches.is_empty() {
             return self.columns.output(&base);
         }
-        let merged = patched(&base, &patches, &[&self.folded.rows], &self.folded.base_fill)?;
+        let merged = patched(&base, &patches, &self.sources(), &self.folded.base_fill)?;
         self.columns.output(&merged)
     }
 
-    /// The rows of keys that no base row had, in order of arrival.
-    pub(super) fn rest(&self) -> Result<RecordBatch, MergeError> {
-        self.rest_of(&self.columns)
-    }
-
-    /// [`Apply::rest`] with the columns that the logs were folded with.
-    pub(super) fn rest_of(&self, columns: &MergeColumns) -> Result<RecordBatch, MergeError> {
-        let rows: UInt32Array = self.unmet().into_iter().map(|(_, row)| Some(row)).collect();
-        let folded = &self.folded.rows.rows;
-        if rows.len() == folded.num_rows() {
-            return columns.output(folded);
+    /// Some rows of entries, with the columns of `columns`, which are those that the logs were folded with.
+    pub(super) fn rows_of(&self, rows: &[RowRef], columns: &MergeColumns) -> Result<RecordBatch, MergeError> {
+        let runs = neighbours(rows);
+        if let [Run { array, rows }] = runs.as_slice()
+            && let Some(source) = self.folded.sources.get(*array)
+        {
+            return columns.output(&source.rows.slice(rows.start, rows.len()));
         }
-        columns.output(&self.folded.rows.take(&rows)?.rows)
+        let sources = &self.folded.sources;
+        let joined = (0..columns.kept_schema().fields().len()).map(|column| {
+            let arrays: Vec<&dyn Array> =
+                sources.iter().map(|source| source.rows.column(column).as_ref()).collect();
+            match arrays.is_empty() {
+                true => Ok(new_empty_array(columns.kept_schema().field(column).data_type())),
+                false => join_runs(&arrays, rows.len(), &runs),
+            }
+        });
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        let joined = joined.collect::<Result<Vec<_>, _>>()?;
+        columns.output(&RecordBatch::try_new_with_options(columns.kept_schema().clone(), joined, &options)?)
     }
 
     /// Whether a log record names one of `keys`.
@@ -68,16 +76,16 @@ impl Apply {
         &self.folded.base_fill
     }
 
-    /// The entries that are no deletes and that no base row met, with their rows.
-    pub(super) fn unmet(&self) -> Vec<(usize, u32)> {
+    /// The entries that are no deletes and that no base row met, with their rows, in order of arrival.
+    pub(super) fn unmet(&self) -> Vec<(usize, RowRef)> {
         let entries = self.folded.entries.iter().zip(&self.met).enumerate();
         let unmet = entries.filter(|(_, (_, met))| !**met);
         unmet.filter_map(|(number, (entry, _))| Some((number, entry.row?))).collect()
     }
 
-    /// The rows of the entries.
-    pub(super) fn entry_rows(&self) -> &PatchRows {
-        &self.folded.rows
+    /// Where the rows of the entries lie.
+    pub(super) fn sources(&self) -> Vec<&PatchRows> {
+        self.folded.sources.iter().collect()
     }
 
     /// What happens to the rows of `base`, which has the columns of a [`MergeColumns::read_schema`].
@@ -98,7 +106,8 @@ impl Apply {
             })?;
             let fills = self.folded.base_fill != Fill::Nothing;
             let verdict = verdict.filter(|v| fills || !matches!(v, Verdict::Fill(_)));
-            patches.extend(verdict.map(|verdict| Patch { base_row, source: 0, verdict }));
+            let source = entry.row.map_or(0, |row| row.batch);
+            patches.extend(verdict.map(|verdict| Patch { base_row, source, verdict }));
         }
         Ok(patches)
     }
@@ -119,7 +128,20 @@ fn verdict(
     Ok(match (entry.row, base_stays) {
         (None, true) => None,
         (None, false) => Some(Verdict::Delete),
-        (Some(row), true) => Some(Verdict::Fill(row)),
-        (Some(row), false) => Some(Verdict::Replace(row)),
+        (Some(at), true) => Some(Verdict::Fill(at.row)),
+        (Some(at), false) => Some(Verdict::Replace(at.row)),
     })
+}
+
+/// Rows as runs of neighbours.
+fn neighbours(rows: &[RowRef]) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for at in rows {
+        let (array, row) = (at.batch as usize, at.row as usize);
+        match runs.last_mut() {
+            Some(run) if run.array == array && run.rows.end == row => run.rows.end += 1,
+            _ => runs.push(Run { array, rows: row..row + 1 }),
+        }
+    }
+    runs
 }

@@ -4,12 +4,14 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, BooleanArray, RecordBatch, StringArray, make_comparator};
+use arrow::array::{
+    Array as _, ArrayRef, BooleanArray, DynComparator, RecordBatch, StringArray, make_comparator,
+};
 use arrow::compute::{SortOptions, filter};
 use arrow::datatypes::SchemaRef;
 
 use super::apply::Apply;
-use super::fold::Fold;
+use super::fold::{Fold, RowRef};
 use super::patch::{Patch, Verdict, patched_column};
 use super::{Fill, MergeColumns, MergeCounts, MergeError, MergeResources, MergeRules, SliceSource};
 use crate::table::conform;
@@ -125,11 +127,16 @@ impl FoldedLogs {
     /// [`MergeColumns::output_schema`](MergeColumns::output_schema), without a look at the base: not if no
     /// log record says anything of it.
     pub fn may_change(&self, column: usize, changes: &RowChanges) -> bool {
-        let open = self.apply.entry_rows().open.get(column).and_then(Option::as_ref);
+        let sources = self.apply.sources();
+        let is_open = |patch: &Patch, row: u32| {
+            let open =
+                sources.get(patch.source as usize).and_then(|source| source.open.get(column)?.as_ref());
+            open.is_some_and(|open| open.value(row as usize))
+        };
         let fills = *self.apply.base_fill() != Fill::Nothing;
         changes.patches.iter().any(|patch| match patch.verdict {
             Verdict::Delete => true,
-            Verdict::Replace(row) => !open.is_some_and(|open| open.value(row as usize)),
+            Verdict::Replace(row) => !is_open(patch, row),
             Verdict::Fill(_) => fills,
         })
     }
@@ -144,22 +151,40 @@ impl FoldedLogs {
         base: &ArrayRef,
         changes: &RowChanges,
     ) -> Result<bool, MergeError> {
-        let entries = self.apply.entry_rows();
-        let values = entries.rows.column(column);
-        let Ok(compare) = make_comparator(base, values, SortOptions::default()) else { return Ok(true) };
-        let is_other = |base_row: usize, row: u32| compare(base_row, row as usize) != Ordering::Equal;
-        let open = entries.open.get(column).and_then(Option::as_ref);
+        let sources = self.apply.sources();
+        let mut comparators: Vec<Option<DynComparator>> = sources.iter().map(|_| None).collect();
         let base_open = self.apply.base_fill().open_rows(base);
-        Ok(changes.patches.iter().any(|patch| match patch.verdict {
-            Verdict::Delete => true,
-            Verdict::Replace(row) => {
-                !open.is_some_and(|open| open.value(row as usize)) && is_other(patch.base_row, row)
+        for patch in &changes.patches {
+            let number = patch.source as usize;
+            let Some((source, compare)) = sources.get(number).zip(comparators.get_mut(number)) else {
+                return Ok(true);
+            };
+            let row = match patch.verdict {
+                Verdict::Delete => return Ok(true),
+                Verdict::Replace(row) => {
+                    let open = source.open.get(column).and_then(Option::as_ref);
+                    (!open.is_some_and(|open| open.value(row as usize))).then_some(row)
+                }
+                Verdict::Fill(row) => {
+                    base_open.as_ref().is_some_and(|open| open.value(patch.base_row)).then_some(row)
+                }
+            };
+            let Some(row) = row else { continue };
+            let compare = match compare {
+                Some(compare) => compare,
+                None => {
+                    let values = source.rows.column(column);
+                    let Ok(made) = make_comparator(base, values, SortOptions::default()) else {
+                        return Ok(true);
+                    };
+                    compare.insert(made)
+                }
+            };
+            if compare(patch.base_row, row as usize) != Ordering::Equal {
+                return Ok(true);
             }
-            Verdict::Fill(row) => {
-                base_open.as_ref().is_some_and(|open| open.value(patch.base_row))
-                    && is_other(patch.base_row, row)
-            }
-        }))
+        }
+        Ok(false)
     }
 
     /// A column of base rows after `changes`.
@@ -172,8 +197,7 @@ impl FoldedLogs {
         base: &ArrayRef,
         changes: &RowChanges,
     ) -> Result<ArrayRef, MergeError> {
-        let sources = [self.apply.entry_rows()];
-        patched_column(column, base, &changes.patches, &sources, self.apply.base_fill())
+        patched_column(column, base, &changes.patches, &self.apply.sources(), self.apply.base_fill())
     }
 
     /// A column of base rows that no log record changes, without the rows that go.
@@ -193,29 +217,40 @@ impl FoldedLogs {
         Ok(filter(base, &BooleanArray::from(stays))?)
     }
 
-    /// The rows of keys that no base row had, in order of arrival, when all base rows were asked for: batches
-    /// of the columns of [`MergeColumns::output_schema`].
+    /// The rows of keys that no base row had, in order of arrival, when all base rows were asked for.
+    pub fn new_rows(&mut self) -> NewRows {
+        let rows: Vec<RowRef> = self.apply.unmet().into_iter().map(|(_, row)| row).collect();
+        self.counts.added = rows.len() as u64;
+        NewRows { rows, at: 0 }
+    }
+
+    /// The next of `new` rows, at most `rows_max`: a batch of the columns of
+    /// [`MergeColumns::output_schema`]; `None` after the last.
     ///
     /// # Errors
-    /// Rows that Arrow cannot take.
-    pub fn new_rows(&mut self) -> Result<RecordBatch, MergeError> {
-        let rows = self.apply.rest_of(&self.columns)?;
-        self.counts.added = rows.num_rows() as u64;
-        Ok(rows)
+    /// Rows that Arrow cannot join.
+    pub fn next_new(&self, new: &mut NewRows, rows_max: usize) -> Result<Option<RecordBatch>, MergeError> {
+        let next = new.rows.get(new.at..new.rows.len().min(new.at + rows_max)).unwrap_or_default();
+        new.at += next.len();
+        if next.is_empty() { Ok(None) } else { self.apply.rows_of(next, &self.columns).map(Some) }
     }
 
     /// What came of the logs so far.
     pub fn counts(&self) -> MergeCounts {
         self.counts
     }
+}
 
-    /// The columns.
-    pub fn columns(&self) -> &MergeColumns {
-        &self.columns
-    }
+/// Rows of keys that no base row had.
+#[derive(Debug)]
+pub struct NewRows {
+    rows: Vec<RowRef>,
+    at: usize,
+}
 
-    /// The rows that log records end in, for a look at what values are like.
-    pub fn sample(&self) -> &RecordBatch {
-        &self.apply.entry_rows().rows
+impl NewRows {
+    /// How many are still to come.
+    pub fn left(&self) -> usize {
+        self.rows.len() - self.at
     }
 }

@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use super::apply::Apply;
-use super::fold::Fold;
+use super::fold::{Fold, RowRef};
 use super::partitioned::PartitionedRows;
 use super::resources::REST_ROWS;
 use super::{Batches, MergeColumns, MergeCounts, MergeError, MergeResources, MergeRules, SliceSource};
@@ -26,11 +26,26 @@ enum Stage<'a> {
     /// There is nothing to merge.
     Base { base: Batches<'a>, schema: SchemaRef },
     /// All log records fit the budget.
-    InMemory { base: Batches<'a>, apply: Box<Apply> },
+    InMemory { base: Batches<'a>, apply: Box<Apply>, columns: Arc<MergeColumns> },
     /// The rows of new keys, and how many of them are out.
-    Rest { rows: RecordBatch, at: usize },
+    Rest { apply: Box<Apply>, columns: Arc<MergeColumns>, rows: Vec<RowRef>, at: usize },
+    /// All rows are out.
+    Over,
     /// They do not fit it.
     Partitioned(Box<PartitionedRows<'a>>),
+}
+
+impl Stage<'_> {
+    /// What comes after the base rows.
+    fn rest(self) -> Self {
+        match self {
+            Self::InMemory { apply, columns, .. } => {
+                let rows = apply.unmet().into_iter().map(|(_, row)| row).collect();
+                Self::Rest { apply, columns, rows, at: 0 }
+            }
+            other => other,
+        }
+    }
 }
 
 impl<'a> MergedRows<'a> {
@@ -63,7 +78,8 @@ impl<'a> MergedRows<'a> {
             Stage::Base { base: source.base(&schema)?, schema }
         } else {
             let base = source.base(columns.read_schema())?;
-            Stage::InMemory { base, apply: Box::new(Apply::new(columns, rules, fold.finish()?)) }
+            let apply = Box::new(Apply::new(columns.clone(), rules, fold.finish()?));
+            Stage::InMemory { base, apply, columns }
         };
         Ok(Self { stage, counts })
     }
@@ -95,9 +111,9 @@ impl<'a> MergedRows<'a> {
                     let batch = base.next().transpose()?;
                     return batch.map(|batch| Ok(conform(&batch, schema)?)).transpose();
                 }
-                Stage::InMemory { base, apply } => {
+                Stage::InMemory { base, apply, .. } => {
                     let Some(batch) = base.next().transpose()? else {
-                        self.stage = Stage::Rest { rows: apply.rest()?, at: 0 };
+                        self.stage = std::mem::replace(&mut self.stage, Stage::Over).rest();
                         continue;
                     };
                     let merged = apply.base(&batch, &mut self.counts)?;
@@ -105,13 +121,13 @@ impl<'a> MergedRows<'a> {
                         return Ok(Some(merged));
                     }
                 }
-                Stage::Rest { rows, at } => {
-                    let count = REST_ROWS.min(rows.num_rows() - *at);
-                    let batch = rows.slice(*at, count);
-                    *at += count;
-                    self.counts.added += count as u64;
-                    return Ok((count > 0).then_some(batch));
+                Stage::Rest { apply, columns, rows, at } => {
+                    let next = rows.get(*at..rows.len().min(*at + REST_ROWS)).unwrap_or_default();
+                    *at += next.len();
+                    self.counts.added += next.len() as u64;
+                    return if next.is_empty() { Ok(None) } else { apply.rows_of(next, columns).map(Some) };
                 }
+                Stage::Over => return Ok(None),
                 Stage::Partitioned(rows) => return rows.next_batch(&mut self.counts),
             }
         }

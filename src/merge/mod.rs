@@ -46,7 +46,7 @@ pub use columns::MergeColumns;
 pub use combine::{Combined, combine};
 pub use counts::MergeCounts;
 pub use error::MergeError;
-pub use folded_logs::{FoldedLogs, RowChanges};
+pub use folded_logs::{FoldedLogs, NewRows, RowChanges};
 pub use merged_rows::MergedRows;
 pub use resources::MergeResources;
 pub use rules::{Fill, MergeRules};

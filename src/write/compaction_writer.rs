@@ -10,7 +10,7 @@ use super::context::WriteContext;
 use super::merged_file::encode;
 use super::row_format::RowFormat;
 use super::run_store::RunStore;
-use super::staging::{self, encode_into, make_partition};
+use super::staging::{self, Pieces, encode_into, make_partition};
 use crate::merge::MergeResources;
 use crate::read::SliceReader;
 use crate::storage::FileWriter;
@@ -23,6 +23,7 @@ use crate::table::{Attempt, BaseFile, CompactedLogs, FileGroupId, RowCounts, Sta
 #[derive(Debug, Clone)]
 pub struct CompactionWriter {
     context: Arc<WriteContext>,
+    copies: bool,
 }
 
 /// A base file that is written and that nobody sees yet.
@@ -72,7 +73,13 @@ impl CompactionWriter {
             runs: Arc::new(RunStore::new(spill.clone())),
             merge: MergeResources { budget_bytes: merge_bytes, spill: spill.clone() },
         };
-        Ok(Self { context: Arc::new(context) })
+        Ok(Self { context: Arc::new(context), copies: true })
+    }
+
+    /// With files that are written anew as a whole: no chunk of another one is copied.
+    #[must_use]
+    pub fn without_copying(self) -> Self {
+        Self { copies: false, ..self }
     }
 
     /// Makes the folder of `partition` a partition, where it is none yet.
@@ -104,10 +111,11 @@ impl CompactionWriter {
             staging::create(storage, &context.attempt, &group.partition, &name, MarkerKind::Merge).await?;
         let outline = slice.log_outline();
         let (format, merge) = (context.format.clone(), context.merge.clone());
-        let (summary, counts) = encode_into(file.as_mut(), move |pieces| {
-            encode(&slice, Some(&slice), &format, &merge, &place, pieces)
-        })
-        .await?;
+        let copies = self.copies;
+        let encode = move |pieces: &Pieces| {
+            encode(&slice, Some(&slice).filter(|_| copies), &format, &merge, &place, pieces)
+        };
+        let (summary, counts) = encode_into(file.as_mut(), encode).await?;
         let logs = CompactedLogs {
             files: outline.files,
             blocks: outline.blocks,

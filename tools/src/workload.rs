@@ -6,6 +6,7 @@ use arrow::array::{
     ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array, RecordBatch,
     StringArray, TimestampMicrosecondArray,
 };
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use lakebed_hudi::schema::{SchemaError, TableSchema};
 use lakebed_hudi::table_config::{BucketIndex, NewTable, TableType};
@@ -87,6 +88,24 @@ impl Workload {
         })
     }
 
+    /// The table without partitions, in so many buckets.
+    ///
+    /// # Errors
+    /// As [`Workload::table`].
+    pub fn unpartitioned(&self, buckets: u32) -> Result<NewTable, SchemaError> {
+        let bucket_index = Some(BucketIndex { buckets, hash_fields: vec!["id".into()] });
+        Ok(NewTable { partition_fields: Vec::new(), bucket_index, ..self.table()? })
+    }
+
+    /// Rows like those of the base load, whose key numbers begin at `from`.
+    pub fn shifted(self, from: u64) -> impl Iterator<Item = RecordBatch> {
+        batches(self.base_rows).map(move |(first, rows)| {
+            let mut random = Random::new(self.seed ^ (from + first + 1));
+            let keys: Vec<u64> = (from + first..from + first + rows).collect();
+            self.batch(&keys, |key| START_MICROS + key as i64 * 1_000, &mut random)
+        })
+    }
+
     /// The rows of the base load.
     pub fn base(&self) -> impl Iterator<Item = RecordBatch> + '_ {
         batches(self.base_rows).map(move |(from, rows)| {
@@ -116,6 +135,41 @@ impl Workload {
             let mut late = late.into_iter();
             self.batch(&keys, |_| if late.next() == Some(true) { START_MICROS - 1 } else { now }, &mut random)
         })
+    }
+
+    /// New rows for those keys of the base that `picks` picks by their numbers: all columns but key and region
+    /// are others.
+    pub fn replaced(&self, picks: impl Fn(u64) -> bool) -> impl Iterator<Item = RecordBatch> {
+        let now = START_MICROS + (1 << 40);
+        batches(self.base_rows).map(move |(from, rows)| {
+            let mut random = Random::new(self.seed ^ (1 << 61) ^ (from + 1));
+            let keys: Vec<u64> = (from..from + rows).filter(|key| picks(*key)).collect();
+            self.batch(&keys, |_| now, &mut random)
+        })
+    }
+
+    /// The base's rows of those keys that `picks` picks by their numbers, with another status, price and
+    /// order number, and a later time.
+    pub fn touched(&self, picks: impl Fn(u64) -> bool) -> impl Iterator<Item = RecordBatch> {
+        let now = START_MICROS + (1 << 40);
+        batches(self.base_rows).zip(self.base()).map(move |((from, rows), batch)| {
+            let keys: Vec<u64> = (from..from + rows).filter(|key| picks(*key)).collect();
+            let picked = (from..from + rows).map(|key| Some(picks(key))).collect::<BooleanArray>();
+            let kept = filter_record_batch(&batch, &picked).unwrap_or_else(|_| batch.slice(0, 0));
+            let mut random = Random::new(self.seed ^ (1 << 62) ^ (from + 1));
+            let narrow = Self { shape: Shape::Narrow, ..*self };
+            let new = narrow.batch(&keys, |_| now, &mut random);
+            let mut columns = kept.columns().to_vec();
+            for (to, column) in columns.iter_mut().zip(new.columns()).skip(2) {
+                *to = column.clone();
+            }
+            RecordBatch::try_new(kept.schema(), columns).unwrap_or(kept)
+        })
+    }
+
+    /// Whether a key is one of so many percent of all, at random.
+    pub fn picks_percent(&self, key: u64, percent: u64) -> bool {
+        mixed(key ^ self.seed << 32) % 100 < percent
     }
 
     /// The rows whose keys are deleted; their event time is later than all others.

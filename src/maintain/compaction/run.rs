@@ -189,6 +189,7 @@ impl Maintainer {
         let attempt = Attempt { instant: run.instant, token_stage: self.token_stage() };
         let memory = Memory::of(self.options().memory_bytes, &schema)?;
         let writer = CompactionWriter::new(self.table(), attempt, &schema, memory.merge_bytes)?;
+        let writer = if self.options().rewrite_whole { writer.without_copying() } else { writer };
         for partition in &files.unmarked {
             writer.make_partition(partition).await?;
         }
@@ -265,14 +266,15 @@ struct Memory {
 
 impl Memory {
     fn of(memory_bytes: u64, schema: &TableSchema) -> Result<Self, MaintainError> {
-        let needed_bytes = WriteOptions::least_memory_bytes(schema.arrow());
-        if memory_bytes < needed_bytes {
-            return Err(MaintainError::Memory { memory_bytes, needed_bytes });
+        let group_bytes = WriteOptions::least_memory_bytes(schema.arrow());
+        if memory_bytes < group_bytes {
+            return Err(MaintainError::Memory { memory_bytes, needed_bytes: group_bytes });
         }
-        let options = WriteOptions::of_memory(memory_bytes, schema.arrow());
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let at_once = options.files_at_once.min(cores);
-        Ok(Self { at_once, merge_bytes: (memory_bytes / 2) as usize / at_once })
+        let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+        let at_once = (memory_bytes / group_bytes).clamp(1, cores);
+        // Row groups that are decoded, copied and encoded take the rest.
+        let merge_bytes = memory_bytes / at_once - group_bytes / 4 * 3;
+        Ok(Self { at_once: at_once as usize, merge_bytes: merge_bytes as usize })
     }
 }
 

@@ -14,10 +14,11 @@ pub(super) struct Entry {
     pub(super) fill: Option<(u32, u32)>,
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RowRef {
-    pub(super) batch: u32,
-    pub(super) row: u32,
+/// Where a row lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::merge) struct RowRef {
+    pub(in crate::merge) batch: u32,
+    pub(in crate::merge) row: u32,
 }
 
 #[derive(Debug)]

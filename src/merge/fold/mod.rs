@@ -15,7 +15,8 @@ use super::{Deleted, Fill, LogRecords, MergeColumns, MergeError, MergeRules};
 use crate::memory::batch_bytes;
 use crate::table::conform;
 
-use entry::{Entry, Link, NONE, RowRef};
+pub(super) use entry::RowRef;
+use entry::{Entry, Link, NONE};
 use gather::{LogBatch, Presence};
 
 /// The log records of a slice, folded as far as they have come.
@@ -44,8 +45,8 @@ pub(super) struct Fold {
 pub(super) struct Folded {
     pub(super) keys: KeyTable,
     pub(super) entries: Vec<FoldedEntry>,
-    /// The rows of the entries that are no deletes, in the order of their first arrival.
-    pub(super) rows: PatchRows,
+    /// Where the rows of the entries lie.
+    pub(super) sources: Vec<PatchRows>,
     /// How base rows that stay are filled: they have all columns, so not by presence.
     pub(super) base_fill: Fill,
 }
@@ -54,8 +55,8 @@ pub(super) struct Folded {
 #[derive(Debug)]
 pub(super) struct FoldedEntry {
     pub(super) ordering: EntryOrdering,
-    /// The row in [`Folded::rows`]; `None` for a delete.
-    pub(super) row: Option<u32>,
+    /// The row in [`Folded::sources`]; `None` for a delete.
+    pub(super) row: Option<RowRef>,
 }
 
 /// What is left of log records that are to be written: see [`Fold::winners`].
@@ -109,17 +110,32 @@ impl Fold {
         self.keys.len()
     }
 
-    /// Whether the fold takes at most `budget_bytes`; lets rows go that lost, if that helps.
-    ///
-    /// Half of the budget is for the rows' way out, when they are brought into one batch.
+    /// Whether the fold takes at most `budget_bytes`, its end by [`Fold::finish`] included; lets rows go
+    /// that lost, if that helps.
     pub(super) fn fits(&mut self, budget_bytes: usize) -> Result<bool, MergeError> {
-        if self.memory_bytes() <= budget_bytes / 2 {
+        let share = if self.fills() { budget_bytes / 2 } else { budget_bytes };
+        self.takes_at_most(share)
+    }
+
+    /// The same, with its end by [`Fold::finish_numbered`], where all rows are brought into one batch.
+    pub(super) fn fits_gathered(&mut self, budget_bytes: usize) -> Result<bool, MergeError> {
+        self.takes_at_most(budget_bytes / 2)
+    }
+
+    fn takes_at_most(&mut self, bytes: usize) -> Result<bool, MergeError> {
+        if self.memory_bytes() <= bytes {
             return Ok(true);
         }
+        // Bringing rows together takes the room of those that stay once more.
         if self.batch_rows >= 2 * self.entries.len() {
             self.compact()?;
         }
-        Ok(self.memory_bytes() <= budget_bytes / 2)
+        Ok(self.memory_bytes() <= bytes)
+    }
+
+    /// Whether rows may be filled from others.
+    fn fills(&self) -> bool {
+        self.partial || self.rules.fill != Fill::Nothing
     }
 
     fn push_rows(&mut self, batch: &RecordBatch, partial: bool, arrivals: &[u64]) -> Result<(), MergeError> {
@@ -168,7 +184,7 @@ impl Fold {
 
     /// Puts a later row of a key over its entry.
     fn merge(&mut self, number: u32, incoming: Entry) -> Result<(), MergeError> {
-        let fills = self.partial || self.rules.fill != Fill::Nothing;
+        let fills = self.fills();
         let event_time = self.rules.event_time();
         let Self { keys, entries, links, .. } = self;
         let Some(entry) = entries.get_mut(number as usize) else { return Ok(()) };
@@ -235,12 +251,18 @@ impl Fold {
             + self.links.capacity() * size_of::<Link>()
     }
 
-    /// Ends the fold.
-    pub(super) fn finish(self) -> Result<Folded, MergeError> {
-        self.finish_numbered().map(|(folded, _)| folded)
+    /// Ends the fold. Rows stay where they are, unless some may be filled from others.
+    pub(super) fn finish(mut self) -> Result<Folded, MergeError> {
+        if self.fills() {
+            return self.finish_numbered().map(|(folded, _)| folded);
+        }
+        let batches = std::mem::take(&mut self.batches).into_iter();
+        let sources = batches.map(|batch| PatchRows { rows: batch.rows, open: Vec::new() }).collect();
+        Ok(self.folded(sources).0)
     }
 
-    /// Ends the fold; with the numbers of the records that named each entry's key first.
+    /// Ends the fold, with all rows in one batch, in the order of their first arrival; with the numbers of
+    /// the records that named each entry's key first.
     pub(super) fn finish_numbered(mut self) -> Result<(Folded, Vec<u64>), MergeError> {
         self.compact()?;
         let open = (0..self.columns.kept_schema().fields().len()).map(|c| self.open_rows(c)).collect();
@@ -248,13 +270,16 @@ impl Fold {
             Some(batch) => batch.rows,
             None => RecordBatch::new_empty(self.columns.kept_schema().clone()),
         };
+        Ok(self.folded(vec![PatchRows { rows, open }]))
+    }
+
+    fn folded(self, sources: Vec<PatchRows>) -> (Folded, Vec<u64>) {
         let base_fill = if self.partial { Fill::Nothing } else { self.rules.fill.clone() };
         let entries = self.entries.into_iter();
         let entries = entries
-            .map(|e| FoldedEntry { ordering: e.ordering, row: (!e.deleted).then_some(e.row.row) })
+            .map(|e| FoldedEntry { ordering: e.ordering, row: (!e.deleted).then_some(e.row) })
             .collect();
-        let rows = PatchRows { rows, open };
-        Ok((Folded { keys: self.keys, entries, rows, base_fill }, self.arrivals))
+        (Folded { keys: self.keys, entries, sources, base_fill }, self.arrivals)
     }
 
     /// Ends the fold: the rows that stay, where they are, and the keys that end deleted.

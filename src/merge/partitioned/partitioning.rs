@@ -192,7 +192,7 @@ impl Partitioning {
             let (records, arrivals) = self.read_logs(*frame)?;
             fold.push_numbered(&records, arrivals.values())?;
             let divisible = level < LEVELS_MAX && fold.keys() > 1;
-            if divisible && !fold.fits(self.budget_bytes)? {
+            if divisible && !fold.fits_gathered(self.budget_bytes)? {
                 drop(fold);
                 return self.divide(logs, base, level + 1);
             }
@@ -238,7 +238,8 @@ impl Partitioning {
     fn apply(&mut self, fold: Fold, base: &[((), Frame)]) -> Result<Leaf, MergeError> {
         self.counts.log_keys += fold.keys() as u64;
         let (folded, arrivals) = fold.finish_numbered()?;
-        let frame_rows = rows_in(self.frame_bytes, &folded.rows.rows);
+        let Some(sample) = folded.sources.first() else { return Ok(Leaf::default()) };
+        let frame_rows = rows_in(self.frame_bytes, &sample.rows);
         let mut apply = Apply::new(self.key_columns.clone(), self.rules.clone(), folded);
         let (mut base_rows, mut verdicts, mut rows) = (Vec::new(), Vec::new(), Vec::new());
         for (_, frame) in base {
@@ -251,7 +252,8 @@ impl Partitioning {
             }
         }
         let mut leaf = Leaf::default();
-        let source = apply.entry_rows();
+        let sources = apply.sources();
+        let Some(source) = sources.first() else { return Ok(leaf) };
         for from in (0..rows.len()).step_by(frame_rows) {
             let to = (from + frame_rows).min(rows.len());
             let part = |range: std::ops::Range<usize>| rows.get(range).unwrap_or_default().to_vec();
@@ -268,7 +270,7 @@ impl Partitioning {
             let batch = NumberedRows {
                 numbers: numbers.collect::<Vec<_>>().into(),
                 verdicts: None,
-                rows: source.take(&UInt32Array::from_iter_values(part.iter().map(|(_, row)| *row)))?,
+                rows: source.take(&UInt32Array::from_iter_values(part.iter().map(|(_, at)| at.row)))?,
             };
             leaf.rest.push(&batch, &mut self.file)?;
         }

@@ -10,7 +10,7 @@ use parquet::file::metadata::KeyValue;
 
 use super::columns::{Column, Role};
 use super::{Source, SplicedColumn};
-use crate::merge::{FoldedLogs, MergeCounts, RowChanges};
+use crate::merge::{FoldedLogs, MergeCounts, NewRows, RowChanges};
 use crate::read::{GroupChunks, ReadError};
 use crate::write::WriteError;
 use crate::write::base_file::{BaseFileSummary, KeySummary};
@@ -20,6 +20,9 @@ use crate::write::meta_columns::Place;
 use crate::write::parquet_writer::ParquetWriter;
 use crate::write::row_format::RowFormat;
 use crate::write::staging::{Pieces, send};
+
+/// Rows of new keys are taken so many at a time.
+const NEW_ROWS: usize = 8_192;
 
 /// Rows that are added to a row group of fewer rows than this do not make another small one.
 const SMALL_GROUP_ROWS: usize = ROW_GROUP_ROWS / 2;
@@ -86,7 +89,8 @@ impl Splicing<'_> {
             send(self.pieces, self.writer.take_bytes())?;
         }
         if groups == 0 {
-            self.append_new()?;
+            let new = self.logs.new_rows();
+            self.append(new)?;
         }
         let Self { logs, writer, mut keys, pieces, rows, .. } = self;
         if rows == 0 {
@@ -107,13 +111,13 @@ impl Splicing<'_> {
         if !is_last {
             return self.splice(chunks, &changes);
         }
-        let new = self.logs.new_rows()?;
-        if new.num_rows() > 0 && left < self.small_group_rows {
+        let new = self.logs.new_rows();
+        if new.left() > 0 && left < self.small_group_rows {
             self.decoded(chunks, &changes)?;
         } else {
             self.splice(chunks, &changes)?;
         }
-        self.append(&new)
+        self.append(new)
     }
 
     /// What the logs do to the rows of a row group.
@@ -162,25 +166,21 @@ impl Splicing<'_> {
         self.writer.write(&batch)
     }
 
-    fn append_new(&mut self) -> Result<(), WriteError> {
-        let new = self.logs.new_rows()?;
-        self.append(&new)
-    }
-
     /// Writes rows of new keys.
-    fn append(&mut self, new: &RecordBatch) -> Result<(), WriteError> {
-        if new.num_rows() == 0 {
-            return Ok(());
+    fn append(&mut self, mut new: NewRows) -> Result<(), WriteError> {
+        while let Some(rows) = self.logs.next_new(&mut new, NEW_ROWS)? {
+            self.rows += rows.num_rows() as u64;
+            self.keys.add(&rows);
+            let columns = self.source.columns.columns.iter();
+            let given = columns.filter(|column| !is_generated(column.role)).map(|column| {
+                let field = column.schema.field(0);
+                rows.column_by_name(field.name()).map(|values| (field.clone(), values.clone()))
+            });
+            let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = given.flatten().unzip();
+            self.writer.write(&RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)?;
+            send(self.pieces, self.writer.take_bytes())?;
         }
-        self.rows += new.num_rows() as u64;
-        self.keys.add(new);
-        let columns = self.source.columns.columns.iter();
-        let given = columns.filter(|column| !is_generated(column.role)).map(|column| {
-            let field = column.schema.field(0);
-            new.column_by_name(field.name()).map(|values| (field.clone(), values.clone()))
-        });
-        let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = given.flatten().unzip();
-        self.writer.write(&RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ use lakebed::environment::Environment;
 use lakebed::sink::{Sink, SinkOptions};
 use lakebed::storage::{self, Storage};
 use lakebed::table::Table;
+use lakebed_hudi::table_config::NewTable;
 
 use super::measure::{measure, report};
 use super::{WorkloadArgs, limit};
@@ -47,8 +48,13 @@ fn load(path: &Path, workload: &Workload, rows: &[RecordBatch]) -> Result<u64, F
 
 /// A sink into a new table of a workload.
 pub async fn open(path: &Path, workload: &Workload) -> Result<Sink, Failure> {
+    open_table(path, &workload.table()?).await
+}
+
+/// A sink into a new table.
+pub async fn open_table(path: &Path, new: &NewTable) -> Result<Sink, Failure> {
     let environment = Environment::real();
-    let storage = create(path, workload, &environment).await?;
+    let storage = create(path, new, &environment).await?;
     Ok(Sink::open(storage, &environment, "bench", Vec::new(), SinkOptions::default()).await?)
 }
 
@@ -83,13 +89,9 @@ pub async fn commit(sink: &mut Sink, progress: PipelineProgress) -> Result<u64, 
     }
 }
 
-/// Creates the table of a workload.
-async fn create(
-    path: &Path,
-    workload: &Workload,
-    environment: &Environment,
-) -> Result<Arc<dyn Storage>, Failure> {
+/// Creates a table.
+async fn create(path: &Path, new: &NewTable, environment: &Environment) -> Result<Arc<dyn Storage>, Failure> {
     let storage = storage::open(&path.display().to_string().parse()?, environment).await?;
-    Table::create(storage.clone(), environment, &workload.table()?).await?;
+    Table::create(storage.clone(), environment, new).await?;
     Ok(storage)
 }

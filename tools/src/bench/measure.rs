@@ -46,6 +46,30 @@ pub fn report(title: &str, ours: &[Figures], limit: &[Figures]) {
     }
 }
 
+/// Prints the medians of ours, and how many times those of others ours are.
+#[expect(clippy::print_stdout, reason = "the figures are what the command is for")]
+pub fn report_beside(title: &str, ours: &[Figures], others: &[(&str, &[Figures])]) {
+    let pick = |pick: fn(&Figures) -> f64, runs: &[Figures]| median(runs.iter().map(pick).collect());
+    println!("{title}, medians of {} runs", ours.len());
+    print!("{:>10} {:>10}", "", "lakebed");
+    others.iter().for_each(|(name, _)| print!(" {name:>10} {:>8}", "ratio"));
+    println!();
+    let rows: [(&str, fn(&Figures) -> f64); 3] = [
+        ("CPU s", |run| run.cpu.as_secs_f64()),
+        ("wall s", |run| run.wall.as_secs_f64()),
+        ("MB", |run| run.bytes as f64 / 1e6),
+    ];
+    for (name, of) in rows {
+        let own = pick(of, ours);
+        print!("{name:>10} {own:>10.3}");
+        for (_, runs) in others {
+            let other = pick(of, runs);
+            print!(" {other:>10.3} {:>7.2}x", own / other);
+        }
+        println!();
+    }
+}
+
 /// The middle one of `values`.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);

@@ -1,10 +1,12 @@
 //! Lakebed beside the limit, which is arrow and parquet alone on the same rows, and beside its peers.
 
 mod commits;
+mod compact;
 mod limit;
 mod load;
 mod measure;
 mod memory;
+mod merge_limit;
 mod peers;
 mod process;
 mod upserts;
@@ -20,6 +22,8 @@ pub enum Bench {
     Load(WorkloadArgs),
     /// Makes commits of one row on a young and on an old table.
     Commits(commits::CommitsArgs),
+    /// Compacts logs of several kinds.
+    Compact(compact::CompactArgs),
     /// Takes the peak memory of checkpoints that are much larger than their budget.
     Memory(memory::MemoryArgs),
     /// Makes ten upserts and a delete on the loaded table, each a commit.
@@ -65,6 +69,7 @@ impl Bench {
         match self {
             Self::Load(args) => load::run(args),
             Self::Commits(args) => commits::run(&args),
+            Self::Compact(args) => compact::run(&args),
             Self::Memory(args) => memory::run(&args),
             Self::Upserts(args) => upserts::run(args),
             Self::Peers(args) => peers::run(args),
