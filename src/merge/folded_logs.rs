@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array as _, ArrayRef, BooleanArray, DynComparator, RecordBatch, StringArray, make_comparator,
+    Array as _, ArrayRef, AsArray as _, BooleanArray, RecordBatch, StringArray, make_comparator,
 };
 use arrow::compute::{SortOptions, filter};
 use arrow::datatypes::SchemaRef;
@@ -141,7 +141,8 @@ impl FoldedLogs {
         })
     }
 
-    /// Whether `changes` make another column of `base`. Values are told apart by their bits.
+    /// Whether `changes` make another column of `base`, which may be text as views. Values are told apart by
+    /// their bits.
     ///
     /// # Errors
     /// Columns of different types.
@@ -152,11 +153,11 @@ impl FoldedLogs {
         changes: &RowChanges,
     ) -> Result<bool, MergeError> {
         let sources = self.apply.sources();
-        let mut comparators: Vec<Option<DynComparator>> = sources.iter().map(|_| None).collect();
+        let mut comparators: Vec<Option<Differs>> = sources.iter().map(|_| None).collect();
         let base_open = self.apply.base_fill().open_rows(base);
         for patch in &changes.patches {
             let number = patch.source as usize;
-            let Some((source, compare)) = sources.get(number).zip(comparators.get_mut(number)) else {
+            let Some((source, differs)) = sources.get(number).zip(comparators.get_mut(number)) else {
                 return Ok(true);
             };
             let row = match patch.verdict {
@@ -170,17 +171,14 @@ impl FoldedLogs {
                 }
             };
             let Some(row) = row else { continue };
-            let compare = match compare {
-                Some(compare) => compare,
-                None => {
-                    let values = source.rows.column(column);
-                    let Ok(made) = make_comparator(base, values, SortOptions::default()) else {
-                        return Ok(true);
-                    };
-                    compare.insert(made)
-                }
+            let differs = match differs {
+                Some(differs) => differs,
+                None => match self::differs(base, source.rows.column(column)) {
+                    Some(made) => differs.insert(made),
+                    None => return Ok(true),
+                },
             };
-            if compare(patch.base_row, row as usize) != Ordering::Equal {
+            if differs(patch.base_row, row as usize) {
                 return Ok(true);
             }
         }
@@ -239,6 +237,22 @@ impl FoldedLogs {
     pub fn counts(&self) -> MergeCounts {
         self.counts
     }
+}
+
+/// Whether rows of two columns have different values.
+type Differs = Box<dyn Fn(usize, usize) -> bool>;
+
+/// For columns that Arrow can compare.
+fn differs(a: &ArrayRef, b: &ArrayRef) -> Option<Differs> {
+    if let (Some(a), Some(b)) = (a.as_string_view_opt(), b.as_string_opt::<i32>()) {
+        let (a, b) = (a.clone(), b.clone());
+        return Some(Box::new(move |row, other| match (a.is_null(row), b.is_null(other)) {
+            (false, false) => a.value(row) != b.value(other),
+            (is_null, other_is_null) => is_null != other_is_null,
+        }));
+    }
+    let compare = make_comparator(a, b, SortOptions::default()).ok()?;
+    Some(Box::new(move |row, other| compare(row, other) != Ordering::Equal))
 }
 
 /// Rows of keys that no base row had.

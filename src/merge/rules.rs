@@ -28,8 +28,11 @@ impl Fill {
             }
             Self::Marker(marker) => {
                 // Spark compares the marker with text only: in a binary column it stays.
-                let texts = values.as_string_opt::<i32>()?;
-                let marked: BooleanArray = texts.iter().map(|v| Some(v == Some(marker))).collect();
+                let is_marker = |text: Option<&str>| Some(text == Some(marker));
+                let marked: BooleanArray = match values.as_string_view_opt() {
+                    Some(texts) => texts.iter().map(is_marker).collect(),
+                    None => values.as_string_opt::<i32>()?.iter().map(is_marker).collect(),
+                };
                 (marked.true_count() > 0).then(|| marked.values().clone())
             }
         }

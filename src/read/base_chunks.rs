@@ -1,11 +1,12 @@
 //! The column chunks of a base file: as they are, and decoded.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use lakebed_hudi::parquet_guard;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
@@ -21,6 +22,8 @@ pub(crate) struct BaseChunks {
     pub(super) file: ParquetFile,
     pub(super) batch_rows: usize,
     pub(super) bridge: Bridge,
+    /// What the file says of itself, with text to be decoded into views.
+    views: Arc<OnceLock<ArrowReaderMetadata>>,
 }
 
 /// A row group on its way.
@@ -42,6 +45,23 @@ pub(crate) struct GroupChunks {
 }
 
 impl BaseChunks {
+    pub(super) fn new(file: ParquetFile, batch_rows: usize, bridge: Bridge) -> Self {
+        Self { file, batch_rows, bridge, views: Arc::default() }
+    }
+
+    fn views(&self) -> &ArrowReaderMetadata {
+        self.views.get_or_init(|| {
+            let view = |field: &Arc<Field>| match field.data_type() {
+                DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
+                _ => field.clone(),
+            };
+            let fields: Vec<_> = self.schema().fields().iter().map(view).collect();
+            let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields)));
+            let viewed = ArrowReaderMetadata::try_new(self.metadata().clone(), options);
+            viewed.unwrap_or_else(|_| self.file.metadata.clone())
+        })
+    }
+
     /// What the file says of itself.
     pub(crate) fn metadata(&self) -> &Arc<ParquetMetaData> {
         self.file.metadata.metadata()
@@ -112,10 +132,19 @@ impl GroupChunks {
 
     /// The rows of the row group, with those of `columns` that the file has, decoded as they are asked for.
     pub(crate) fn rows(&self, columns: &SchemaRef) -> ParquetRows {
+        self.rows_as(columns, &self.of.file.metadata)
+    }
+
+    /// The same with text as views, for a look at values: most are not copied.
+    pub(crate) fn views(&self, columns: &SchemaRef) -> ParquetRows {
+        self.rows_as(columns, self.of.views())
+    }
+
+    fn rows_as(&self, columns: &SchemaRef, metadata: &ArrowReaderMetadata) -> ParquetRows {
         let starts = self.of.group(self.group).map_or(&[][..], |group| group.columns());
         let part = |(leaf, bytes): &(usize, Bytes)| Some((starts.get(*leaf)?.byte_range().0, bytes.clone()));
         let source = self.of.file.source.with_parts(self.chunks.iter().filter_map(part));
-        let file = ParquetFile { source, metadata: self.of.file.metadata.clone() };
+        let file = ParquetFile { source, metadata: metadata.clone() };
         let group = RowGroup { index: self.group, rows: None };
         file.rows(columns, vec![group], self.of.batch_rows, &self.of.bridge)
     }

@@ -69,7 +69,7 @@ impl BaseFileEncoder {
     }
 
     /// Takes rows; returns the bytes that are ready, often none.
-    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<Bytes, WriteError> {
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<Vec<Bytes>, WriteError> {
         self.rows += batch.num_rows() as u64;
         match &mut self.writer {
             Some(writer) => {
@@ -81,7 +81,7 @@ impl BaseFileEncoder {
                 self.sample_rows += batch.num_rows();
                 self.sample_bytes += batch_bytes(batch);
                 if self.sample_rows < ROW_GROUP_ROWS && self.sample_bytes < SAMPLE_BYTES {
-                    return Ok(Bytes::new());
+                    return Ok(Vec::new());
                 }
                 self.start()?;
             }
@@ -90,7 +90,7 @@ impl BaseFileEncoder {
     }
 
     /// Ends the open row group early and returns its bytes.
-    pub(super) fn flush(&mut self) -> Result<Bytes, WriteError> {
+    pub(super) fn flush(&mut self) -> Result<Vec<Bytes>, WriteError> {
         self.start()?;
         if let Some(writer) = &mut self.writer {
             writer.flush()?;
@@ -109,7 +109,7 @@ impl BaseFileEncoder {
     }
 
     /// Ends the file: its last bytes, and what is in it. A file may have no rows.
-    pub(super) fn finish(mut self) -> Result<(Bytes, BaseFileSummary), WriteError> {
+    pub(super) fn finish(mut self) -> Result<(Vec<Bytes>, BaseFileSummary), WriteError> {
         self.start()?;
         let Some(writer) = self.writer.take() else { return Err(WriteError::Panicked) };
         let footer = self.keys.footer(&self.format.avro).to_key_values().into_iter();
@@ -141,7 +141,7 @@ impl BaseFileEncoder {
         Ok(())
     }
 
-    fn take_bytes(&mut self) -> Bytes {
+    fn take_bytes(&mut self) -> Vec<Bytes> {
         self.writer.as_mut().map(ParquetWriter::take_bytes).unwrap_or_default()
     }
 }

@@ -134,6 +134,11 @@ impl GeneratedChunk {
         Ok(Self { bytes: sink.into_inner()?.into(), close })
     }
 
+    /// What is said of it.
+    pub(super) fn close(&self) -> &ColumnCloseResult {
+        &self.close
+    }
+
     /// Makes this the next column of a row group.
     pub(super) fn append_to<W: Write + Send>(
         self,
@@ -275,7 +280,7 @@ mod tests {
         writer.write(&batch.slice(10, rows - 10)).unwrap();
         let first = writer.take_bytes();
         let (rest, metadata) = writer.finish([]).unwrap();
-        ([first, rest].concat().into(), metadata)
+        ([first, rest].concat().concat().into(), metadata)
     }
 
     fn read(file: Bytes) -> Vec<RecordBatch> {
@@ -355,7 +360,7 @@ mod tests {
             let pages = metadata.offset_index().unwrap()[0][1].page_locations();
             assert_eq!(pages[0].offset, metadata.row_group(0).column(1).data_page_offset());
             let mut read = 0;
-            for batch in self::read(file) {
+            for batch in self::read(file.concat().into()) {
                 let want = keys.slice(read, batch.num_rows());
                 assert_eq!(batch.columns(), [want.clone(), want]);
                 read += batch.num_rows();

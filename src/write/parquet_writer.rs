@@ -1,14 +1,16 @@
 //! Batches in, the bytes of a Parquet file out.
 
-use std::io::Write;
+use std::collections::VecDeque;
+use std::io::{self, Read, Take, Write};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-use bytes::buf::Reader;
-use bytes::{Buf as _, Bytes};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{FieldRef, SchemaRef};
+use bytes::Bytes;
 use lakebed_hudi::base_file::RECORD_KEY;
-use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::arrow::arrow_writer::{
+    ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
+};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
@@ -125,49 +127,61 @@ impl ParquetWriter {
     ) -> Result<(), WriteError> {
         self.flush()?;
         let rows = u32::try_from(rows).map_err(|error| ParquetError::General(error.to_string()))?;
-        let descriptors: Vec<_> = self.file.schema_descr().columns().to_vec();
-        let number = self.file.flushed_row_groups().len();
-        let (groups, spare) = (&self.groups, &mut self.spare);
+        let prepared = self.prepared(rows, columns)?;
+        let mut at = self.file.bytes_written() as u64;
+        for column in &prepared {
+            if let PreparedColumn::Copied(bytes, close) = column {
+                self.file.inner_mut().expect(at, bytes.clone());
+                debug_assert_eq!(bytes.len() as i64, close.metadata.compressed_size());
+            }
+            at += column.bytes();
+        }
         let mut group = self.file.next_row_group()?;
-        let mut leaf = 0;
-        for (field, column) in self.schema.fields().iter().zip(columns) {
-            match column? {
-                SplicedColumn::Generated => {
-                    let known = self.generated.get(field.name()).zip(descriptors.get(leaf));
-                    let (generated, descriptor) = known.ok_or_else(|| no_column(field.name()))?;
-                    let counted = (self.rows_flushed, rows);
-                    GeneratedChunk::new(generated, counted, descriptor.clone(), self.encodings, None)?
-                        .append_to(&mut group)?;
-                    leaf += 1;
+        for column in prepared {
+            match column {
+                PreparedColumn::Generated(chunk) => chunk.append_to(&mut group)?,
+                PreparedColumn::Copied(bytes, close) => {
+                    group.append_column(&StandIn::of(&bytes, &close), close)?;
                 }
-                SplicedColumn::Copied(chunks) => {
-                    leaf += chunks.len();
-                    for (bytes, close) in chunks {
-                        group.append_column(&CopiedChunk::new(bytes, &close), close)?;
-                    }
-                }
-                SplicedColumn::Encoded(arrays) => {
-                    let mut writers: Vec<ArrowColumnWriter> = Vec::new();
-                    for array in &arrays {
-                        for (number_in_column, values) in compute_leaves(field, array)?.iter().enumerate() {
-                            if writers.len() == number_in_column {
-                                writers.push(spare.take(leaf + number_in_column, groups, number)?);
-                            }
-                            if let Some(writer) = writers.get_mut(number_in_column) {
-                                writer.write(values)?;
-                            }
-                        }
-                    }
-                    leaf += writers.len();
-                    for writer in writers {
-                        writer.close()?.append_to_row_group(&mut group)?;
-                    }
-                }
+                PreparedColumn::Encoded(chunk) => chunk.append_to_row_group(&mut group)?,
             }
         }
         group.close()?;
         self.rows_flushed += u64::from(rows);
         Ok(())
+    }
+
+    /// The chunks of a row group, one for each leaf.
+    fn prepared(
+        &mut self,
+        rows: u32,
+        columns: impl IntoIterator<Item = Result<SplicedColumn, WriteError>>,
+    ) -> Result<Vec<PreparedColumn>, WriteError> {
+        let descriptors: Vec<_> = self.file.schema_descr().columns().to_vec();
+        let number = self.file.flushed_row_groups().len();
+        let mut prepared: Vec<PreparedColumn> = Vec::with_capacity(descriptors.len());
+        for (field, column) in self.schema.fields().iter().zip(columns) {
+            let leaf = prepared.len();
+            match column? {
+                SplicedColumn::Generated => {
+                    let known = self.generated.get(field.name()).zip(descriptors.get(leaf));
+                    let (generated, descriptor) = known.ok_or_else(|| no_column(field.name()))?;
+                    let counted = (self.rows_flushed, rows);
+                    let chunk =
+                        GeneratedChunk::new(generated, counted, descriptor.clone(), self.encodings, None)?;
+                    prepared.push(PreparedColumn::Generated(chunk));
+                }
+                SplicedColumn::Copied(chunks) => {
+                    prepared.extend(chunks.into_iter().map(|(b, close)| PreparedColumn::Copied(b, close)));
+                }
+                SplicedColumn::Encoded(arrays) => {
+                    for writer in self.spare.written(leaf, (&self.groups, number), field, &arrays)? {
+                        prepared.push(PreparedColumn::Encoded(writer.close()?));
+                    }
+                }
+            }
+        }
+        Ok(prepared)
     }
 
     /// Ends the open row group.
@@ -177,7 +191,7 @@ impl ParquetWriter {
         let descriptors: Vec<_> = self.file.schema_descr().columns().to_vec();
         // A buffer that grows as it is filled takes up to twice the room. Of generated columns, which are
         // small, nothing is known yet.
-        self.file.inner_mut().0.reserve(open.bytes() / 8 * 9);
+        self.file.inner_mut().reserve(open.bytes() / 8 * 9);
         let mut group = self.file.next_row_group()?;
         let mut keys = None;
         for (writer, descriptor) in open.leaves.into_iter().zip(descriptors) {
@@ -217,8 +231,8 @@ impl ParquetWriter {
         self.open.as_ref().map_or(0, OpenGroup::bytes)
     }
 
-    /// The bytes that are there and were not yet taken.
-    pub(super) fn take_bytes(&mut self) -> Bytes {
+    /// The bytes that are there and were not yet taken, in order.
+    pub(super) fn take_bytes(&mut self) -> Vec<Bytes> {
         self.file.inner_mut().take()
     }
 
@@ -226,7 +240,7 @@ impl ParquetWriter {
     pub(super) fn finish(
         mut self,
         key_values: impl IntoIterator<Item = KeyValue>,
-    ) -> Result<(Bytes, ParquetMetaData), WriteError> {
+    ) -> Result<(Vec<Bytes>, ParquetMetaData), WriteError> {
         self.flush()?;
         key_values.into_iter().for_each(|entry| self.file.append_key_value_metadata(entry));
         let metadata = self.file.finish()?;
@@ -238,11 +252,52 @@ fn no_column(name: &str) -> ParquetError {
     ParquetError::General(format!("nothing is known of column {name} beforehand"))
 }
 
+/// A chunk of a row group that is spliced.
+enum PreparedColumn {
+    Generated(GeneratedChunk),
+    Copied(Bytes, ColumnCloseResult),
+    Encoded(ArrowColumnChunk),
+}
+
+impl PreparedColumn {
+    /// Bytes that it takes in the file.
+    fn bytes(&self) -> u64 {
+        let close = match self {
+            Self::Generated(chunk) => chunk.close(),
+            Self::Copied(_, close) => close,
+            Self::Encoded(chunk) => chunk.close(),
+        };
+        close.metadata.compressed_size().unsigned_abs()
+    }
+}
+
 /// Writers of single leaves, of which a row group that is spliced needs some: they are made for all at once.
 #[derive(Default)]
 struct SpareWriters(Vec<Option<ArrowColumnWriter>>);
 
 impl SpareWriters {
+    /// Writers of the leaves of a column, from number `leaf` on, that have taken its rows.
+    fn written(
+        &mut self,
+        leaf: usize,
+        (groups, group): (&ArrowRowGroupWriterFactory, usize),
+        field: &FieldRef,
+        arrays: &[ArrayRef],
+    ) -> Result<Vec<ArrowColumnWriter>, ParquetError> {
+        let mut writers: Vec<ArrowColumnWriter> = Vec::new();
+        for array in arrays {
+            for (number, values) in compute_leaves(field, array)?.iter().enumerate() {
+                if writers.len() == number {
+                    writers.push(self.take(leaf + number, groups, group)?);
+                }
+                if let Some(writer) = writers.get_mut(number) {
+                    writer.write(values)?;
+                }
+            }
+        }
+        Ok(writers)
+    }
+
     fn take(
         &mut self,
         leaf: usize,
@@ -257,61 +312,107 @@ impl SpareWriters {
     }
 }
 
-/// A chunk of another file, where it stood there.
-struct CopiedChunk {
+/// So many bytes of nothing, where a chunk stood in another file: the library copies what it is handed, some
+/// bytes at a time, and the [`Drain`] knows what belongs there.
+struct StandIn {
     start: u64,
-    bytes: Bytes,
+    bytes: u64,
 }
 
-impl CopiedChunk {
-    fn new(bytes: Bytes, close: &ColumnCloseResult) -> Self {
-        Self { start: close.metadata.byte_range().0, bytes }
-    }
-
-    fn from(&self, start: u64) -> Result<Bytes, ParquetError> {
-        let at = start.checked_sub(self.start).and_then(|at| usize::try_from(at).ok());
-        let at = at.filter(|at| *at <= self.bytes.len());
-        at.map(|at| self.bytes.slice(at..))
-            .ok_or_else(|| ParquetError::General(format!("{start} is not in the chunk")))
+impl StandIn {
+    fn of(bytes: &Bytes, close: &ColumnCloseResult) -> Self {
+        Self { start: close.metadata.byte_range().0, bytes: bytes.len() as u64 }
     }
 }
 
-impl Length for CopiedChunk {
+impl Length for StandIn {
     fn len(&self) -> u64 {
-        self.start + self.bytes.len() as u64
+        self.start + self.bytes
     }
 }
 
-impl ChunkReader for CopiedChunk {
-    type T = Reader<Bytes>;
+impl ChunkReader for StandIn {
+    type T = Take<Nothing>;
 
-    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        Ok(self.from(start)?.reader())
+    fn get_read(&self, _start: u64) -> Result<Self::T, ParquetError> {
+        Ok(Nothing.take(self.bytes))
     }
 
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        let bytes = self.from(start)?;
-        Ok(bytes.slice(..length.min(bytes.len())))
+    fn get_bytes(&self, _start: u64, _length: usize) -> Result<Bytes, ParquetError> {
+        Err(ParquetError::General("there is nothing here to look at".to_owned()))
+    }
+}
+
+/// Leaves what it is to fill as it is.
+struct Nothing;
+
+impl Read for Nothing {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        Ok(bytes.len())
     }
 }
 
 /// Bytes that were written and not yet taken away.
 #[derive(Debug, Default)]
-struct Drain(Vec<u8>);
+struct Drain {
+    /// Those that are complete, in order.
+    pieces: Vec<Bytes>,
+    /// Those behind them.
+    open: Vec<u8>,
+    /// How many were written in all.
+    written: u64,
+    /// What stands in the place of bytes that are still to be written, by where in the file.
+    expected: VecDeque<(u64, Bytes)>,
+}
 
 impl Drain {
-    fn take(&mut self) -> Bytes {
-        std::mem::take(&mut self.0).into()
+    /// Says what belongs at a place in the file, whatever is written there.
+    fn expect(&mut self, at: u64, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.expected.push_back((at, bytes));
+        }
+    }
+
+    fn reserve(&mut self, bytes: usize) {
+        self.open.reserve(bytes);
+    }
+
+    fn take(&mut self) -> Vec<Bytes> {
+        self.close();
+        std::mem::take(&mut self.pieces)
+    }
+
+    fn close(&mut self) {
+        if !self.open.is_empty() {
+            self.pieces.push(std::mem::take(&mut self.open).into());
+        }
     }
 }
 
 impl Write for Drain {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let until = |place: u64| usize::try_from(place - self.written).unwrap_or(usize::MAX);
+        let taken = match self.expected.front() {
+            Some((at, known)) if *at <= self.written => {
+                let end = at + known.len() as u64;
+                let taken = bytes.len().min(until(end));
+                if self.written + taken as u64 == end {
+                    self.close();
+                    self.pieces.extend(self.expected.pop_front().map(|(_, known)| known));
+                }
+                taken
+            }
+            next => {
+                let taken = next.map_or(bytes.len(), |(at, _)| bytes.len().min(until(*at)));
+                self.open.extend_from_slice(bytes.get(..taken).unwrap_or_default());
+                taken
+            }
+        };
+        self.written += taken as u64;
+        Ok(taken)
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

@@ -128,7 +128,7 @@ impl RowFormat {
                 LogBlockFormat::Parquet => {
                     (BlockKind::Parquet, self.parquet(rows, place, &mut blocks.columns)?)
                 }
-                LogBlockFormat::Avro => (BlockKind::Avro, self.avro(&rows, place)?),
+                LogBlockFormat::Avro => (BlockKind::Avro, vec![self.avro(&rows, place)?.into()]),
             };
             blocks.push(kind, &header, content)?;
         }
@@ -138,7 +138,7 @@ impl RowFormat {
                 .into_iter()
                 .map(|deleted| delete_record(deleted, &place.partition))
                 .collect();
-            blocks.push(BlockKind::Delete, &header, encode_deletes(&records)?)?;
+            blocks.push(BlockKind::Delete, &header, vec![encode_deletes(&records)?.into()])?;
         }
         Ok(blocks)
     }
@@ -156,7 +156,7 @@ impl RowFormat {
         rows: Vec<RecordBatch>,
         place: &mut Place,
         columns: &mut Vec<ColumnRange>,
-    ) -> Result<Vec<u8>, WriteError> {
+    ) -> Result<Vec<Bytes>, WriteError> {
         let (schema, encodings) = (self.schema(), self.base.encodings);
         let mut generated = place.generated_of_new();
         place.rows_numbered += rows.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
@@ -169,14 +169,17 @@ impl RowFormat {
         }
         let (bytes, metadata) = writer.finish([])?;
         *columns = column_ranges(&metadata);
-        Ok(bytes.into())
+        Ok(bytes)
     }
 }
 
 impl LogBlocks {
-    fn push(&mut self, kind: BlockKind, header: &BlockHeader, content: Vec<u8>) -> Result<(), WriteError> {
-        let frame = BlockFrame::new(kind, header, content.len() as u64)?;
-        self.bytes.extend([frame.prefix.into(), content.into(), Bytes::copy_from_slice(&frame.suffix)]);
+    fn push(&mut self, kind: BlockKind, header: &BlockHeader, content: Vec<Bytes>) -> Result<(), WriteError> {
+        let content_bytes: usize = content.iter().map(Bytes::len).sum();
+        let frame = BlockFrame::new(kind, header, content_bytes as u64)?;
+        self.bytes.push(frame.prefix.into());
+        self.bytes.extend(content);
+        self.bytes.push(Bytes::copy_from_slice(&frame.suffix));
         Ok(())
     }
 }

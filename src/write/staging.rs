@@ -44,7 +44,7 @@ pub(super) async fn create(
 }
 
 /// Takes the bytes of a file from a thread that encodes them.
-pub(super) type Pieces = tokio::sync::mpsc::Sender<Bytes>;
+pub(super) type Pieces = tokio::sync::mpsc::Sender<Vec<Bytes>>;
 
 /// Runs `encode` off the async runtime and writes what it sends to `file` meanwhile.
 pub(super) async fn encode_into<T: Send + 'static>(
@@ -55,8 +55,10 @@ pub(super) async fn encode_into<T: Send + 'static>(
     let encoding = on_rayon(move || encode(&pieces));
     // A failed write drops the receiver, which stops the encoder at its next piece.
     let writing = async move {
-        while let Some(piece) = arriving.recv().await {
-            file.write(piece).await?;
+        while let Some(pieces) = arriving.recv().await {
+            for piece in pieces {
+                file.write(piece).await?;
+            }
         }
         Ok::<_, WriteError>(())
     };
@@ -65,8 +67,8 @@ pub(super) async fn encode_into<T: Send + 'static>(
     encoded
 }
 
-/// Sends bytes from the encoding thread; empty ones are no piece.
-pub(super) fn send(pieces: &Pieces, bytes: Bytes) -> Result<(), WriteError> {
+/// Sends bytes from the encoding thread, if there are any.
+pub(super) fn send(pieces: &Pieces, bytes: Vec<Bytes>) -> Result<(), WriteError> {
     if bytes.is_empty() {
         return Ok(());
     }

@@ -216,8 +216,7 @@ fn spliced(
     Ok(SplicedColumn::Copied(copied.collect::<Result<_, _>>()?))
 }
 
-/// The rows of a column of a row group, if they are others than before. Decoding ends where a difference is
-/// found, or there is none.
+/// The rows of a column of a row group, if they are others than before.
 fn changed(
     column: &Column,
     number: usize,
@@ -225,20 +224,37 @@ fn changed(
     changes: &RowChanges,
     logs: &FoldedLogs,
 ) -> Result<Option<Vec<ArrayRef>>, WriteError> {
-    let mut batches: Vec<(ArrayRef, RowChanges)> = Vec::new();
-    let (mut from, mut is_changed) = (0, false);
-    for batch in chunks.rows(&column.schema) {
+    if !changes.has_deletes() && !differs(column, number, chunks, changes, logs)? {
+        return Ok(None);
+    }
+    let mut from = 0;
+    let patched = chunks.rows(&column.schema).map(|batch| {
         let base = batch?.column(0).clone();
         let part = changes.part(from..from + base.len());
         from += base.len();
-        is_changed = is_changed || logs.changes_column(number, &base, &part)?;
-        batches.push((base, part));
+        Ok(logs.changed_column(number, &base, &part)?)
+    });
+    patched.collect::<Result<_, WriteError>>().map(Some)
+}
+
+/// Whether a value changes; it is looked for until one is found.
+fn differs(
+    column: &Column,
+    number: usize,
+    chunks: &GroupChunks,
+    changes: &RowChanges,
+    logs: &FoldedLogs,
+) -> Result<bool, WriteError> {
+    let mut from = 0;
+    for batch in chunks.views(&column.schema) {
+        let base = batch?.column(0).clone();
+        let part = changes.part(from..from + base.len());
+        from += base.len();
+        if logs.changes_column(number, &base, &part)? {
+            return Ok(true);
+        }
     }
-    if !is_changed {
-        return Ok(None);
-    }
-    let patched = batches.iter().map(|(base, part)| logs.changed_column(number, base, part));
-    Ok(Some(patched.collect::<Result<_, _>>()?))
+    Ok(false)
 }
 
 /// A whole column of a row group.

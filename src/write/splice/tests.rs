@@ -193,7 +193,7 @@ fn base_bytes(case: &Case, format: &RowFormat) -> Vec<u8> {
         file.extend(encoder.flush().unwrap());
     }
     file.extend(encoder.finish().unwrap().0);
-    file
+    file.concat()
 }
 
 /// The rows that a merge gives, and the file that is made of the base file; `None` if it cannot be copied.
@@ -222,12 +222,12 @@ fn made(case: &Case) -> Option<(RecordBatch, Bytes)> {
     drop(pieces);
     let mut file = Vec::new();
     while let Some(piece) = runtime.block_on(arriving.recv()) {
-        file.extend_from_slice(&piece);
+        file.extend(piece);
     }
     assert_eq!(summary.rows, expected.num_rows() as u64);
     let base_rows: usize = case.groups.iter().map(Vec::len).sum();
     assert_eq!(base_rows as u64 - counts.deleted + counts.added, summary.rows);
-    Some((expected, file.into()))
+    Some((expected, file.concat().into()))
 }
 
 /// What a file says: its rows, and that its statistics, its index and its footer are true of them.

@@ -43,9 +43,11 @@ enum Case {
     Full,
     /// 30 % of the keys at random, three columns others.
     FewColumns,
-    /// All keys of one row group in twenty of every file, all columns others.
+    /// All keys of one row group in twenty of every file, three columns others.
     Sparse,
-    /// The same, with inserts and deletes.
+    /// The same, all columns others.
+    SparseAll,
+    /// As `sparse`, with inserts and deletes.
     SparseMixed,
 }
 
@@ -67,7 +69,8 @@ impl Case {
         match self {
             Self::Full => vec![(workload.replaced(random).collect(), false)],
             Self::FewColumns => vec![(workload.touched(random).collect(), false)],
-            Self::Sparse => vec![(workload.replaced(first).collect(), false)],
+            Self::Sparse => vec![(workload.touched(first).collect(), false)],
+            Self::SparseAll => vec![(workload.replaced(first).collect(), false)],
             Self::SparseMixed => {
                 let updated = |key| first(key) && workload.picks_percent(key, 70);
                 let deleted = |key| first(key) && !workload.picks_percent(key, 90);
@@ -75,7 +78,7 @@ impl Case {
                     Workload { base_rows: workload.base_rows / 100, seed: workload.seed + 1, ..*workload };
                 let inserted = more.shifted(workload.base_rows);
                 vec![
-                    (workload.replaced(updated).collect(), false),
+                    (workload.touched(updated).collect(), false),
                     (inserted.collect(), false),
                     (workload.replaced(deleted).collect(), true),
                 ]
