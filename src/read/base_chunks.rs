@@ -33,6 +33,8 @@ pub(crate) struct PendingGroup {
     group: usize,
     /// Leaves and where their chunks lie.
     leaves: Vec<(usize, Range<u64>)>,
+    /// What was asked for: neighbours are one range.
+    ranges: Vec<Range<u64>>,
     bytes: Pending<Result<Vec<Bytes>, StorageError>>,
 }
 
@@ -86,11 +88,23 @@ impl BaseChunks {
             (leaf, start..start.saturating_add(bytes))
         };
         let leaves: Vec<_> = columns.map(chunk).filter(|(leaf, _)| wanted(*leaf)).collect();
-        let ranges: Vec<_> = leaves.iter().map(|(_, range)| range.clone()).collect();
-        let source = self.file.source.clone();
-        let bytes = self.bridge.start(async move { source.get(&ranges).await });
-        PendingGroup { of: self.clone(), group, leaves, bytes }
+        let ranges = joined(leaves.iter().map(|(_, range)| range));
+        let (source, asked) = (self.file.source.clone(), ranges.clone());
+        let bytes = self.bridge.start(async move { source.get(&asked).await });
+        PendingGroup { of: self.clone(), group, leaves, ranges, bytes }
     }
+}
+
+/// Ranges of which neighbours are one.
+fn joined<'a>(ranges: impl Iterator<Item = &'a Range<u64>>) -> Vec<Range<u64>> {
+    let mut joined: Vec<Range<u64>> = Vec::new();
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => joined.push(range.clone()),
+        }
+    }
+    joined
 }
 
 impl PendingGroup {
@@ -100,8 +114,10 @@ impl PendingGroup {
     /// Those of the storage; pages that claim what cannot be.
     pub(crate) fn wait(self) -> Result<GroupChunks, ReadError> {
         let bytes = self.bytes.wait()??;
-        let mut chunks = Vec::with_capacity(bytes.len());
-        for ((leaf, _), bytes) in self.leaves.into_iter().zip(bytes) {
+        let source = self.of.file.source.with_parts(self.ranges.iter().map(|range| range.start).zip(bytes));
+        let mut chunks = Vec::with_capacity(self.leaves.len());
+        for (leaf, range) in self.leaves {
+            let bytes = source.in_memory(&range)?;
             // Whoever copies a chunk would pass a broken one on.
             let checked = parquet_guard::check_page_headers(&bytes);
             checked.map_err(|reason| self.of.file.source.parquet_error(reason))?;

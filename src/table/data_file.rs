@@ -172,6 +172,17 @@ impl ByteSource {
         }
     }
 
+    /// A range of bytes of [`ByteSource::with_parts`].
+    ///
+    /// # Errors
+    /// A range that no part has.
+    pub(crate) fn in_memory(&self, range: &Range<u64>) -> Result<Bytes, StorageError> {
+        match &self.place {
+            Place::Parts(parts) => self.of_parts(parts, range),
+            Place::Stored(_) | Place::Held(_) => self.of_parts(&[], range),
+        }
+    }
+
     fn of_parts(&self, parts: &[(u64, Bytes)], range: &Range<u64>) -> Result<Bytes, StorageError> {
         let within = parts.iter().find_map(|(start, part)| {
             let from = usize::try_from(range.start.checked_sub(*start)?).ok()?;

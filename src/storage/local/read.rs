@@ -41,9 +41,13 @@ pub(super) fn get_ranges(place: &Place, ranges: &[Range<u64>]) -> Result<Vec<Byt
 
 fn read_range(file: &mut File, range: &Range<u64>) -> std::io::Result<Bytes> {
     let length = usize::try_from(range.end - range.start).map_err(std::io::Error::other)?;
-    let mut bytes = vec![0; length];
+    let mut bytes = Vec::with_capacity(length);
     file.seek(SeekFrom::Start(range.start))?;
-    file.read_exact(&mut bytes)?;
+    // Into memory that nobody has filled with zeros first.
+    let read = file.take(length as u64).read_to_end(&mut bytes)?;
+    if read < length {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
     Ok(bytes.into())
 }
 
