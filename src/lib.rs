@@ -3,8 +3,9 @@
 //! # One way through
 //!
 //! ```text
-//! write   source -> decode -> mapping -> KeyedBatch -> bucket -> group writer -> StagedFiles -> commit
-//! read    TableSnapshot -> FileSlice -> merge -> RecordBatches
+//! write     source -> decode -> mapping -> KeyedBatch -> bucket -> group writer -> StagedFiles -> commit
+//! read      TableSnapshot -> FileSlice -> merge -> RecordBatches
+//! maintain  Survey -> planner -> draft -> plan on the timeline -> merge of slices -> StagedFiles -> commit
 //! ```
 //!
 //! Every arrow carries a plain value. A commit is data plus progress: one completed instant carries
@@ -25,11 +26,13 @@
 //! | [`commit`] | the only writer of the timeline: begin, publish, roll back, fence |
 //! | [`sink`] | the two-phase sink that any engine can embed |
 //! | [`ingest`] | sources, decoders, the checkpoint loop |
+//! | [`maintain`] | table services: pure planners, and an executor for each kind of plan |
+//! | [`settings`] | how times, sizes and zones are written in files and arguments |
 //! | [`cli`] | the program, a file or folder per command |
 //! | [`environment`], [`memory`], `near_match`, `human`, [`Error`] | time, ids and a place for what does not fit, injected; what the machine has; words for people; for everyone |
 //!
-//! Dependencies point down: `cli -> ingest -> sink -> {write, commit} -> read -> merge -> table -> timeline
-//! -> storage`. Everyone may use `formats/hudi`; nobody imports `cli`. `write` and `commit` share only
+//! Dependencies point down: `cli -> {ingest, maintain} -> sink -> {write, commit} -> read -> merge -> table
+//! -> timeline -> storage`; `maintain` needs no sink. Everyone may use `formats/hudi`; nobody imports `cli`. `write` and `commit` share only
 //! [`WriteTask`](table::WriteTask) and [`StagedFiles`](table::StagedFiles); `write` reads the base files
 //! that it replaces.
 //!
@@ -38,6 +41,8 @@
 //! * Only `commit` changes the timeline, under the table's own lock; conflicts are outcomes, not errors.
 //! * A marker is durable before its data file begins; `.inflight` before the first of them.
 //! * Of one pipeline only the newest epoch commits.
+//! * A service that dies is gone on with, not undone: its plan stays. One executor is at work at a time, and
+//!   never are there two base files of one group and instant.
 //! * Work follows what changed: buckets and columns touched, never the age of the table.
 //!
 //! # Terms
@@ -47,8 +52,7 @@
 //! commit of it holds.
 //!
 //! # Absent, and why
-//! * Table services (compaction, clustering, cleaning, archiving): to come; those of other engines are lived
-//!   with. A metadata table is not kept up to date: one that is there is refused, or dropped on demand.
+//! * Of the table services all but compaction: to come; those of other engines are lived with. A metadata table is not kept up to date: one that is there is refused, or dropped on demand.
 //! * Merge modes of Java classes, schema-on-read history, HFile and ORC files: they need a JVM or are
 //!   of no use without one.
 //! * A catalog: a table is its folder.

@@ -1,6 +1,7 @@
 //! Undoing a write that will not be finished.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 use lakebed_hudi::file_name::{DataFileName, MarkerKind};
@@ -27,6 +28,14 @@ pub(super) enum Undo<'a> {
     Write(Option<&'a Epoch>),
     /// An attempt at a service, but for files that the next one goes on with: the plan stays.
     Attempt(&'a BTreeSet<TablePath>),
+}
+
+/// What a rollback has deleted.
+struct Deleted {
+    target: InstantInfo,
+    rollback: InstantTime,
+    files: BTreeMap<String, RollbackPartitionMetadata>,
+    took: Duration,
 }
 
 impl Undo<'_> {
@@ -67,11 +76,15 @@ impl Committer {
         let deleted = self.delete_files(&plan).await?;
         self.sweep_partitions(target, &plan).await?;
         let guard = self.locked().await?;
-        let took = self.table.environment.clock.monotonic().saturating_sub(started);
-        let info = InstantInfo { commit_time: target.time, action: target.requested_as };
+        let done = Deleted {
+            target: InstantInfo { commit_time: target.time, action: target.requested_as },
+            rollback,
+            files: deleted,
+            took: self.table.environment.clock.monotonic().saturating_sub(started),
+        };
         let finished = match undo {
-            Undo::Write(_) => self.finish_rollback(info, rollback, deleted, took.as_millis(), &guard).await,
-            Undo::Attempt(_) => self.finish_attempt(info, rollback, deleted, took.as_millis(), &guard).await,
+            Undo::Write(_) => self.finish_rollback(done, &guard).await,
+            Undo::Attempt(_) => self.finish_attempt(done, &guard).await,
         };
         guard.release().await?;
         finished?;
@@ -166,7 +179,8 @@ impl Committer {
             }
             self.put_or_keep(&TimelineFile::inflight(rollback.time, Action::Rollback), Bytes::new()).await?;
             let deleted = self.delete_files(&plan).await?;
-            self.finish_rollback(target, rollback.time, deleted, 0, guard).await?;
+            let (rollback, files, took) = (rollback.time, deleted, Duration::ZERO);
+            self.finish_rollback(Deleted { target, rollback, files, took }, guard).await?;
         }
         Ok(())
     }
@@ -289,40 +303,26 @@ impl Committer {
         Ok(deleted)
     }
 
-    async fn finish_rollback(
-        &self,
-        target: InstantInfo,
-        rollback: InstantTime,
-        partition_metadata: BTreeMap<String, RollbackPartitionMetadata>,
-        took_millis: u128,
-        guard: &LockGuard,
-    ) -> Result<(), CommitError> {
+    /// Ends the rollback of a write, which leaves the timeline.
+    async fn finish_rollback(&self, done: Deleted, guard: &LockGuard) -> Result<(), CommitError> {
         let timeline = self.timeline().await?;
-        let files = [
-            TimelineFile::inflight(target.commit_time, target.action),
-            TimelineFile::requested(target.commit_time, target.action),
-        ];
+        let InstantInfo { commit_time, action } = done.target;
         guard.check().await?;
-        for file in files {
+        for file in
+            [TimelineFile::inflight(commit_time, action), TimelineFile::requested(commit_time, action)]
+        {
             self.table.storage.delete(&self.table.timeline.path(&file)).await?;
         }
-        self.complete_rollback(&timeline, target, rollback, partition_metadata, took_millis, guard).await
+        self.complete_rollback(&timeline, done, guard).await
     }
 
     /// Ends the rollback of an attempt: its service is as it was requested then.
     ///
     /// Source: `HoodieTable.rollbackInflightInstant`, which takes this order.
-    async fn finish_attempt(
-        &self,
-        target: InstantInfo,
-        rollback: InstantTime,
-        partition_metadata: BTreeMap<String, RollbackPartitionMetadata>,
-        took_millis: u128,
-        guard: &LockGuard,
-    ) -> Result<(), CommitError> {
+    async fn finish_attempt(&self, done: Deleted, guard: &LockGuard) -> Result<(), CommitError> {
         let timeline = self.timeline().await?;
-        let inflight = TimelineFile::inflight(target.commit_time, target.action);
-        self.complete_rollback(&timeline, target, rollback, partition_metadata, took_millis, guard).await?;
+        let inflight = TimelineFile::inflight(done.target.commit_time, done.target.action);
+        self.complete_rollback(&timeline, done, guard).await?;
         self.table.storage.delete(&self.table.timeline.path(&inflight)).await?;
         Ok(())
     }
@@ -330,23 +330,21 @@ impl Committer {
     async fn complete_rollback(
         &self,
         timeline: &Timeline,
-        target: InstantInfo,
-        rollback: InstantTime,
-        partition_metadata: BTreeMap<String, RollbackPartitionMetadata>,
-        took_millis: u128,
+        done: Deleted,
         guard: &LockGuard,
     ) -> Result<(), CommitError> {
+        let Deleted { target, rollback, files, took } = done;
         // Others may have completed it, and archived it since.
         if timeline.get(rollback, Action::Rollback).is_none_or(Instant::is_completed) {
             return Ok(());
         }
-        let total: usize = partition_metadata.values().map(|p| p.success_delete_files.len()).sum();
+        let total: usize = files.values().map(|p| p.success_delete_files.len()).sum();
         let metadata = RollbackMetadata {
             start_rollback_time: rollback,
-            time_taken_in_millis: i64::try_from(took_millis).unwrap_or(i64::MAX),
+            time_taken_in_millis: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
             total_files_deleted: i32::try_from(total).unwrap_or(i32::MAX),
             commits_rollback: vec![target.commit_time],
-            partition_metadata,
+            partition_metadata: files,
             version: 1,
             instants_rollback: vec![target],
         };

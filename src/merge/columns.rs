@@ -9,7 +9,7 @@ use lakebed_hudi::base_file::{COMMIT_SEQNO, COMMIT_TIME, IS_DELETED, OPERATION, 
 use lakebed_hudi::schema::TableSchema;
 
 use super::ordering::RowOrdering;
-use super::{MergeError, MergeRules};
+use super::{MergeError, MergeRules, SliceSource};
 
 /// The columns of one merge.
 #[derive(Debug, Clone)]
@@ -87,7 +87,7 @@ impl MergeColumns {
     }
 
     /// The same columns, read from logs of which blocks have `_hoodie_operation`.
-    pub(super) fn with_operations(&self) -> Self {
+    fn with_operations(&self) -> Self {
         let operation = Arc::new(Field::new(OPERATION, DataType::Utf8, true));
         let fields: Vec<_> = self.read.fields().iter().cloned().chain([operation]).collect();
         let mut with = self.clone();
@@ -247,6 +247,11 @@ impl MergeColumns {
         }
         Ok(deleted.filter(|flags| flags.true_count() > 0))
     }
+}
+
+/// `columns`, read from the logs of `source`.
+pub(super) fn columns_for(source: &dyn SliceSource, columns: &Arc<MergeColumns>) -> Arc<MergeColumns> {
+    if source.has_operations() { Arc::new(columns.with_operations()) } else { columns.clone() }
 }
 
 impl DeleteColumn {

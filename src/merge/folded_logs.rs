@@ -11,6 +11,7 @@ use arrow::compute::{SortOptions, filter};
 use arrow::datatypes::SchemaRef;
 
 use super::apply::Apply;
+use super::columns::columns_for;
 use super::fold::{Fold, RowRef};
 use super::patch::{Patch, Verdict, patched_column};
 use super::{Fill, MergeColumns, MergeCounts, MergeError, MergeResources, MergeRules, SliceSource};
@@ -82,21 +83,10 @@ impl FoldedLogs {
         rules: &Arc<MergeRules>,
         resources: &MergeResources,
     ) -> Result<Option<Self>, MergeError> {
-        let columns = match source.has_operations() {
-            true => Arc::new(columns.with_operations()),
-            false => columns.clone(),
+        let columns = columns_for(source, columns);
+        let Some((fold, counts)) = Fold::of_logs(source, &columns, rules, resources.budget_bytes)? else {
+            return Ok(None);
         };
-        let mut fold = Fold::new(columns.clone(), rules.clone());
-        let mut counts = MergeCounts::default();
-        for records in source.logs(columns.read_schema())? {
-            let records = records?;
-            counts.log_records += records.count() as u64;
-            fold.push(&records)?;
-            if !fold.fits(resources.budget_bytes)? {
-                return Ok(None);
-            }
-        }
-        counts.log_keys = fold.keys() as u64;
         let key_columns = Arc::new(columns.keys_and_ordering());
         let apply = Apply::new(key_columns.clone(), rules.clone(), fold.finish()?);
         Ok(Some(Self { columns, key_columns, apply, counts }))

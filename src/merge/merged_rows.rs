@@ -6,6 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use super::apply::Apply;
+use super::columns::columns_for;
 use super::fold::{Fold, RowRef};
 use super::partitioned::PartitionedRows;
 use super::resources::REST_ROWS;
@@ -60,19 +61,10 @@ impl<'a> MergedRows<'a> {
         resources: &MergeResources,
     ) -> Result<Self, MergeError> {
         let all = columns;
-        let columns = if source.has_operations() { Arc::new(all.with_operations()) } else { all.clone() };
-        let mut fold = Fold::new(columns.clone(), rules.clone());
-        let mut counts = MergeCounts::default();
-        for records in source.logs(columns.read_schema())? {
-            let records = records?;
-            counts.log_records += records.count() as u64;
-            fold.push(&records)?;
-            if !fold.fits(resources.budget_bytes)? {
-                drop(fold);
-                return Self::in_parts(source, all, &rules, resources);
-            }
-        }
-        counts.log_keys = fold.keys() as u64;
+        let columns = columns_for(source, &all);
+        let Some((fold, counts)) = Fold::of_logs(source, &columns, &rules, resources.budget_bytes)? else {
+            return Self::in_parts(source, &all, &rules, resources);
+        };
         let stage = if fold.keys() == 0 {
             let schema = columns.output_schema();
             Stage::Base { base: source.base(&schema)?, schema }
@@ -90,11 +82,11 @@ impl<'a> MergedRows<'a> {
     /// As [`MergedRows::new`].
     pub fn in_parts(
         source: &'a dyn SliceSource,
-        columns: Arc<MergeColumns>,
+        columns: &Arc<MergeColumns>,
         rules: &Arc<MergeRules>,
         resources: &MergeResources,
     ) -> Result<Self, MergeError> {
-        let columns = if source.has_operations() { Arc::new(columns.with_operations()) } else { columns };
+        let columns = columns_for(source, columns);
         let (rows, counts) = PartitionedRows::new(source, columns, rules, resources)?;
         Ok(Self { stage: Stage::Partitioned(Box::new(rows)), counts })
     }

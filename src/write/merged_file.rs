@@ -26,7 +26,7 @@ pub(super) fn encode(
         None => MergedRows::new(rows, columns.clone(), rules.clone(), merge)?,
         Some(source) => match FoldedLogs::fold(rows, columns, rules, merge)? {
             Some(logs) => return splice(source, logs, format, place, pieces),
-            None => MergedRows::in_parts(rows, columns.clone(), rules, merge)?,
+            None => MergedRows::in_parts(rows, columns, rules, merge)?,
         },
     };
     anew(merged, format, place, pieces)

@@ -11,7 +11,7 @@ use arrow::compute::filter_record_batch;
 use super::key_table::KeyTable;
 use super::ordering::EntryOrdering;
 use super::patch::PatchRows;
-use super::{Deleted, Fill, LogRecords, MergeColumns, MergeError, MergeRules};
+use super::{Deleted, Fill, LogRecords, MergeColumns, MergeCounts, MergeError, MergeRules, SliceSource};
 use crate::memory::batch_bytes;
 use crate::table::conform;
 
@@ -81,6 +81,27 @@ impl Fold {
             counted_batches: 0,
             counted_bytes: 0,
         }
+    }
+
+    /// The logs of `source`, folded, with what was read of them; `None` if they take more than `budget_bytes`.
+    pub(super) fn of_logs(
+        source: &dyn SliceSource,
+        columns: &Arc<MergeColumns>,
+        rules: &Arc<MergeRules>,
+        budget_bytes: usize,
+    ) -> Result<Option<(Self, MergeCounts)>, MergeError> {
+        let mut fold = Self::new(columns.clone(), rules.clone());
+        let mut counts = MergeCounts::default();
+        for records in source.logs(columns.read_schema())? {
+            let records = records?;
+            counts.log_records += records.count() as u64;
+            fold.push(&records)?;
+            if !fold.fits(budget_bytes)? {
+                return Ok(None);
+            }
+        }
+        counts.log_keys = fold.keys() as u64;
+        Ok(Some((fold, counts)))
     }
 
     /// Makes room for the keys of so many more records, if no two have the same.

@@ -231,9 +231,9 @@ fn made(case: &Case) -> Option<(RecordBatch, Bytes)> {
 }
 
 /// What a file says: its rows, and that its statistics, its index and its footer are true of them.
-fn checked(file: Bytes) -> RecordBatch {
+fn checked(file: &Bytes) -> RecordBatch {
     let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
-    let metadata = ArrowReaderMetadata::load(&file, options).unwrap();
+    let metadata = ArrowReaderMetadata::load(file, options).unwrap();
     let parquet = metadata.metadata().clone();
     let entries = parquet.file_metadata().key_value_metadata().unwrap();
     let pairs = entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_deref().unwrap()));
@@ -288,7 +288,7 @@ fn check_statistics(rows: &RecordBatch, group: &parquet::file::metadata::RowGrou
 /// Makes a file of a case, and compares its rows with those of a merge. Says whether it could be copied.
 fn check(case: &Case) -> bool {
     let Some((expected, file)) = made(case) else { return false };
-    let found = checked(file);
+    let found = checked(&file);
     for field in expected.schema().fields() {
         let column = found.column_by_name(field.name()).unwrap();
         assert_eq!(column, expected.column_by_name(field.name()).unwrap(), "{}", field.name());

@@ -54,12 +54,9 @@ pub fn report_beside(title: &str, ours: &[Figures], others: &[(&str, &[Figures])
     print!("{:>10} {:>10}", "", "lakebed");
     others.iter().for_each(|(name, _)| print!(" {name:>10} {:>8}", "ratio"));
     println!();
-    let rows: [(&str, fn(&Figures) -> f64); 3] = [
-        ("CPU s", |run| run.cpu.as_secs_f64()),
-        ("wall s", |run| run.wall.as_secs_f64()),
-        ("MB", |run| run.bytes as f64 / 1e6),
-    ];
-    for (name, of) in rows {
+    let figures: [fn(&Figures) -> f64; 3] =
+        [|run| run.cpu.as_secs_f64(), |run| run.wall.as_secs_f64(), |run| run.bytes as f64 / 1e6];
+    for (name, of) in ["CPU s", "wall s", "MB"].into_iter().zip(figures) {
         let own = pick(of, ours);
         print!("{name:>10} {own:>10.3}");
         for (_, runs) in others {
