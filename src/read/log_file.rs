@@ -48,30 +48,32 @@ pub(super) struct LogBlock {
     content: ByteSource,
 }
 
-/// What the log files of a slice consist of, whether it counts or not.
+/// What the log files of a slice consist of.
+///
+/// Source: `HoodieReadStats` as `LogScanningRecordBufferLoader` fills it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LogOutline {
     /// Log files.
     pub files: u64,
-    /// Their blocks, bytes that are none included.
+    /// Their blocks, those that do not count and bytes that are none included.
     pub blocks: u64,
     /// Bytes that are no block, counted as one where they lie together.
     pub corrupt_blocks: u64,
-    /// Bytes of the blocks.
+    /// Bytes of the rows in blocks that count, as they are encoded: deletes and headers are left out.
     pub bytes: u64,
 }
 
 impl LogOutline {
-    fn of(files: &[ScannedLogFile]) -> Self {
-        let mut outline = Self { files: files.len() as u64, ..Self::default() };
-        for block in files.iter().flat_map(|file| &file.blocks) {
-            outline.blocks += 1;
-            match block {
-                ScannedBlock::Block(block) => outline.bytes += block.extent.end - block.extent.start,
-                ScannedBlock::Corrupt(_) => outline.corrupt_blocks += 1,
-            }
+    fn of(files: &[ScannedLogFile], counted: &[LogBlock]) -> Self {
+        let blocks = || files.iter().flat_map(|file| &file.blocks);
+        let is_corrupt = |block: &&ScannedBlock| matches!(block, ScannedBlock::Corrupt(_));
+        let of_rows = counted.iter().filter(|block| block.body != BlockBody::Delete);
+        Self {
+            files: files.len() as u64,
+            blocks: blocks().count() as u64,
+            corrupt_blocks: blocks().filter(is_corrupt).count() as u64,
+            bytes: of_rows.map(|block| block.content.bytes).sum(),
         }
-        outline
     }
 }
 
@@ -92,7 +94,9 @@ pub(super) async fn plan_blocks(
         .try_collect::<Vec<_>>()
         .await?;
     let (files, sources): (Vec<_>, Vec<_>) = scanned.into_iter().unzip();
-    Ok((planned(snapshot, &files, &sources)?, LogOutline::of(&files)))
+    let counted = planned(snapshot, &files, &sources)?;
+    let outline = LogOutline::of(&files, &counted);
+    Ok((counted, outline))
 }
 
 /// The files of which a block may count, and whether they are held in memory.

@@ -157,7 +157,7 @@ pub struct CompactedLogs {
     pub blocks: u64,
     /// Of these, bytes that are no block.
     pub corrupt_blocks: u64,
-    /// Bytes of the blocks.
+    /// Bytes of the rows in blocks that count, as they are encoded.
     pub bytes: u64,
     /// Rows and deletes that count.
     pub records: u64,
