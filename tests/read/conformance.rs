@@ -13,10 +13,7 @@ use lakebed::read::{Comparison, Filter, FilterTest, ReadError, Scan, ScanOptions
 use lakebed::storage::{self, TableUri};
 use lakebed::table::Table;
 
-use crate::fixtures::{Fixture, Query, catalogue, expected, unpack};
-
-#[path = "../../tools/src/rows.rs"]
-mod rows;
+use crate::fixtures::{Fixture, Query, catalogue, expected, rows, unpack};
 
 async fn read(folder: &Path, query: &Query, budget_bytes: usize) -> Result<Vec<RecordBatch>, ReadError> {
     let options = ScanOptions {

@@ -64,7 +64,8 @@ pub async fn strays(table: &Table) -> Vec<String> {
     }
     for file in table.storage.list_all(&TablePath::root()).await.unwrap() {
         let path = file.path.as_str();
-        let hidden = [".hoodie/.temp/", ".hoodie/.heartbeat/", ".hoodie/.lakebed-"];
+        let hidden =
+            [".hoodie/.temp/", ".hoodie/.heartbeat/", ".hoodie/.aux/lakebed-services/", ".hoodie/.lakebed-"];
         let is_left = hidden.iter().any(|folder| path.starts_with(folder)) || path == ".hoodie/lock";
         let is_data = !path.starts_with(".hoodie/") && file.path.file_name() != ".hoodie_partition_metadata";
         if path.starts_with(".hoodie/timeline/2") && path.contains('_') && file.size == 0 {

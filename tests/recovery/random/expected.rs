@@ -38,8 +38,20 @@ impl Expected {
 
     /// What a compaction merges is so for good: it forgets the deletes. All else changes nothing.
     pub fn serve(&mut self, service: Service) {
-        if let (Self::Slices(slices), Service::Compact) = (self, service) {
-            slices.compact();
+        match (self, service) {
+            (Self::Slices(slices), Service::Schedule) => slices.schedule(),
+            (Self::Slices(slices), Service::Compact) => {
+                slices.run_planned();
+                slices.schedule();
+                slices.run_planned();
+            }
+            _ => {}
+        }
+    }
+
+    pub fn run_planned(&mut self) {
+        if let Self::Slices(slices) = self {
+            slices.run_planned();
         }
     }
 
@@ -49,10 +61,10 @@ impl Expected {
     pub fn side_by_side(&mut self, ours: &[Change], theirs: &[Change], then: Option<Service>) {
         match self {
             Self::Plain(model) => model.upsert(&[theirs, ours].concat()),
-            Self::Slices(slices) if matches!(then, Some(Service::Compact)) => {
-                slices.upsert(theirs);
-                slices.compact();
-                slices.upsert(ours);
+            Self::Slices(_) if then.is_some_and(Service::compacts) => {
+                self.upsert(theirs);
+                then.into_iter().for_each(|service| self.serve(service));
+                self.upsert(ours);
             }
             Self::Slices(slices) => {
                 slices.upsert(ours);
@@ -112,22 +124,40 @@ fn by_bucket(changes: &[Change]) -> BTreeMap<(String, u32), Entries> {
 /// that follows is folded by itself and then put over the base, for good if that is copied on write.
 pub struct Slices {
     table_type: TableType,
-    buckets: BTreeMap<(String, u32), (Entries, Entries)>,
+    buckets: BTreeMap<(String, u32), Slice>,
+}
+
+#[derive(Default)]
+struct Slice {
+    base: Entries,
+    log: Entries,
+    /// The log since a compaction of what was there before was planned.
+    since: Option<Entries>,
+}
+
+impl Slice {
+    fn rows(&self) -> Entries {
+        let mut log = self.log.clone();
+        for (id, (ts, text)) in self.since.iter().flatten() {
+            fold(&mut log, id, *ts, text.clone());
+        }
+        merged(&self.base, &log)
+    }
 }
 
 impl Slices {
     fn upsert(&mut self, changes: &[Change]) {
         for (bucket, mut entries) in by_bucket(changes) {
-            if let Some((base, log)) = self.buckets.get_mut(&bucket) {
+            if let Some(Slice { base, log, since }) = self.buckets.get_mut(&bucket) {
                 let copied = self.table_type == TableType::CopyOnWrite;
-                let onto = if copied { &mut *base } else { log };
+                let onto = if copied { &mut *base } else { since.as_mut().unwrap_or(log) };
                 entries.into_iter().for_each(|(id, (ts, text))| fold(onto, &id, ts, text));
                 base.retain(|_, (_, text)| text.is_some());
                 continue;
             }
             entries.retain(|_, (_, text)| text.is_some());
             if !entries.is_empty() {
-                self.buckets.insert(bucket, (entries, Entries::new()));
+                self.buckets.insert(bucket, Slice { base: entries, ..Slice::default() });
             }
         }
     }
@@ -145,19 +175,24 @@ impl Slices {
         self.upsert(changes);
     }
 
-    fn compact(&mut self) {
-        for (base, log) in self.buckets.values_mut() {
-            let merged = merged(base, log);
-            if !merged.is_empty() {
-                (*base, *log) = (merged, Entries::new());
+    fn schedule(&mut self) {
+        for slice in self.buckets.values_mut().filter(|slice| !slice.log.is_empty()) {
+            slice.since.get_or_insert_default();
+        }
+    }
+
+    fn run_planned(&mut self) {
+        for Slice { base, log, since } in self.buckets.values_mut() {
+            if let Some(since) = since.take() {
+                *base = merged(base, &std::mem::replace(log, since));
             }
         }
     }
 
     fn rows(&self) -> Model {
         let mut rows = Model::default();
-        for ((partition, _), (base, log)) in &self.buckets {
-            for (id, (ts, text)) in merged(base, log) {
+        for ((partition, _), slice) in &self.buckets {
+            for (id, (ts, text)) in slice.rows() {
                 rows.0.extend(text.map(|text| ((partition.clone(), id), (ts, text))));
             }
         }

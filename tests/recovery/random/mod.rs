@@ -64,6 +64,8 @@ impl Run {
                 self.expected.upsert(second);
             }
             Step::Overwrite { changes, whole_table } => {
+                // It does not agree with a pending compaction.
+                self.run_planned().await;
                 let operation = match whole_table {
                     true => WriteOperation::InsertOverwriteTable,
                     false => WriteOperation::InsertOverwrite,
@@ -147,6 +149,7 @@ impl Run {
         let table = self.table().await;
         match service {
             Service::Clean => services::clean(&table).await,
+            Service::Schedule => _ = services::schedule(&services::maintainer(&table).await).await.unwrap(),
             Service::Compact => services::compact(&table).await,
             Service::Archive => {
                 services::clean(&table).await;
@@ -157,6 +160,11 @@ impl Run {
                 services::archive(&table, KEPT.max(behind.count())).await;
             }
         }
+    }
+
+    async fn run_planned(&mut self) {
+        services::run_planned(&self.table().await).await;
+        self.expected.run_planned();
     }
 
     async fn table(&self) -> Table {
@@ -207,6 +215,7 @@ async fn run(seed: u64, late: Late, table_type: TableType) -> BTreeSet<Action> {
             );
         }
     }
+    run.run_planned().await;
     run.reopen(WriteOperation::Upsert, Vec::new()).await;
     let problems = audit::problems(&run.storage, &run.environment, &run.expected.rows()).await;
     assert_eq!(problems, [""; 0], "seed {seed}, {table_type:?}, late rows follow {late:?}");

@@ -25,7 +25,7 @@ pub enum Step {
         theirs: Vec<Change>,
         then: Option<Service>,
     },
-    /// Another engine looks after the table.
+    /// Somebody looks after the table.
     Service(Service),
     /// The process stops and another one comes.
     Restart,
@@ -38,15 +38,24 @@ pub enum Step {
     },
 }
 
-/// What other engines do to a table beside writing to it.
-#[derive(Debug, Clone, Copy)]
+/// What is done to a table beside writing to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
     /// Files go that only older versions of the table need.
     Clean,
-    /// Log files are merged with their base files.
+    /// It is planned to merge log files with their base files.
+    Schedule,
+    /// That is done, and then whatever has log files is planned and done.
     Compact,
     /// Commits leave the active timeline; what they replaced was cleaned before.
     Archive,
+}
+
+impl Service {
+    /// Whether it decides which log files are merged for good.
+    pub fn compacts(self) -> bool {
+        matches!(self, Self::Schedule | Self::Compact)
+    }
 }
 
 /// What late rows may follow.
@@ -113,14 +122,14 @@ impl Workload {
         let (theirs, mut ours) = (self.changes(), self.changes());
         let then = (self.random.below(2) == 0).then(|| self.service());
         let key = |c: &Change| (c.partition.clone(), c.id.clone(), c.ts);
-        if self.late == Late::Rows || matches!(then, Some(Service::Compact)) {
+        if self.late == Late::Rows || then.is_some_and(Service::compacts) {
             ours.retain(|our| theirs.iter().all(|their| key(our) != key(their)));
         }
         if ours.is_empty() { Step::Foreign(theirs) } else { Step::Race { ours, theirs, then } }
     }
 
     fn service(&mut self) -> Service {
-        [Service::Clean, Service::Compact, Service::Archive][self.random.below(3) as usize]
+        [Service::Clean, Service::Schedule, Service::Compact, Service::Archive][self.random.below(4) as usize]
     }
 
     /// New rows of one or two partitions, of each key one.

@@ -1,4 +1,4 @@
-//! What other engines do to a table beside writing to it.
+//! What is done to a table beside writing to it: compaction is ours, all else is what other engines do.
 
 mod archive;
 mod clean;
@@ -13,7 +13,7 @@ use lakebed_hudi::timeline_file::TimelineFile;
 
 pub use archive::archive;
 pub use clean::{clean, clean_before};
-pub use compact::compact;
+pub use compact::{compact, maintainer, no_limits, planned, run, run_planned, schedule};
 
 async fn put(table: &Table, file: TimelineFile, bytes: Bytes) {
     table.storage.put_if_absent(&table.timeline.path(&file), bytes).await.unwrap();
