@@ -116,8 +116,12 @@ impl Committer {
         let metadata = self.table.timeline.commit_metadata(completed).await?;
         let named: BTreeSet<&str> =
             metadata.write_stats().filter_map(|(_, stat)| stat.path.as_deref()).collect();
-        let unnamed =
-            staged.files.iter().map(|file| &file.path).filter(|path| !named.contains(path.as_str()));
+        let unnamed: Vec<&TablePath> = staged
+            .files
+            .iter()
+            .map(|file| &file.path)
+            .filter(|path| !named.contains(path.as_str()))
+            .collect();
         self.delete_late(run.instant, unnamed).await
     }
 

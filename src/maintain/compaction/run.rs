@@ -346,3 +346,22 @@ impl Rewriting<'_> {
         Ok(staged)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Engines run services in tasks of their own.
+    #[test]
+    fn services_can_be_given_to_another_thread() {
+        fn is_send<T: Send>(_: impl FnOnce(Maintainer, InstantTime, RunLimits) -> T) {}
+        is_send(|maintainer, instant, limits| async move {
+            maintainer.survey().await?;
+            maintainer.compact(instant, &limits, &|_| {}).await
+        });
+        is_send(|maintainer, _, _| async move {
+            let survey = maintainer.survey().await?;
+            maintainer.schedule_compaction(&survey, &CompactionDraft::default()).await
+        });
+    }
+}

@@ -41,10 +41,11 @@ pub(super) async fn find(
     plan: &CompactionPlan,
 ) -> Result<PlanFiles, MaintainError> {
     check(snapshot, instant, plan)?;
-    let partitions: BTreeSet<&str> = plan.operations.iter().map(|o| o.partition_path.as_str()).collect();
+    let partitions: BTreeSet<String> = plan.operations.iter().map(|o| o.partition_path.clone()).collect();
     let listed: Vec<(String, Vec<Entry>)> = stream::iter(partitions)
         .map(|partition| async move {
-            Ok::<_, MaintainError>((partition.to_owned(), snapshot.partition_files(partition).await?))
+            let files = snapshot.partition_files(&partition).await?;
+            Ok::<_, MaintainError>((partition, files))
         })
         .buffered(LISTINGS)
         .try_collect()
