@@ -51,16 +51,20 @@ impl Committer {
         let timeline = self.timeline().await?;
         let timeline = self.roll_back_dead(&epoch, adopted, timeline).await?;
         self.sweep().await?;
-        self.sweep_metadata(&epoch).await?;
+        self.sweep_metadata(Some(epoch.folder()?)).await?;
         Ok((epoch, timeline))
     }
 
-    /// Deletes what was left half-written of the small files that every run writes.
-    async fn sweep_metadata(&self, epoch: &Epoch) -> Result<(), CommitError> {
+    /// Deletes what was left half-written of the small files that every run writes, some of them in its `own`
+    /// folder.
+    ///
+    /// # Errors
+    /// Those of the storage; call it again.
+    pub async fn sweep_metadata(&self, own: Option<TablePath>) -> Result<(), CommitError> {
         let longest_put = i64::try_from(PUT_MAX.as_millis()).unwrap_or(i64::MAX);
         let before = self.table.environment.clock.unix_millis().saturating_sub(longest_put);
-        let timeline = self.table.timeline.folder.clone();
-        for folder in [Table::meta_folder(), timeline, heartbeat::folder(), epoch.folder()?] {
+        let shared = [Table::meta_folder(), self.table.timeline.folder.clone(), heartbeat::folder()];
+        for folder in shared.into_iter().chain(own) {
             self.table.storage.sweep(&folder, before).await?;
         }
         Ok(())

@@ -74,7 +74,8 @@ impl Committer {
         let Some((rollback, plan)) = scheduled? else { return Ok(false) };
         released?;
         let deleted = self.delete_files(&plan).await?;
-        self.sweep_partitions(target, &plan).await?;
+        let partitions = plan.rollback_requests.iter().map(|request| request.partition_path.clone());
+        self.sweep_partitions(target.time, &partitions.collect()).await?;
         let guard = self.locked().await?;
         let done = Deleted {
             target: InstantInfo { commit_time: target.time, action: target.requested_as },
@@ -268,18 +269,20 @@ impl Committer {
         Ok(files)
     }
 
-    /// Deletes what the writer of `target` left half-written where it wrote. Of other writers only
-    /// what is older than their instants is surely not theirs.
-    async fn sweep_partitions(&self, target: &Instant, plan: &RollbackPlan) -> Result<(), CommitError> {
+    /// Deletes what the writer of `target` left half-written in `partitions`, where it wrote. Of other writers
+    /// only what is older than their instants is surely not theirs.
+    pub(super) async fn sweep_partitions(
+        &self,
+        target: InstantTime,
+        partitions: &BTreeSet<String>,
+    ) -> Result<(), CommitError> {
         let now = self.table.environment.clock.unix_millis();
         let timeline = self.timeline().await?;
         // Nobody writes a file before the instant is inflight.
         let writing = |i: &&Instant| i.state == State::Inflight && i.action.writes_data();
-        let others = timeline.pending().filter(writing).filter(|i| i.time != target.time);
+        let others = timeline.pending().filter(writing).filter(|i| i.time != target);
         let begun = others.filter_map(|i| i.time.to_unix_millis(self.table.zone)).min();
         let before = begun.map_or(now, |begun| begun.min(now));
-        let partitions: BTreeSet<&str> =
-            plan.rollback_requests.iter().map(|request| request.partition_path.as_str()).collect();
         for partition in partitions {
             self.table.storage.sweep(&partition_folder(partition)?, before).await?;
         }

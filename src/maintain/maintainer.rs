@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lakebed_hudi::instant::TimelineZone;
 use lakebed_hudi::table_config::{DeclaredZone, TableConfig, key};
 
-use super::{MaintainError, Survey};
+use super::{MaintainError, Survey, compaction};
 use crate::commit::{CommitOptions, Committer};
 use crate::environment::Environment;
 use crate::storage::Storage;
@@ -78,6 +78,18 @@ impl Maintainer {
     /// How its services are run.
     pub fn options(&self) -> &MaintainOptions {
         &self.options
+    }
+
+    /// Removes what processes that died left of services and writes that are over: markers, heartbeats, notes
+    /// of what was finished, files of what was rolled back, half-written metadata. Whoever runs services does so
+    /// first.
+    ///
+    /// # Errors
+    /// Those of the storage; call it again.
+    pub async fn sweep(&self) -> Result<(), MaintainError> {
+        self.committer.sweep().await?;
+        self.committer.sweep_metadata(None).await?;
+        Ok(compaction::sweep(&self.committer).await?)
     }
 
     /// What planners look at.

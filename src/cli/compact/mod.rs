@@ -120,6 +120,7 @@ pub(super) async fn run(context: &Context, args: CompactArgs) -> Result<Exit, Er
     if args.dry_run || args.plan.is_some() {
         return tell_plan(context, &maintainer, &args).await;
     }
+    maintainer.sweep().await?;
     if args.schedule {
         return schedule(context, &maintainer, &args).await;
     }

@@ -106,10 +106,13 @@ impl Committer {
     ) -> Result<bool, CommitError> {
         let timeline = self.timeline().await?;
         let is_planned = self.planned_rollback(&timeline, run.instant).await?.is_some();
-        let mut is_left = false;
+        let (mut is_left, mut partitions) = (false, BTreeSet::new());
         for path in self.files_of(run.instant).await? {
+            partitions.insert(path.parent().map(|parent| parent.to_string()).unwrap_or_default());
             is_left |= !kept.contains(&path) && self.is_there(&path).await?;
         }
+        // What is half-written shows in no listing.
+        self.sweep_partitions(run.instant, &partitions).await?;
         let inflight = TimelineFile::inflight(run.instant, run.action);
         if !is_left && !is_planned {
             // Nothing to tell of: the attempt goes on, under our name.

@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 
 use lakebed_hudi::instant::InstantTime;
 
-use crate::commit::Committer;
+use crate::commit::{CommitError, Committer};
 use crate::storage::{StorageError, TablePath};
 use crate::table::StagedFile;
+use crate::timeline::Instant;
 
 /// No note is longer: it holds the ranges of all columns.
 const NOTE_BYTES_MAX: u64 = 64 << 20;
@@ -61,4 +62,21 @@ pub(super) async fn note(
 /// Removes the notes of a compaction that is over.
 pub(super) async fn forget(committer: &Committer, instant: InstantTime) -> Result<(), StorageError> {
     committer.table().storage.delete_dir(&folder(instant)).await
+}
+
+/// Removes the notes of compactions that are over, whoever ended them.
+pub(in crate::maintain) async fn sweep(committer: &Committer) -> Result<(), CommitError> {
+    let folders = committer.table().storage.list(&root()).await?.folders;
+    if folders.is_empty() {
+        return Ok(());
+    }
+    // Read last: what is noted from now on is of a compaction that is pending then.
+    let timeline = committer.timeline().await?;
+    for folder in folders {
+        let Ok(instant) = folder.file_name().parse::<InstantTime>() else { continue };
+        if timeline.write_at(instant).is_none_or(Instant::is_completed) {
+            committer.table().storage.delete_dir(&folder).await?;
+        }
+    }
+    Ok(())
 }

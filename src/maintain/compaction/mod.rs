@@ -18,6 +18,8 @@ mod rules;
 mod run;
 mod slices;
 
+pub(super) use finished::sweep;
+
 pub use draft::{CompactionDraft, DraftedGroup, SliceFile};
 pub use plan::plan;
 pub use rules::CompactionRules;

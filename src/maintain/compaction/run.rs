@@ -153,13 +153,18 @@ impl Maintainer {
                 ..
             })
         );
-        if is_over {
-            finished::forget(self.committer(), instant).await?;
-            self.committer().clear_service(run).await?;
-        } else if let Err(error) = self.committer().release(run).await {
-            tracing::warn!(%instant, %error, "the heartbeat could not be ended; it expires by itself");
+        let let_go = if is_over { self.clear(run).await } else { Ok(self.committer().release(run).await?) };
+        // Whatever is left of it expires, or is swept.
+        if let Err(error) = let_go {
+            tracing::warn!(%instant, %error, "what was left of the compaction could not be removed");
         }
         worked
+    }
+
+    /// Removes what a compaction leaves that is over.
+    async fn clear(&self, run: ServiceRun) -> Result<(), MaintainError> {
+        finished::forget(self.committer(), run.instant).await?;
+        Ok(self.committer().clear_service(run).await?)
     }
 
     async fn work(
