@@ -1,3 +1,6 @@
 //! Table services.
 
 mod catalogue;
+mod crash;
+mod place;
+mod result;

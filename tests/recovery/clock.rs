@@ -10,6 +10,8 @@ use lakebed::storage::fault::FaultStorage;
 /// Who sleeps for so long or longer is in the background: heartbeats, renewals of locks.
 const BACKGROUND: Duration = Duration::from_secs(30);
 
+pub const HOUR: Duration = Duration::from_secs(3_600);
+
 /// Who waits for others gives them a part of the time that it says.
 const SPEED: u32 = 200;
 
@@ -23,13 +25,13 @@ pub struct QuickClock {
 impl QuickClock {
     /// The time of files is the system's: so the first clock begins there.
     pub fn environment(seed: u64) -> Environment {
-        Self::from(Environment::real().clock.unix_millis(), seed)
+        Self::with_clock(seed).0
     }
 
     /// The environment of a process that starts an hour later: leases have ended, and files of now
     /// are old. What is left of the earlier process does not move its clock.
     pub fn an_hour_after(before: &Environment, seed: u64) -> Environment {
-        Self::from(before.clock.unix_millis() + 3_600_000, seed)
+        Self::later(before, HOUR, seed)
     }
 
     /// The environment of the process that comes after one which used `storage`: at once if that one
@@ -41,9 +43,25 @@ impl QuickClock {
         Environment { ids: Arc::new(SeededIds::new(seed)), ..before.clone() }
     }
 
-    fn from(start_unix_millis: i64, seed: u64) -> Environment {
+    /// The environment of a process that starts so much later.
+    pub fn later(before: &Environment, by: Duration, seed: u64) -> Environment {
+        Self::from(before.clock.unix_millis() + by.as_millis() as i64, seed).0
+    }
+
+    /// The environment of a process, with its clock.
+    pub fn with_clock(seed: u64) -> (Environment, Arc<Self>) {
+        Self::from(Environment::real().clock.unix_millis(), seed)
+    }
+
+    /// Moves the time forward.
+    pub fn pass(&self, by: Duration) {
+        self.passed_millis.fetch_add(by.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    fn from(start_unix_millis: i64, seed: u64) -> (Environment, Arc<Self>) {
         let clock = Arc::new(Self { start_unix_millis, passed_millis: AtomicU64::new(0) });
-        Environment { clock, ids: Arc::new(SeededIds::new(seed)), ..Environment::real() }
+        let ids = Arc::new(SeededIds::new(seed));
+        (Environment { clock: clock.clone(), ids, ..Environment::real() }, clock)
     }
 }
 
@@ -67,6 +85,6 @@ impl Clock for QuickClock {
         } else {
             tokio::time::sleep(waits).await;
         }
-        self.passed_millis.fetch_add(duration.as_millis() as u64, Ordering::Relaxed);
+        self.pass(duration);
     }
 }

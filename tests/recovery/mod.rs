@@ -1,15 +1,15 @@
 //! Jobs that are stopped at any point, and what is found when they are started again.
 
-mod audit;
-mod clock;
-mod engine;
+pub mod audit;
+pub mod clock;
+pub mod engine;
 pub mod faults;
 mod ingest;
 mod kill;
 mod landing;
 mod leftovers;
 mod matrix;
-mod model;
+pub mod model;
 mod pairs;
 mod properties;
 mod random;

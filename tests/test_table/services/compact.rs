@@ -52,10 +52,25 @@ pub async fn run(maintainer: &Maintainer, instant: InstantTime) -> Result<Compac
     Ok(report)
 }
 
-/// Carries out what is planned, then compacts every slice with log files.
-pub async fn compact(table: &Table) {
-    run_planned(table).await;
-    if schedule(&maintainer(table).await).await.unwrap().is_some() {
-        run_planned(table).await;
+/// What the program does by default: carries out what is planned, then compacts every slice with log files.
+pub async fn maintain(maintainer: &Maintainer) -> Result<Vec<CompactionReport>, MaintainError> {
+    maintainer.sweep().await?;
+    let mut reports = Vec::new();
+    let timeline = maintainer.table().timeline.load().await?;
+    let planned = timeline.pending().filter(|instant| instant.requested_as == Action::Compaction);
+    for instant in planned {
+        reports.push(maintainer.compact(instant.time, &no_limits(), &|_| {}).await?);
     }
+    if let Some(instant) = schedule(maintainer).await? {
+        reports.push(maintainer.compact(instant, &no_limits(), &|_| {}).await?);
+    }
+    Ok(reports)
+}
+
+/// As [`maintain`], with nobody else about.
+pub async fn compact(table: &Table) {
+    let reports = maintain(&maintainer(table).await).await.unwrap();
+    let is_committed =
+        |report: &CompactionReport| matches!(report.outcome, CompactionOutcome::Committed { .. });
+    assert!(reports.iter().all(is_committed), "{reports:?}");
 }

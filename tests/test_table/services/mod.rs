@@ -13,7 +13,7 @@ use lakebed_hudi::timeline_file::TimelineFile;
 
 pub use archive::archive;
 pub use clean::{clean, clean_before};
-pub use compact::{compact, maintainer, no_limits, planned, run, run_planned, schedule};
+pub use compact::{compact, maintain, maintainer, no_limits, planned, run, run_planned, schedule};
 
 async fn put(table: &Table, file: TimelineFile, bytes: Bytes) {
     table.storage.put_if_absent(&table.timeline.path(&file), bytes).await.unwrap();
