@@ -116,6 +116,19 @@ pub enum CommitError {
         /// What is wrong with it.
         source: MetadataError,
     },
+    /// A service that somebody else may have taken over.
+    #[error(
+        "this process stood still for longer than {}, so that another one may be at work on {action} {instant}: run it \
+         again", human::lasting(*expiry)
+    )]
+    Lapsed {
+        /// The service.
+        action: Action,
+        /// Its instant.
+        instant: InstantTime,
+        /// After which silence others take it for dead.
+        expiry: Duration,
+    },
     /// The timeline has times that are still to come.
     #[error(
         "the timeline has a time of {latest}, and it is {time} by the clock here, which is {} less: set the clocks \

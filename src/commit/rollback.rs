@@ -11,7 +11,7 @@ use lakebed_hudi::timeline_metadata::{
     InstantInfo, RollbackMetadata, RollbackPartitionMetadata, RollbackPlan, RollbackRequest,
 };
 
-use super::{CommitError, Committer, Epoch, heartbeat};
+use super::{CommitError, Committer, Epoch, ServiceRun, heartbeat};
 use crate::storage::lock::LockGuard;
 use crate::storage::{StorageError, TablePath};
 use crate::table::{marker_folder, partition_folder};
@@ -26,8 +26,8 @@ const MAX_MARKERS_BYTES: u64 = 256 << 20;
 pub(super) enum Undo<'a> {
     /// A write, by a run if it is one of its pipeline: it leaves the timeline.
     Write(Option<&'a Epoch>),
-    /// An attempt at a service, but for files that the next one goes on with: the plan stays.
-    Attempt(&'a BTreeSet<TablePath>),
+    /// An attempt at a service that `run` has taken over, but for files that it goes on with: the plan stays.
+    Attempt { run: &'a ServiceRun, kept: &'a BTreeSet<TablePath> },
 }
 
 /// What a rollback has deleted.
@@ -39,8 +39,16 @@ struct Deleted {
 }
 
 impl Undo<'_> {
+    /// Refuses to undo what somebody else may be at by now.
+    fn check_alive(&self, committer: &Committer) -> Result<(), CommitError> {
+        match self {
+            Self::Write(_) => Ok(()),
+            Self::Attempt { run, .. } => committer.check_alive(run),
+        }
+    }
+
     fn keeps(&self, path: &TablePath) -> bool {
-        matches!(self, Self::Attempt(kept) if kept.contains(path))
+        matches!(self, Self::Attempt { kept, .. } if kept.contains(path))
     }
 }
 
@@ -69,11 +77,12 @@ impl Committer {
     pub(super) async fn undo(&self, target: &Instant, undo: Undo<'_>) -> Result<bool, CommitError> {
         let started = self.table.environment.clock.monotonic();
         let guard = self.locked().await?;
-        let scheduled = self.schedule_rollback(target, undo).await;
+        let scheduled = self.schedule_rollback(target, undo, &guard).await;
         let released = guard.release().await;
         let Some((rollback, plan)) = scheduled? else { return Ok(false) };
         released?;
         let deleted = self.delete_files(&plan).await?;
+        undo.check_alive(self)?;
         let partitions = plan.rollback_requests.iter().map(|request| request.partition_path.clone());
         self.sweep_partitions(target.time, &partitions.collect()).await?;
         let guard = self.locked().await?;
@@ -85,7 +94,7 @@ impl Committer {
         };
         let finished = match undo {
             Undo::Write(_) => self.finish_rollback(done, &guard).await,
-            Undo::Attempt(_) => self.finish_attempt(done, &guard).await,
+            Undo::Attempt { run, .. } => self.finish_attempt(run, done, &guard).await,
         };
         guard.release().await?;
         finished?;
@@ -100,12 +109,14 @@ impl Committer {
         &self,
         target: &Instant,
         undo: Undo<'_>,
+        guard: &LockGuard,
     ) -> Result<Option<(InstantTime, RollbackPlan)>, CommitError> {
         if let Undo::Write(Some(run)) = undo
             && run.fenced_by(&self.table).await?.is_some()
         {
             return Ok(None);
         }
+        undo.check_alive(self)?;
         let timeline = self.timeline().await?;
         if let Some(file) = self.unsettled(&timeline, target.time).await? {
             return Err(self.still_unsettled(&file));
@@ -119,6 +130,7 @@ impl Committer {
                 let plan = self.rollback_plan(target, undo).await?;
                 let rollback = self.new_time(&timeline).await?;
                 let requested = TimelineFile::requested(rollback, Action::Rollback);
+                guard.check().await?;
                 self.put(&requested, plan.to_avro()?.into()).await?;
                 (rollback, plan)
             }
@@ -322,7 +334,13 @@ impl Committer {
     /// Ends the rollback of an attempt: its service is as it was requested then.
     ///
     /// Source: `HoodieTable.rollbackInflightInstant`, which takes this order.
-    async fn finish_attempt(&self, done: Deleted, guard: &LockGuard) -> Result<(), CommitError> {
+    async fn finish_attempt(
+        &self,
+        run: &ServiceRun,
+        done: Deleted,
+        guard: &LockGuard,
+    ) -> Result<(), CommitError> {
+        self.check_alive(run)?;
         let timeline = self.timeline().await?;
         let inflight = TimelineFile::inflight(done.target.commit_time, done.target.action);
         self.complete_rollback(&timeline, done, guard).await?;

@@ -297,7 +297,9 @@ impl Meaning for CommitError {
             Self::Timeline(error) => error.kind(),
             Self::Table(error) => error.kind(),
             Self::PipelineName { .. } => ErrorKind::FixInput,
-            Self::Foreign { .. } | Self::Unsettled { .. } | Self::LostClaim { .. } => ErrorKind::Conflict,
+            Self::Foreign { .. } | Self::Unsettled { .. } | Self::LostClaim { .. } | Self::Lapsed { .. } => {
+                ErrorKind::Conflict
+            }
             Self::TooManyPipelines { .. } | Self::LastEpoch { .. } => ErrorKind::Refused,
             Self::Metadata(_)
             | Self::Path(_)

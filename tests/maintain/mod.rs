@@ -4,3 +4,4 @@ mod catalogue;
 mod crash;
 mod place;
 mod result;
+mod standstill;

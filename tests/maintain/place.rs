@@ -39,6 +39,9 @@ pub fn changes() -> [Vec<Change>; 3] {
     ]
 }
 
+/// As much memory as one group needs: groups are done one after the other.
+pub const MEMORY_OF_ONE: u64 = 64 << 20;
+
 /// So many groups have log files then.
 pub const GROUPS: usize = 4;
 
@@ -92,7 +95,11 @@ impl Place {
     }
 
     pub async fn open(&self) -> Result<Maintainer, MaintainError> {
-        let options = MaintainOptions { memory_bytes: 128 << 20, ..MaintainOptions::default() };
+        self.open_with(128 << 20).await
+    }
+
+    pub async fn open_with(&self, memory_bytes: u64) -> Result<Maintainer, MaintainError> {
+        let options = MaintainOptions { memory_bytes, ..MaintainOptions::default() };
         Maintainer::open(self.disk.clone(), &self.environment, options).await
     }
 

@@ -87,7 +87,8 @@ impl Committer {
     /// finished: that knew of no file to keep.
     ///
     /// # Errors
-    /// Those of the storage and the lock; the service can be taken again.
+    /// [`CommitError::Lapsed`], before anything is changed; those of the storage and the lock. The service can
+    /// be taken again.
     pub async fn begin_attempt(
         &self,
         run: &ServiceRun,
@@ -95,8 +96,18 @@ impl Committer {
     ) -> Result<bool, CommitError> {
         let inflight = TimelineFile::inflight(run.instant, run.action);
         let was_planned = run.was_begun && self.roll_back_attempt(run, kept).await?;
+        self.check_alive(run)?;
         self.put_or_keep(&inflight, intent().to_avro()?.into()).await?;
         Ok(was_planned)
+    }
+
+    /// Refuses to change anything about a service that somebody else may be at by now.
+    pub(in crate::commit) fn check_alive(&self, run: &ServiceRun) -> Result<(), CommitError> {
+        let expiry = self.options.heartbeat_expiry();
+        if run.has_lapsed(expiry) {
+            return Err(CommitError::Lapsed { action: run.action, instant: run.instant, expiry });
+        }
+        Ok(())
     }
 
     async fn roll_back_attempt(
@@ -112,6 +123,7 @@ impl Committer {
             is_left |= !kept.contains(&path) && self.is_there(&path).await?;
         }
         // What is half-written shows in no listing.
+        self.check_alive(run)?;
         self.sweep_partitions(run.instant, &partitions).await?;
         let inflight = TimelineFile::inflight(run.instant, run.action);
         if !is_left && !is_planned {
@@ -122,7 +134,7 @@ impl Committer {
             return Ok(false);
         }
         if let Some(pending) = timeline.get(run.instant, run.action) {
-            self.undo(pending, Undo::Attempt(kept)).await?;
+            self.undo(pending, Undo::Attempt { run, kept }).await?;
         }
         Ok(is_planned)
     }
@@ -140,6 +152,10 @@ impl Committer {
     /// # Errors
     /// Those of the storage; the heartbeat then expires by itself.
     pub async fn release(&self, run: ServiceRun) -> Result<(), CommitError> {
+        if run.has_lapsed(self.options.heartbeat_expiry()) {
+            // It may be the heartbeat of who has taken over by now.
+            return Ok(());
+        }
         Ok(run.heartbeat.stop().await?)
     }
 }

@@ -6,7 +6,6 @@ use lakebed_hudi::timeline_file::{State, TimelineFile};
 
 use super::ServiceRun;
 use crate::commit::{CommitError, Committer, Outcome};
-use crate::human;
 use crate::storage::TablePath;
 use crate::storage::lock::LockGuard;
 use crate::table::StagedFiles;
@@ -87,13 +86,8 @@ impl Committer {
         timeline: &Timeline,
     ) -> Result<Option<String>, CommitError> {
         let ServiceRun { instant, action, .. } = *run;
-        let expiry = self.options.heartbeat_expiry();
-        if run.has_lapsed(expiry) {
-            return Ok(Some(format!(
-                "this process stood still for longer than {}, so that another one may be at work on {action} \
-                 {instant}",
-                human::lasting(expiry)
-            )));
+        if let Err(lapsed) = self.check_alive(run) {
+            return Ok(Some(lapsed.to_string()));
         }
         if state != Some(State::Inflight) {
             return Ok(Some(format!(

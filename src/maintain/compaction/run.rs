@@ -340,12 +340,18 @@ impl Rewriting<'_> {
         let committer = self.maintainer.committer();
         let reader = SliceReader::open_to_rewrite(&self.snapshot, &slice).await?;
         let file = self.writer.write(number, group, slice.base.as_ref(), reader).await?;
+        let has_lapsed = || self.run.has_lapsed(committer.options().heartbeat_expiry());
         // From here on others would see the file.
-        if self.run.has_lapsed(committer.options().heartbeat_expiry()) {
+        if has_lapsed() {
             file.abort().await?;
             return Err(GroupError::Lapsed);
         }
         let staged = file.finish().await?;
+        // Whoever has taken over may have come and gone before it was there, and nobody looks for it any more.
+        if has_lapsed() {
+            committer.table().storage.delete(&staged.path).await?;
+            return Err(GroupError::Lapsed);
+        }
         finished::note(committer, self.run.instant, number, &staged).await?;
         tracing::debug!(instant = %self.run.instant, group = %staged.group.file_id, "compacted");
         Ok(staged)

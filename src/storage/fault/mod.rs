@@ -3,7 +3,8 @@
 //! A [`FaultStorage`] wraps any storage, numbers its operations from 0, keeps a log of them,
 //! and at one of them fails or *dies*: a dead storage fails every later operation, as if the
 //! process had stopped there, and leaves temporary files behind as a stopped process does. What a
-//! process had sent off when it stopped may still arrive: [`FaultKind::DieDuring`].
+//! process had sent off when it stopped may still arrive: [`FaultKind::DieDuring`]; and it may only have
+//! stood still: [`FaultKind::StandStill`].
 //! Reopening the inner storage is the restart.
 //!
 //! A crash test first runs with [`FaultStorage::new`] to learn the number of operations, then
@@ -114,6 +115,16 @@ impl FaultStorage {
     /// Has the operation happen that was on its way when this died.
     pub fn land(&self) {
         self.process.land();
+    }
+
+    /// Whether its process stands still.
+    pub fn stands_still(&self) -> bool {
+        self.process.stands_still()
+    }
+
+    /// Has a process go on that stands still.
+    pub fn wake(&self) {
+        self.process.wake();
     }
 
     fn begin(&self, operation: Operation, path: &TablePath, bytes: usize) -> Result<Step> {

@@ -25,6 +25,10 @@ pub enum FaultKind {
     /// Nothing more is done from here on but this, when [`land`](super::FaultStorage::land) is called: a
     /// request that was on its way when the process stopped.
     DieDuring,
+    /// The process stands still: this and all that it asks for from here on waits until it is
+    /// [woken](super::FaultStorage::wake), and is done then. But for the bytes of data files that it reads or
+    /// writes, which nobody sees: who is about them would keep a thread from those who are awake.
+    StandStill,
     /// A [`put_if_absent`](crate::storage::Storage::put_if_absent) is on its way: it fails with
     /// [`Ambiguous`](crate::storage::StorageError::Ambiguous), and so many operations later it is done
     /// after all. Until then all operations on its path fail. Another operation is done as ever.

@@ -25,6 +25,7 @@ pub struct LoggedOperation {
 pub(super) struct Process {
     state: Mutex<State>,
     landing: Notify,
+    waking: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +34,7 @@ struct State {
     operations: Vec<LoggedOperation>,
     late: Vec<LatePut>,
     dead: bool,
+    still: bool,
 }
 
 /// A put that is on its way.
@@ -58,9 +60,29 @@ impl Process {
         self.state().dead
     }
 
+    pub(super) fn stands_still(&self) -> bool {
+        self.state().still
+    }
+
     /// Has the operation happen that was on its way when the process stopped.
     pub(super) fn land(&self) {
         self.landing.notify_one();
+    }
+
+    /// Has a process go on that stands still.
+    pub(super) fn wake(&self) {
+        self.state().still = false;
+        self.waking.notify_waiters();
+    }
+
+    async fn awake(&self) {
+        loop {
+            let woken = self.waking.notified();
+            if !self.stands_still() {
+                return;
+            }
+            woken.await;
+        }
     }
 
     /// Takes the next number; fails if the process has stopped or is to fail before doing this.
@@ -75,6 +97,7 @@ impl Process {
         }
         state.operations.push(asked);
         state.dead = matches!(kind, Some(FaultKind::DieBefore | FaultKind::DieDuring));
+        state.still |= kind == Some(FaultKind::StandStill);
         match kind {
             Some(FaultKind::FailBefore) => Err(step.error("a fault was injected before operation")),
             Some(FaultKind::DieBefore) => Err(step.error("the process was stopped before operation")),
@@ -110,6 +133,9 @@ impl Step {
     /// Waits until it is to happen, and does the late puts that are due before. Fails where one is
     /// still on its way to the same path.
     pub(super) async fn arrive(&self) -> Result<()> {
+        if !matches!(self.operation, Operation::GetRanges | Operation::Write) {
+            self.process.awake().await;
+        }
         if self.kind == Some(FaultKind::DieDuring) {
             self.process.landing.notified().await;
         }
