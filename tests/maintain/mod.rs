@@ -5,3 +5,4 @@ mod crash;
 mod place;
 mod result;
 mod standstill;
+mod takeover;
