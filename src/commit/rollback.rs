@@ -344,6 +344,8 @@ impl Committer {
         let timeline = self.timeline().await?;
         let inflight = TimelineFile::inflight(done.target.commit_time, done.target.action);
         self.complete_rollback(&timeline, done, guard).await?;
+        // It may be that of who has taken over.
+        guard.check().await?;
         self.table.storage.delete(&self.table.timeline.path(&inflight)).await?;
         Ok(())
     }

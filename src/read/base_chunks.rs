@@ -10,6 +10,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use parquet::file::statistics::Statistics;
 
 use super::ReadError;
 use super::bridge::{Bridge, Pending};
@@ -144,6 +145,15 @@ impl GroupChunks {
             offset_index: offsets,
         };
         Some((bytes.clone(), close))
+    }
+
+    /// The least and the greatest text of a leaf, if its file says that they are exactly that.
+    pub(crate) fn text_bounds(&self, leaf: Option<usize>) -> Option<(&str, &str)> {
+        let statistics = self.of.group(self.group)?.columns().get(leaf?)?.statistics()?;
+        let is_exact = statistics.min_is_exact() && statistics.max_is_exact();
+        let Statistics::ByteArray(bounds) = statistics else { return None };
+        let (least, greatest) = (bounds.min_opt()?.as_utf8().ok()?, bounds.max_opt()?.as_utf8().ok()?);
+        is_exact.then_some((least, greatest))
     }
 
     /// The rows of the row group, with those of `columns` that the file has, decoded as they are asked for.

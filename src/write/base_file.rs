@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use lakebed_hudi::base_file::{BaseFileFooter, RECORD_KEY};
@@ -63,7 +63,7 @@ impl BaseFileEncoder {
             sample_rows: 0,
             sample_bytes: 0,
             writer: None,
-            keys: KeySummary::of_footer(BaseFileFooter::default(), false),
+            keys: KeySummary::new(None),
             rows: 0,
         }
     }
@@ -153,41 +153,43 @@ const FALSE_POSITIVE_RATE: f64 = 1e-9;
 #[derive(Debug)]
 pub(super) struct KeySummary {
     range: Option<(String, String)>,
-    /// Whether the range is that of all keys but those still to come.
-    is_range_known: bool,
     /// A row of it takes as many keys as the first row group has.
     bloom_filter: Option<BloomFilter>,
 }
 
 impl KeySummary {
-    /// Of a file that is copied from, which has rows or not. Its range stays a bound if keys go.
-    pub(super) fn of_footer(footer: BaseFileFooter, has_rows: bool) -> Self {
-        let range = footer.min_record_key.zip(footer.max_record_key);
-        let is_range_known = range.is_some() || !has_rows;
-        Self { range, is_range_known, bloom_filter: footer.bloom_filter }
+    /// Of no keys yet, with a filter of some if there is one.
+    pub(super) fn new(bloom_filter: Option<BloomFilter>) -> Self {
+        Self { range: None, bloom_filter }
     }
 
-    /// Says that there is no key.
-    pub(super) fn forget_range(&mut self) {
-        (self.range, self.is_range_known) = (None, false);
-    }
-
+    /// Takes in the keys of rows.
     pub(super) fn add(&mut self, batch: &RecordBatch) {
         let Some(keys) = batch.column_by_name(RECORD_KEY).and_then(|keys| keys.as_string_opt::<i32>()) else {
             return;
         };
-        let bounds = arrow::compute::min_string(keys).zip(arrow::compute::max_string(keys));
-        if let Some((least, greatest)) = bounds.filter(|_| self.is_range_known) {
-            let known = self.range.get_or_insert_with(|| (least.to_owned(), greatest.to_owned()));
-            if least < known.0.as_str() {
-                known.0 = least.to_owned();
-            }
-            if greatest > known.1.as_str() {
-                known.1 = greatest.to_owned();
-            }
-        }
+        self.add_range(keys);
         if let Some(filter) = &mut self.bloom_filter {
             keys.iter().flatten().for_each(|key| filter.insert(key));
+        }
+    }
+
+    /// Takes in keys that the filter knows.
+    pub(super) fn add_range(&mut self, keys: &StringArray) {
+        let bounds = arrow::compute::min_string(keys).zip(arrow::compute::max_string(keys));
+        if let Some((least, greatest)) = bounds {
+            self.add_bounds(least, greatest);
+        }
+    }
+
+    /// Takes in the least and the greatest of keys that the filter knows.
+    pub(super) fn add_bounds(&mut self, least: &str, greatest: &str) {
+        let known = self.range.get_or_insert_with(|| (least.to_owned(), greatest.to_owned()));
+        if least < known.0.as_str() {
+            known.0 = least.to_owned();
+        }
+        if greatest > known.1.as_str() {
+            known.1 = greatest.to_owned();
         }
     }
 

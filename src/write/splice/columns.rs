@@ -37,6 +37,7 @@ pub(super) struct Column {
 pub(super) struct Columns {
     pub(super) columns: Vec<Column>,
     pub(super) file_name_leaf: Option<usize>,
+    pub(super) key_leaf: Option<usize>,
 }
 
 impl Columns {
@@ -60,8 +61,9 @@ impl Columns {
             Column { role, leaves: from..leaf, schema }
         };
         let columns: Vec<Column> = chunks.schema().fields().iter().enumerate().map(column).collect();
-        let file_name = columns.iter().find(|column| column.role == Role::FileName);
-        let file_name_leaf = file_name.map(|column| column.leaves.start);
-        Self { columns, file_name_leaf }
+        let leaf_of =
+            |role| columns.iter().find(|column| column.role == role).map(|column| column.leaves.start);
+        let (file_name_leaf, key_leaf) = (leaf_of(Role::FileName), leaf_of(Role::RecordKey));
+        Self { columns, file_name_leaf, key_leaf }
     }
 }

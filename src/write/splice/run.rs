@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
+use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch, StringArray};
 use arrow::compute::concat;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use lakebed_hudi::base_file::RECORD_KEY;
@@ -56,7 +56,7 @@ pub(super) fn splice_small(
         (properties, format.base.encodings),
         generated,
     )?;
-    let keys = KeySummary::of_footer(source.footer.clone(), metadata.file_metadata().num_rows() > 0);
+    let keys = KeySummary::new(source.footer.bloom_filter.clone());
     let key_schema = Arc::new(Schema::new(vec![Field::new(RECORD_KEY, DataType::Utf8, true)]));
     Splicing { source, logs, writer, keys, key_schema, pieces, small_group_rows, rows: 0 }
         .run(&format.base.avro)
@@ -92,10 +92,7 @@ impl Splicing<'_> {
             let new = self.logs.new_rows();
             self.append(new)?;
         }
-        let Self { logs, writer, mut keys, pieces, rows, .. } = self;
-        if rows == 0 {
-            keys.forget_range();
-        }
+        let Self { logs, writer, keys, pieces, rows, .. } = self;
         let footer = keys.footer(avro).to_key_values().into_iter();
         let entries = footer.map(|(key, value)| KeyValue::new(key.to_owned(), value));
         let (rest, metadata) = writer.finish(entries)?;
@@ -128,6 +125,7 @@ impl Splicing<'_> {
             return Err(null.into());
         };
         if !self.logs.names_any(texts) {
+            self.add_keys(chunks, texts);
             return Ok(RowChanges::none(texts.len()));
         }
         let mut columns = vec![keys.clone()];
@@ -135,7 +133,20 @@ impl Splicing<'_> {
             columns.push(column(chunks, &Arc::new(Schema::new(vec![field.clone()])))?);
         }
         let base = RecordBatch::try_new(self.logs.key_schema().clone(), columns)?;
-        Ok(self.logs.changes(&base)?)
+        let changes = self.logs.changes(&base)?;
+        match changes.has_deletes() {
+            true => self.keys.add_range(self.logs.without_deleted(&keys, &changes)?.as_string()),
+            false => self.add_keys(chunks, texts),
+        }
+        Ok(changes)
+    }
+
+    /// Takes in the keys of a row group, by what its file says of them if that is exact.
+    fn add_keys(&mut self, chunks: &GroupChunks, keys: &StringArray) {
+        match chunks.text_bounds(self.source.columns.key_leaf) {
+            Some((least, greatest)) => self.keys.add_bounds(least, greatest),
+            None => self.keys.add_range(keys),
+        }
     }
 
     /// Writes a row group of what stays and what changes.
