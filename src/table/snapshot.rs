@@ -183,6 +183,11 @@ impl TableSnapshot {
         }
     }
 
+    /// Whether a group was replaced, as far as the active timeline tells.
+    pub(crate) fn is_replaced(&self, group: &FileGroupId) -> bool {
+        self.replaced.contains(group)
+    }
+
     /// The groups of `partition` that were replaced, as far as the active timeline tells.
     pub fn replaced_groups(&self, partition: &str) -> impl Iterator<Item = &FileId> {
         self.replaced.iter().filter(move |group| group.partition == partition).map(|group| &group.file_id)

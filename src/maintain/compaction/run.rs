@@ -81,7 +81,7 @@ pub struct CompactionReport {
     pub instant: InstantTime,
     /// How it ended.
     pub outcome: CompactionOutcome,
-    /// File groups of the plan.
+    /// File groups of the plan that are not replaced meanwhile.
     pub groups: usize,
     /// Of these, those that an earlier run had done.
     pub resumed: usize,
@@ -235,7 +235,8 @@ impl Maintainer {
         let committer = self.committer();
         let mut done = finished::read(committer, run.instant, &files.sizes).await?;
         let is_of_plan = |number: &u32, staged: &StagedFile| {
-            files.slices.get(*number as usize).is_some_and(|planned| planned.group == staged.group)
+            let at = files.slices.binary_search_by_key(number, |planned| planned.number);
+            at.is_ok_and(|at| files.slices[at].group == staged.group)
         };
         done.retain(|number, staged| is_of_plan(number, staged));
         let kept: BTreeSet<TablePath> = done.values().map(|staged| staged.path.clone()).collect();

@@ -27,6 +27,7 @@ pub(super) struct PlannedSlice {
 /// What the partitions of a plan hold.
 #[derive(Debug)]
 pub(super) struct PlanFiles {
+    /// The slices that are to be rewritten, by their numbers.
     pub(super) slices: Vec<PlannedSlice>,
     /// Partitions that no file says to be some.
     pub(super) unmarked: BTreeSet<String>,
@@ -57,10 +58,15 @@ pub(super) async fn find(
         }
         sizes.extend(files.into_iter().map(|file| (file.path.as_str().to_owned(), file.size)));
     }
-    let operations = plan.operations.iter().zip(0..);
-    let slices = operations.map(|(operation, number)| {
-        let group =
-            FileGroupId { partition: operation.partition_path.clone(), file_id: operation.file_id.clone() };
+    let group = |operation: &CompactionOperation| FileGroupId {
+        partition: operation.partition_path.clone(),
+        file_id: operation.file_id.clone(),
+    };
+    let operations =
+        plan.operations.iter().zip(0..).map(|(operation, number)| (number, group(operation), operation));
+    // Nobody sees rows of a group that was replaced since, and a cleaner may have deleted its files.
+    let operations = operations.filter(|(_, group, _)| !snapshot.is_replaced(group));
+    let slices = operations.map(|(number, group, operation)| {
         Ok(PlannedSlice { number, group, slice: slice(instant, operation, &sizes)? })
     });
     let slices = slices.collect::<Result<Vec<_>, MaintainError>>()?;
