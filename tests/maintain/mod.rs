@@ -1,5 +1,6 @@
 //! Table services.
 
+mod beside;
 mod catalogue;
 mod crash;
 mod place;

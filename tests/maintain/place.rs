@@ -1,20 +1,25 @@
 //! A table in memory that is written to and compacted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lakebed::commit::Outcome;
 use lakebed::environment::{Environment, SeededIds};
+use lakebed::maintain::compaction::CompactionReport;
 use lakebed::maintain::{MaintainError, MaintainOptions, Maintainer};
 use lakebed::sink::{Prepared, Sink, SinkOptions};
 use lakebed::storage::Storage;
+use lakebed::storage::fault::{Fault, FaultStorage};
 use lakebed::table::{Table, WriteOperation};
+use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::table_config::NewTable;
+use tokio::task::JoinHandle;
 
 use crate::recovery::audit;
 use crate::recovery::clock::QuickClock;
 use crate::recovery::faults::{Files, disk_of, files_of};
 use crate::recovery::model::{Change, Model, batch};
-use crate::test_table::{bucket_table, is_committed, progress};
+use crate::test_table::{bucket_table, is_committed, progress, services};
 
 /// A table, as one process reaches it.
 #[derive(Clone)]
@@ -129,6 +134,40 @@ impl Place {
             Err(error) => problems.push(error),
         }
         problems
+    }
+}
+
+pub type Ran = Result<CompactionReport, MaintainError>;
+
+/// A process that carries a compaction out, group after group.
+pub struct Process {
+    pub storage: FaultStorage,
+    pub run: JoinHandle<Ran>,
+}
+
+impl Process {
+    pub fn start(place: &Place, planned: InstantTime, seed: u64, fault: Option<Fault>) -> Self {
+        let storage = FaultStorage::new(place.disk.clone());
+        fault.into_iter().for_each(|fault| storage.add_fault(fault));
+        let place = place.process(Arc::new(storage.clone()), seed);
+        let run = tokio::spawn(async move {
+            let maintainer = place.open_with(MEMORY_OF_ONE).await?;
+            maintainer.compact(planned, &services::no_limits(), &|_| {}).await
+        });
+        Self { storage, run }
+    }
+
+    /// Until it stands still, or has ended.
+    pub async fn stands_still(&self) -> bool {
+        while !self.storage.stands_still() && !self.run.is_finished() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        self.storage.stands_still()
+    }
+
+    pub async fn wakes(self) -> Ran {
+        self.storage.wake();
+        self.run.await.unwrap()
     }
 }
 
