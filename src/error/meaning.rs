@@ -107,9 +107,11 @@ impl Meaning for MaintainError {
             Self::Refused(_) | Self::UnsupportedPlan { .. } => ErrorKind::Refused,
             Self::LockOptions(_) | Self::NoPlan { .. } | Self::Memory { .. } => ErrorKind::FixInput,
             Self::Conflict { .. } => ErrorKind::Conflict,
-            Self::Path(_) | Self::Plan { .. } | Self::MissingFile { .. } | Self::RepeatedGroup { .. } => {
-                ErrorKind::Failed
-            }
+            Self::Path(_)
+            | Self::Plan { .. }
+            | Self::MissingFile { .. }
+            | Self::OtherFile { .. }
+            | Self::RepeatedGroup { .. } => ErrorKind::Failed,
         }
     }
 }

@@ -38,7 +38,11 @@ pub enum MaintainError {
     #[error(transparent)]
     LockOptions(#[from] LockOptionsError),
     /// A plan that cannot be understood.
-    #[error("{path}: {source}")]
+    #[error(
+        "{path}: the plan is broken ({source}), so that nobody can carry it out, and Hudi's writers fail on it, too; \
+         if no writer is about it, delete the data files with its time in their names, then its inflight file and \
+         this one"
+    )]
     Plan {
         /// The plan.
         path: TablePath,
@@ -65,6 +69,21 @@ pub enum MaintainError {
         action: Action,
         /// Its instant.
         instant: InstantTime,
+        /// The file.
+        path: TablePath,
+    },
+    /// A plan that takes a file for one of a group that it does not belong to.
+    #[error(
+        "the {action} {instant} takes {path} for a file of file group {}, and it is none: no engine can carry it out",
+        group.file_id
+    )]
+    OtherFile {
+        /// What was planned.
+        action: Action,
+        /// Its instant.
+        instant: InstantTime,
+        /// The group.
+        group: FileGroupId,
         /// The file.
         path: TablePath,
     },

@@ -176,9 +176,13 @@ impl Maintainer {
         let committer = self.committer();
         let plan = self.read_plan(run.instant).await?;
         let snapshot = self.table().snapshot(None).await?;
+        let schema = snapshot.schema().await?;
+        let memory = Memory::of(self.options().memory_bytes, &schema)?;
+        let attempt = Attempt { instant: run.instant, token_stage: self.token_stage() };
+        let writer = CompactionWriter::new(self.table(), attempt, &schema, memory.merge_bytes)?;
+        let writer = if self.options().rewrite_whole { writer.without_copying() } else { writer };
         let files = slices::find(&snapshot, run.instant, &plan).await?;
         let done = self.resume(run, &files).await?;
-        let schema = snapshot.schema().await?;
         let rest: Vec<PlannedSlice> =
             files.slices.iter().filter(|planned| !done.contains_key(&planned.number)).cloned().collect();
         let mut report = CompactionReport {
@@ -191,10 +195,6 @@ impl Maintainer {
             groups: rest.len(),
             bytes: rest.iter().map(|planned| planned.slice.total_bytes()).sum(),
         });
-        let attempt = Attempt { instant: run.instant, token_stage: self.token_stage() };
-        let memory = Memory::of(self.options().memory_bytes, &schema)?;
-        let writer = CompactionWriter::new(self.table(), attempt, &schema, memory.merge_bytes)?;
-        let writer = if self.options().rewrite_whole { writer.without_copying() } else { writer };
         for partition in &files.unmarked {
             writer.make_partition(partition).await?;
         }

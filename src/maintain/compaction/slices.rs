@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use lakebed_hudi::file_name::{BaseFileName, LogFileName, PARTITION_METADATA};
+use lakebed_hudi::file_name::{DataFileName, PARTITION_METADATA};
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
 use lakebed_hudi::timeline_metadata::{CompactionOperation, CompactionPlan};
@@ -100,40 +100,33 @@ fn slice(
     operation: &CompactionOperation,
     sizes: &BTreeMap<String, u64>,
 ) -> Result<FileSlice, MaintainError> {
-    let folder = partition_folder(&operation.partition_path)?;
+    let CompactionOperation { partition_path, file_id, .. } = operation;
+    let folder = partition_folder(partition_path)?;
     let find = |name: &str| {
         // Plans of version 1 have whole paths.
         let name = name.rsplit('/').next().unwrap_or(name);
         let path = folder.join(name)?;
-        match sizes.get(path.as_str()) {
-            Some(size) => Ok((path, *size)),
-            None => Err(MaintainError::MissingFile { action: Action::Compaction, instant, path }),
+        let Some(size_bytes) = sizes.get(path.as_str()).copied() else {
+            return Err(MaintainError::MissingFile { action: Action::Compaction, instant, path });
+        };
+        match DataFileName::parse(name).filter(|name| name.file_id() == file_id) {
+            Some(name) => Ok((name, path, size_bytes)),
+            None => {
+                let group = FileGroupId { partition: partition_path.clone(), file_id: file_id.clone() };
+                Err(MaintainError::OtherFile { action: Action::Compaction, instant, group, path })
+            }
         }
     };
-    let mut logs = Vec::with_capacity(operation.delta_file_paths.len());
-    for name in &operation.delta_file_paths {
-        let (path, size_bytes) = find(name)?;
-        let parsed = path.file_name().parse::<LogFileName>();
-        let name = parsed.map_err(|_| MaintainError::MissingFile {
-            action: Action::Compaction,
-            instant,
-            path: path.clone(),
-        })?;
-        logs.push(LogFile { name, path, size_bytes });
+    let (mut base, mut logs) = (None, Vec::with_capacity(operation.delta_file_paths.len()));
+    let of_base = operation.data_file_path.iter().filter(|name| !name.is_empty());
+    for name in of_base.chain(&operation.delta_file_paths) {
+        match find(name)? {
+            (DataFileName::Base(name), path, size_bytes) => base = Some(BaseFile { name, path, size_bytes }),
+            // Change data has none of the slice's rows.
+            (DataFileName::Log(name), ..) if name.cdc => {}
+            (DataFileName::Log(name), path, size_bytes) => logs.push(LogFile { name, path, size_bytes }),
+        }
     }
     logs.sort_by(|a, b| a.name.cmp(&b.name));
-    let base = match operation.data_file_path.as_deref().filter(|name| !name.is_empty()) {
-        Some(name) => {
-            let (path, size_bytes) = find(name)?;
-            let parsed = path.file_name().parse::<BaseFileName>();
-            let name = parsed.map_err(|_| MaintainError::MissingFile {
-                action: Action::Compaction,
-                instant,
-                path: path.clone(),
-            })?;
-            Some(BaseFile { name, path, size_bytes })
-        }
-        None => None,
-    };
     Ok(FileSlice { base_instant: operation.base_instant_time, base, logs })
 }
