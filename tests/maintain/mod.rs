@@ -3,6 +3,7 @@
 mod beside;
 mod catalogue;
 mod crash;
+mod faults;
 mod place;
 mod result;
 mod standstill;

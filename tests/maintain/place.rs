@@ -1,5 +1,6 @@
 //! A table in memory that is written to and compacted.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use lakebed::environment::{Environment, SeededIds};
 use lakebed::maintain::compaction::CompactionReport;
 use lakebed::maintain::{MaintainError, MaintainOptions, Maintainer};
 use lakebed::sink::{Prepared, Sink, SinkOptions};
-use lakebed::storage::Storage;
 use lakebed::storage::fault::{Fault, FaultStorage};
+use lakebed::storage::{self, Storage};
 use lakebed::table::{Table, WriteOperation};
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::table_config::NewTable;
@@ -17,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::recovery::audit;
 use crate::recovery::clock::QuickClock;
-use crate::recovery::faults::{Files, disk_of, files_of};
+use crate::recovery::faults::{Files, disk_of, files_of, put_all};
 use crate::recovery::model::{Change, Model, batch};
 use crate::test_table::{bucket_table, is_committed, progress, services};
 
@@ -82,6 +83,15 @@ impl Place {
     pub async fn template() -> (Files, Model) {
         let (place, model) = Self::written().await;
         (files_of(place.disk.as_ref()).await, model)
+    }
+
+    /// A table of these files in a folder of this machine.
+    pub async fn on_disk(folder: &Path, files: &Files) -> Self {
+        let environment = Environment::real();
+        let uri = folder.join("t").display().to_string().parse().unwrap();
+        let disk = storage::open(&uri, &environment).await.unwrap();
+        put_all(disk.as_ref(), files).await;
+        Self { disk, environment }
     }
 
     /// Another process of the same time, which reaches the table by `disk`.

@@ -9,14 +9,13 @@ use lakebed::environment::Environment;
 use lakebed::maintain::compaction::CompactionOutcome;
 use lakebed::maintain::{MaintainOptions, Maintainer};
 use lakebed::storage::fault::{Fault, FaultKind, FaultStorage, LoggedOperation};
-use lakebed::storage::{self, Operation};
+use lakebed::storage::{Entry, Operation};
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
 use lakebed_hudi::timeline_metadata::{InstantInfo, RollbackMetadata, RollbackPlan, RollbackRequest};
 
 use super::place::{GROUPS, MEMORY_OF_ONE, Place};
 use crate::recovery::clock::QuickClock;
-use crate::recovery::faults::put_all;
 use crate::recovery::model::Model;
 use crate::test_table::services;
 
@@ -98,11 +97,7 @@ async fn who_beats_is_passed_by_for_as_long_as_it_beats() {
 async fn who_does_not_beat_is_taken_for_dead_when_nothing_was_seen_of_it_for_long() {
     let (files, model) = Place::template().await;
     let folder = tempfile::tempdir().unwrap();
-    let uri = folder.path().join("t").display().to_string().parse().unwrap();
-    let environment = Environment::real();
-    let disk = storage::open(&uri, &environment).await.unwrap();
-    put_all(disk.as_ref(), &files).await;
-    let place = Place { disk, environment };
+    let place = Place::on_disk(folder.path(), &files).await;
     let maintainer = place.maintainer().await;
     let planned = services::schedule(&maintainer).await.unwrap().unwrap();
 
@@ -200,7 +195,7 @@ async fn a_rollback_that_another_engine_has_planned_is_ended_first() {
         let table = maintainer.table();
         let files = table.storage.list_all(&"p=x".parse().unwrap()).await.unwrap();
         let of_attempt = files.iter().filter(|file| file.path.file_name().contains(planned.as_str()));
-        let request = |file: &storage::Entry| RollbackRequest {
+        let request = |file: &Entry| RollbackRequest {
             partition_path: "p=x".into(),
             file_id: String::new(),
             latest_base_instant: planned.to_string(),
