@@ -4,6 +4,7 @@ mod beside;
 mod catalogue;
 mod crash;
 mod faults;
+mod kill;
 mod place;
 mod result;
 mod standstill;

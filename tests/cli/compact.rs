@@ -1,0 +1,359 @@
+//! `lakebed compact`, run as people and scripts run it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use lakebed::commit::{Outcome, PipelineProgress};
+use lakebed::environment::Environment;
+use lakebed::sink::{Sink, SinkOptions};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use super::{Place, Ran, command, files_below, lakebed, ran};
+
+const DAYS: [&str; 3] = ["mon", "tue", "wed"];
+
+/// A table of three partitions, each of so many buckets.
+fn table(buckets: u32) -> Place {
+    let place = Place::new();
+    let buckets = buckets.to_string();
+    let arguments = ["--key", "id", "--partition", "day", "--ordering", "ts", "--buckets", &buckets];
+    assert_eq!(place.create(&arguments).code, 0);
+    place
+}
+
+/// Commits a row of every one of `ids` in every one of `days`, each checkpoint of `times` with its ordering value.
+async fn write(place: &Place, days: &[&str], ids: u32, times: std::ops::Range<i64>) {
+    let environment = Environment::real();
+    let storage = lakebed::storage::open(&place.table().parse().unwrap(), &environment).await.unwrap();
+    let mut sink =
+        Sink::open(storage, &environment, "feed", Vec::new(), SinkOptions::default()).await.unwrap();
+    for ts in times {
+        let (mut id, mut day) = (Vec::new(), Vec::new());
+        for of_day in days {
+            id.extend((0..ids).map(|n| format!("k{n}")));
+            day.extend((0..ids).map(|_| (*of_day).to_owned()));
+        }
+        let ts = Arc::new(Int64Array::from(vec![ts; id.len()])) as ArrayRef;
+        let (id, day): (ArrayRef, ArrayRef) =
+            (Arc::new(StringArray::from(id)), Arc::new(StringArray::from(day)));
+        let rows = RecordBatch::try_from_iter_with_nullable([
+            ("id", id, false),
+            ("day", day, true),
+            ("ts", ts, true),
+        ]);
+        assert!(sink.write(&rows.unwrap(), None).await.unwrap().is_empty());
+        let checkpoint = sink.progress().unwrap_or_default().checkpoint + 1;
+        let progress = PipelineProgress { checkpoint, ..PipelineProgress::default() };
+        let prepared = sink.prepare(progress).await.unwrap().unwrap();
+        let outcome = sink.committer().commit(&prepared).await.unwrap();
+        assert!(matches!(outcome, Outcome::Committed { .. }), "{outcome:?}");
+    }
+}
+
+/// A table of three groups: of `mon` two log files, of `tue` one, of `wed` none.
+async fn written() -> Place {
+    let place = table(1);
+    write(&place, &DAYS, 1, 1..2).await;
+    write(&place, &DAYS[..2], 1, 2..3).await;
+    write(&place, &DAYS[..1], 1, 3..4).await;
+    place
+}
+
+fn compact(place: &Place, arguments: &[&str]) -> Ran {
+    lakebed(&[&["compact", &place.table()], arguments].concat())
+}
+
+/// What it says to scripts.
+#[track_caller]
+fn told(place: &Place, code: i32, arguments: &[&str]) -> Value {
+    let ran = compact(place, &[&["--format", "json"], arguments].concat());
+    assert_eq!((ran.code, ran.err.as_str()), (code, ""), "{ran:?}");
+    ran.json()
+}
+
+fn rows(place: &Place) -> Vec<String> {
+    let read = lakebed(&["read", &place.table(), "--format", "csv", "--columns", "day,id,ts"]);
+    assert_eq!(read.code, 0, "{read:?}");
+    let mut rows: Vec<String> = read.out.lines().skip(1).map(str::to_owned).collect();
+    rows.sort();
+    rows
+}
+
+/// All files with their bytes.
+fn contents(place: &Place) -> BTreeMap<String, Vec<u8>> {
+    let folder = place.path("events");
+    files_below(&folder)
+        .into_iter()
+        .map(|name| (name.clone(), fs::read(folder.join(name)).unwrap()))
+        .collect()
+}
+
+#[tokio::test]
+async fn every_group_with_log_files_is_compacted_and_then_nothing_is_due() {
+    let place = written().await;
+    let before = rows(&place);
+    assert_eq!(before, ["mon,k0,3", "tue,k0,2", "wed,k0,1"]);
+    let done = told(&place, 0, &[]);
+    let [compaction] = &done["compactions"].as_array().unwrap()[..] else { panic!("{done}") };
+    let of = |name: &str| compaction[name].clone();
+    assert_eq!(
+        [of("outcome"), of("groups"), of("finished"), of("resumed"), of("rows")],
+        [json!("committed"), json!(2), json!(2), json!(0), json!(2)]
+    );
+    assert!(of("read_bytes").as_u64() > Some(0) && of("written_bytes").as_u64() > Some(0), "{done}");
+    assert_eq!((rows(&place), done["table"].as_str()), (before, Some("events")));
+    let again = compact(&place, &[]);
+    assert_eq!((again.code, again.out.as_str()), (3, "events: nothing is due\n"), "{again:?}");
+    assert_eq!(told(&place, 3, &[])["compactions"], json!([]));
+
+    write(&place, &DAYS[2..], 1, 5..6).await;
+    let page = compact(&place, &[]);
+    assert_eq!((page.code, page.err.as_str()), (0, ""), "{page:?}");
+    let lines: Vec<&str> = page.out.lines().collect();
+    assert!(lines[0].starts_with("COMPACTION") && lines[1].contains("committed at 2"), "{page:?}");
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_is_due_and_changes_nothing() {
+    let place = written().await;
+    let before = contents(&place);
+    let plan = told(&place, 0, &["--dry-run"]);
+    let groups = plan["groups"].as_array().unwrap();
+    let of = |group: &Value| (group["partition"].as_str().unwrap().to_owned(), group["log_files"].clone());
+    let mut found: Vec<_> = groups.iter().map(of).collect();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(found, [("day=mon".to_owned(), json!(2)), ("day=tue".to_owned(), json!(1))]);
+    let nothing = json!([]);
+    assert_eq!([&plan["scheduled"], &plan["pending"], &plan["left_out"]], [&Value::Null, &nothing, &nothing]);
+    assert_eq!(plan["log_files"], 3);
+    let page = compact(&place, &["--dry-run", "--max-groups", "1"]);
+    assert!(page.code == 0 && page.out.contains("1 file group · 2 log files"), "{page:?}");
+    assert_eq!(told(&place, 0, &["--dry-run", "--max-groups", "1"])["left_out"], json!(["day=tue"]));
+    assert_eq!(contents(&place), before);
+
+    assert_eq!(compact(&place, &[]).code, 0);
+    let before = contents(&place);
+    assert_eq!(told(&place, 3, &["--dry-run"])["groups"], json!([]));
+    assert_eq!(contents(&place), before);
+}
+
+#[tokio::test]
+async fn what_is_due_can_be_chosen() {
+    let place = written().await;
+    let due = |arguments: &[&str]| -> Vec<String> {
+        let ran = compact(&place, &[&["--format", "json", "--dry-run"], arguments].concat());
+        assert_eq!(ran.err, "", "{ran:?}");
+        let plan = ran.json();
+        let groups = plan["groups"].as_array().unwrap().clone();
+        assert_eq!(ran.code, if groups.is_empty() { 3 } else { 0 });
+        groups.iter().map(|group| group["partition"].as_str().unwrap()[4..].to_owned()).collect()
+    };
+    assert_eq!(due(&["--min-log-files", "3"]), [""; 0]);
+    assert_eq!(due(&["--min-log-files", "2"]), ["mon"]);
+    assert_eq!(due(&["--min-log-ratio", "100"]), [""; 0]);
+    assert_eq!(due(&["--min-log-ratio", "0.01"]), ["mon", "tue"]);
+    assert_eq!(due(&["--min-log-age", "1h"]), [""; 0]);
+    // The older log file before the one with more of them.
+    assert_eq!(due(&["--min-log-age", "1ms"]).len(), 2);
+    assert_eq!(due(&["--min-log-age", "1h", "--min-log-files", "2"]), ["mon"]);
+    assert_eq!(due(&["--partition", "day=tue/"]), ["tue"]);
+    assert_eq!(due(&["--partition", "day=tue", "--partition", "day=wed"]), ["tue"]);
+    assert_eq!(due(&["--partition", "day=sun"]), [""; 0]);
+    assert_eq!(due(&["--max-groups", "1"]), ["mon"]);
+    assert_eq!(due(&["--max-bytes", "1KiB"]), ["mon"]);
+
+    assert_eq!(told(&place, 3, &["--min-log-files", "3"])["compactions"], json!([]));
+    assert_eq!(told(&place, 0, &["--min-log-files", "2"])["compactions"][0]["groups"], 1);
+    assert_eq!(due(&[]), ["tue"]);
+}
+
+#[tokio::test]
+async fn what_is_scheduled_is_carried_out_by_the_next_run() {
+    let place = written().await;
+    let scheduled = told(&place, 0, &["--schedule", "--partition", "day=mon"]);
+    let instant = scheduled["scheduled"].as_str().unwrap().to_owned();
+    assert_eq!(
+        (scheduled["groups"].as_array().unwrap().len(), &scheduled["left_out"]),
+        (1, &json!(["day=tue"]))
+    );
+    // Its group is spoken for.
+    assert_eq!(told(&place, 3, &["--schedule", "--partition", "day=mon"])["scheduled"], Value::Null);
+    let page = compact(&place, &["--dry-run"]);
+    assert!(page.out.starts_with(&format!("pending, and carried out first: {instant}\n")), "{page:?}");
+    assert_eq!(told(&place, 0, &["--dry-run"])["pending"], json!([instant]));
+    // A writer goes on, and what it adds now lies on what will be made.
+    write(&place, &DAYS[..1], 1, 7..8).await;
+
+    let unknown = compact(&place, &["--run", "20260101000000000"]);
+    unknown.refused(2, &format!("20260101000000000 is no pending compaction: {instant} is"));
+    let done = told(&place, 0, &["--run", &instant]);
+    assert_eq!(done["compactions"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        [&done["compactions"][0]["instant"], &done["compactions"][0]["groups"]],
+        [&json!(instant), &json!(1)]
+    );
+    compact(&place, &["--run", &instant]).refused(2, "is no pending compaction: none is");
+    assert_eq!(rows(&place), ["mon,k0,7", "tue,k0,2", "wed,k0,1"]);
+
+    told(&place, 0, &["--schedule", "--partition", "day=tue"]);
+    let done = told(&place, 0, &[]);
+    let groups: Vec<&Value> = done["compactions"].as_array().unwrap().iter().map(|c| &c["groups"]).collect();
+    assert_eq!(groups, [1, 1], "what was pending, then what is due: {done}");
+    assert_eq!(rows(&place), ["mon,k0,7", "tue,k0,2", "wed,k0,1"]);
+    assert_eq!(compact(&place, &[]).code, 3);
+}
+
+#[tokio::test]
+async fn a_plan_in_a_file_is_applied_unless_its_groups_were_rewritten() {
+    let place = written().await;
+    let file = place.path("plan.json").display().to_string();
+    let before = contents(&place);
+    let planned = told(&place, 0, &["--plan", &file, "--partition", "day=mon"]);
+    assert_eq!(planned["groups"].as_array().unwrap().len(), 1);
+    assert_eq!(contents(&place), before);
+    let plan: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!([&plan["version"], &plan["table"]], [&json!(1), &json!("events")]);
+
+    // Log files that came since are taken in.
+    write(&place, &DAYS[..1], 1, 7..8).await;
+    let done = told(&place, 0, &["--apply", &file]);
+    assert_eq!(done["compactions"][0]["groups"], 1);
+    assert_eq!(told(&place, 0, &["--dry-run"])["log_files"], 1, "that of tue alone is left");
+    assert_eq!(rows(&place), ["mon,k0,7", "tue,k0,2", "wed,k0,1"]);
+
+    write(&place, &DAYS[..1], 1, 8..9).await;
+    let before = contents(&place);
+    let stale = compact(&place, &["--apply", &file]);
+    stale.refused(4, "of partition \"day=mon\" has been rewritten since; nothing was changed: plan anew");
+    assert_eq!(contents(&place), before);
+    // So is one whose group somebody else has planned for.
+    assert_eq!(compact(&place, &["--plan", &file]).code, 0);
+    told(&place, 0, &["--schedule", "--partition", "day=mon"]);
+    compact(&place, &["--apply", &file]).refused(4, "is to be rewritten by 2");
+    assert_eq!(compact(&place, &[]).code, 0);
+    let nothing = place.path("nothing.json").display().to_string();
+    assert_eq!(told(&place, 3, &["--plan", &nothing])["groups"], json!([]));
+    assert!(!place.path("nothing.json").exists());
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_plan_for_this_table_is_refused() {
+    let (place, other) = (written().await, written().await);
+    let file = place.path("plan.json").display().to_string();
+    compact(&place, &["--apply", &file]).refused(2, "plan.json: No such file");
+    assert_eq!(compact(&other, &["--plan", &file]).code, 0);
+    compact(&place, &["--apply", &file]).refused(2, "it is a plan for file:");
+    let text = fs::read_to_string(&file).unwrap();
+    for (text, told) in [
+        (text.replace("\"version\": 1", "\"version\": 2"), "version 2 of plans is not known, only 1"),
+        (text[..text.len() / 2].to_owned(), "it is no plan of a compaction"),
+        ("{}".to_owned(), "missing field `version`"),
+    ] {
+        fs::write(&file, text).unwrap();
+        compact(&place, &["--apply", &file]).refused(2, told);
+    }
+}
+
+#[test]
+fn arguments_that_contradict_each_other_are_usage_errors() {
+    for arguments in [
+        &["--dry-run", "--schedule"][..],
+        &["--plan", "a", "--apply", "b"],
+        &["--run", "20260101000000000", "--min-log-files", "3"],
+        &["--apply", "a", "--max-groups", "3"],
+        &["--schedule", "--max-time", "3m"],
+        &["--run", "yesterday"],
+        &["--max-bytes", "many"],
+        &["--max-time", "0s"],
+    ] {
+        let ran = lakebed(&[&["compact", "/nowhere"], arguments].concat());
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{arguments:?}: {ran:?}");
+    }
+    lakebed(&["compact", "/nowhere"]).refused(2, "file:/nowhere is no Hudi table");
+}
+
+#[test]
+fn a_table_that_copies_on_write_has_nothing_to_compact() {
+    let place = Place::new();
+    assert_eq!(place.create(&["--key", "id", "--type", "copy-on-write", "--buckets", "1"]).code, 0);
+    assert_eq!(told(&place, 3, &[])["compactions"], json!([]));
+}
+
+#[tokio::test]
+async fn who_finds_somebody_at_work_says_so_and_leaves_it_alone() {
+    let place = written().await;
+    let scheduled = told(&place, 0, &["--schedule"]);
+    let instant = scheduled["scheduled"].as_str().unwrap();
+    let beat = place.path("events/.hoodie/.heartbeat").join(instant);
+    fs::create_dir_all(beat.parent().unwrap()).unwrap();
+    fs::write(&beat, "").unwrap();
+    let before = contents(&place);
+    for arguments in [&[][..], &["--run", instant]] {
+        let done = told(&place, 5, arguments);
+        let compaction = &done["compactions"][0];
+        assert_eq!([&compaction["outcome"], &compaction["finished"]], [&json!("at_work"), &json!(0)]);
+        let page = compact(&place, arguments);
+        assert!(page.code == 5 && page.out.contains("somebody else is at work on it"), "{page:?}");
+    }
+    assert_eq!(contents(&place), before);
+    // Something else is due, too: that is done.
+    write(&place, &DAYS[2..], 1, 5..6).await;
+    let done = told(&place, 0, &[]);
+    let outcomes: Vec<&Value> =
+        done["compactions"].as_array().unwrap().iter().map(|c| &c["outcome"]).collect();
+    assert_eq!(outcomes, ["at_work", "committed"]);
+
+    let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    fs::File::options().write(true).open(&beat).unwrap().set_modified(long_ago).unwrap();
+    assert_eq!(told(&place, 0, &[])["compactions"][0]["outcome"], "committed");
+    assert!(!beat.exists());
+}
+
+/// How many notes of finished groups there are.
+fn notes(place: &Place) -> usize {
+    files_below(&place.path("events/.hoodie/.aux/lakebed-services")).len()
+}
+
+#[tokio::test]
+async fn a_signal_finishes_the_groups_that_are_begun_and_the_next_run_goes_on() {
+    let place = table(16);
+    write(&place, &DAYS, 200, 1..3).await;
+    let before = rows(&place);
+    let groups = files_below(&place.path("events")).iter().filter(|name| name.contains(".log.")).count();
+    assert!(groups > 40, "{groups}");
+    let table = place.table();
+    let mut run = command(&["--format", "json", "compact", &table]);
+    let mut child = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while notes(&place) == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it has ended");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let stopped = ran(child.wait_with_output().unwrap());
+    assert_eq!((stopped.code, stopped.err.as_str()), (0, "{\"event\":\"stopping\"}\n"), "{stopped:?}");
+    let report = stopped.json()["compactions"][0].clone();
+    let of = |report: &Value, name: &str| report[name].as_u64().unwrap() as usize;
+    let finished = of(&report, "finished");
+    assert_eq!((&report["outcome"], of(&report, "groups")), (&json!("stopped"), groups));
+    assert!((1..groups).contains(&finished), "{report}");
+    assert_eq!((notes(&place), rows(&place)), (finished, before.clone()));
+
+    // So does one that is not to take long, and ends before it begins anything.
+    let page = compact(&place, &["--max-time", "1ms"]);
+    assert!(page.code == 0 && page.out.contains("stopped, "), "{page:?}");
+    let finished = notes(&place);
+    let report = told(&place, 0, &[])["compactions"][0].clone();
+    assert_eq!(of(&report, "resumed"), finished, "{report}");
+    assert_eq!(of(&report, "finished"), groups - finished, "{report}");
+    assert_eq!((report["outcome"].as_str(), notes(&place)), (Some("committed"), 0));
+    assert_eq!(rows(&place), before);
+    let names = files_below(&place.path("events"));
+    let bases = names.iter().filter(|name| name.ends_with(".parquet")).count();
+    assert_eq!(bases, 2 * groups, "one of the first commit and one of the compaction for each group");
+    assert_eq!(compact(&place, &["--dry-run"]).code, 3);
+}
