@@ -185,3 +185,16 @@ async fn a_compaction_goes_on_after_death_upon_death() {
         matrix(after, Disk::Memory, &DIES).await;
     }
 }
+
+#[tokio::test]
+async fn metadata_that_is_half_written_goes_when_nobody_can_be_at_it_any_more() {
+    let (template, folder) = (Template::new().await, tempfile::tempdir().unwrap());
+    let place = Place::on_disk(folder.path(), &template.files).await;
+    for name in [".hoodie/dead", ".hoodie/timeline/dead", ".hoodie/.heartbeat/dead"] {
+        std::mem::forget(place.disk.create(&name.parse().unwrap(), None).await.unwrap());
+    }
+    for (place, left) in [(place.clone(), 3), (place.later(1), 0)] {
+        place.maintainer().await.sweep().await.unwrap();
+        assert_eq!(audit::temporary_files(folder.path()).len(), left);
+    }
+}
