@@ -1,6 +1,6 @@
 //! File groups and their slices: which files of a partition hold its rows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use lakebed_hudi::file_name::{BaseFileName, DataFileName, FileId, LogFileName};
 use lakebed_hudi::instant::InstantTime;
@@ -89,8 +89,10 @@ pub struct SliceRules<'a> {
     pub layout: TimelineLayout,
     /// Completion times of archived instants, as far as log files need them.
     pub archived: &'a BTreeMap<InstantTime, InstantTime>,
-    /// Groups that were replaced.
-    pub replaced: &'a BTreeSet<FileGroupId>,
+    /// Groups that were replaced, which are left out, with the instants that replaced them.
+    pub replaced: &'a BTreeMap<FileGroupId, InstantTime>,
+    /// Whether log files of captured changes count, which have no rows of the table.
+    pub changes: bool,
     /// The greatest instant that a query sees.
     pub as_of: Option<InstantTime>,
 }
@@ -128,7 +130,7 @@ pub fn file_groups(partition: &str, files: &[Entry], rules: &SliceRules<'_>) -> 
             let id = FileGroupId { partition: partition.to_owned(), file_id };
             FileGroup { slices: rules.slices(bases, logs), id }
         })
-        .filter(|group| !rules.replaced.contains(&group.id))
+        .filter(|group| !rules.replaced.contains_key(&group.id))
         .collect()
 }
 
@@ -139,7 +141,7 @@ impl SliceRules<'_> {
             return false;
         }
         match name {
-            DataFileName::Log(name) if name.cdc => false,
+            DataFileName::Log(name) if name.cdc && !self.changes => false,
             // In layout 1 the name says on which base file it lies; which blocks count is in them.
             DataFileName::Log(_) if self.layout == TimelineLayout::One => true,
             _ => self.timeline.is_committed(instant),
@@ -211,7 +213,8 @@ mod tests {
             timeline: &timeline,
             layout: TimelineLayout::Two,
             archived: &BTreeMap::new(),
-            replaced: &BTreeSet::new(),
+            replaced: &BTreeMap::new(),
+            changes: false,
             as_of,
         };
         let groups = file_groups("p", files, &rules);
@@ -276,7 +279,8 @@ mod tests {
             timeline: &timeline,
             layout: TimelineLayout::Two,
             archived: &BTreeMap::new(),
-            replaced: &BTreeSet::new(),
+            replaced: &BTreeMap::new(),
+            changes: false,
             as_of: None,
         };
         let bases = ["1-2-3", "1-2-4"].map(|token| entry(&format!("f-0_{token}_{}.parquet", t(1))));
@@ -293,6 +297,25 @@ mod tests {
     }
 
     #[test]
+    fn captured_changes_lie_on_the_base_file_of_their_commit_and_have_no_rows() {
+        let timeline = timeline(&[done(1, 2, "commit"), done(3, 4, "commit")]);
+        let changes = entry(&format!(".f-0_{}.log.1_0-0-0.cdc", t(1)));
+        let rules = SliceRules {
+            timeline: &timeline,
+            layout: TimelineLayout::Two,
+            archived: &BTreeMap::new(),
+            replaced: &BTreeMap::new(),
+            changes: false,
+            as_of: None,
+        };
+        for (changed, logs) in [(false, [0, 0]), (true, [1, 0])] {
+            let rules = SliceRules { changes: changed, ..rules };
+            let [group] = file_groups("p", &[base(1), base(3), changes.clone()], &rules).try_into().unwrap();
+            assert_eq!(group.slices.iter().map(|slice| slice.logs.len()).collect::<Vec<_>>(), logs);
+        }
+    }
+
+    #[test]
     fn replaced_groups_are_gone() {
         let timeline = timeline(&[done(1, 2, "commit")]);
         let id = FileGroupId { partition: "p".into(), file_id: "f-0".parse().unwrap() };
@@ -300,7 +323,8 @@ mod tests {
             timeline: &timeline,
             layout: TimelineLayout::Two,
             archived: &BTreeMap::new(),
-            replaced: &[id].into(),
+            replaced: &[(id, t(1).parse().unwrap())].into(),
+            changes: false,
             as_of: None,
         };
         assert!(file_groups("p", &[base(1)], &rules).is_empty());

@@ -1,6 +1,6 @@
 //! A table as it is, or was, at one point of its timeline.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use lakebed_hudi::file_name::{FileId, LogFileName, PARTITION_METADATA};
@@ -35,13 +35,13 @@ pub struct TableSnapshot {
     pub timeline: Timeline,
     /// The greatest instant that shows; all completed ones if `None`.
     pub as_of: Option<InstantTime>,
-    replaced: BTreeSet<FileGroupId>,
+    replaced: BTreeMap<FileGroupId, InstantTime>,
 }
 
 impl TableSnapshot {
     pub(super) async fn load(table: &Table, as_of: Option<InstantTime>) -> Result<Self, TableError> {
         let mut snapshot =
-            Self { table: table.clone(), timeline: Timeline::default(), as_of, replaced: BTreeSet::new() };
+            Self { table: table.clone(), timeline: Timeline::default(), as_of, replaced: BTreeMap::new() };
         snapshot.refresh().await?;
         if let Some(time) = as_of {
             check_versions(&snapshot, time).await?;
@@ -64,18 +64,23 @@ impl TableSnapshot {
         let is_new = |i: &&Instant| !all_stay || self.timeline.get(i.time, i.action) != Some(i);
         let news: Vec<Instant> = self.replaces(&timeline).filter(is_new).copied().collect();
         let store = &self.table.timeline;
-        let metadata: Vec<CommitMetadata> = stream::iter(news)
-            .map(|instant| async move { store.commit_metadata(&instant).await })
+        let metadata: Vec<(InstantTime, CommitMetadata)> = stream::iter(news)
+            .map(|instant| async move {
+                Ok::<_, TableError>((instant.time, store.commit_metadata(&instant).await?))
+            })
             .buffered(READS)
             .try_collect()
             .await?;
         if !all_stay {
             self.replaced.clear();
         }
-        for metadata in metadata {
+        for (instant, metadata) in metadata {
             for (partition, ids) in metadata.partition_to_replace_file_ids.into_iter().flatten() {
-                let group = |file_id| FileGroupId { partition: partition.clone(), file_id };
-                self.replaced.extend(ids.into_iter().map(group));
+                for file_id in ids {
+                    let group = FileGroupId { partition: partition.clone(), file_id };
+                    let by = self.replaced.entry(group).or_insert(instant);
+                    *by = instant.max(*by);
+                }
             }
         }
         self.timeline = timeline;
@@ -153,14 +158,36 @@ impl TableSnapshot {
     /// As [`TableSnapshot::partitions`] and [`TableSnapshot::file_groups`].
     pub async fn all_file_groups(&self) -> Result<Vec<(String, Vec<FileGroup>)>, TableError> {
         let partitions = self.partitions().await?;
-        let first = partitions.iter().filter_map(|(_, files)| self.first_archived_log(files)).min();
-        let archived = self.archived_completions(first).await?;
+        let archived = self.archived_completions_in(&partitions).await?;
         let rules = self.rules(&archived);
         let groups = |(partition, files): (String, Vec<Entry>)| {
             let groups = file_groups(&partition, &files, &rules);
             (partition, groups)
         };
         Ok(partitions.into_iter().map(groups).collect())
+    }
+
+    /// All file groups in `partitions`, with the files there: also those that were replaced, and with
+    /// files of captured changes.
+    ///
+    /// # Errors
+    /// As [`TableSnapshot::file_groups`].
+    pub async fn all_versions(
+        &self,
+        partitions: &[(String, Vec<Entry>)],
+    ) -> Result<Vec<FileGroup>, TableError> {
+        let archived = self.archived_completions_in(partitions).await?;
+        let none_replaced = BTreeMap::new();
+        let rules = SliceRules { replaced: &none_replaced, changes: true, ..self.rules(&archived) };
+        Ok(partitions.iter().flat_map(|(partition, files)| file_groups(partition, files, &rules)).collect())
+    }
+
+    async fn archived_completions_in(
+        &self,
+        partitions: &[(String, Vec<Entry>)],
+    ) -> Result<BTreeMap<InstantTime, InstantTime>, TableError> {
+        let first = partitions.iter().filter_map(|(_, files)| self.first_archived_log(files)).min();
+        self.archived_completions(first).await
     }
 
     async fn archived_completions(
@@ -179,6 +206,7 @@ impl TableSnapshot {
             layout: self.table.config.version.layout(),
             archived,
             replaced: &self.replaced,
+            changes: false,
             as_of: self.as_of,
         }
     }
@@ -190,7 +218,13 @@ impl TableSnapshot {
 
     /// The groups of `partition` that were replaced, as far as the active timeline tells.
     pub fn replaced_groups(&self, partition: &str) -> impl Iterator<Item = &FileId> {
-        self.replaced.iter().filter(move |group| group.partition == partition).map(|group| &group.file_id)
+        self.replaced.keys().filter(move |group| group.partition == partition).map(|group| &group.file_id)
+    }
+
+    /// The groups that were replaced, with the newest instant that did, as far as the active timeline
+    /// tells.
+    pub fn replaced(&self) -> &BTreeMap<FileGroupId, InstantTime> {
+        &self.replaced
     }
 
     /// The first log file whose completion time only the history knows.

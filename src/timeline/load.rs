@@ -6,7 +6,7 @@ use bytes::Bytes;
 use lakebed_hudi::table_config::TableConfig;
 use lakebed_hudi::timeline_file::{Action, TimelineFile, TimelineLayout};
 use lakebed_hudi::timeline_metadata::{
-    CleanMetadata, CommitMetadata, MetadataError, RequestedReplaceMetadata,
+    CleanMetadata, CommitMetadata, MetadataError, RequestedReplaceMetadata, SavepointMetadata,
 };
 
 use super::{Instant, Timeline, TimelineError};
@@ -147,6 +147,16 @@ impl TimelineStore {
     pub async fn clean_metadata(&self, instant: &Instant) -> Result<CleanMetadata, TimelineError> {
         let file = instant.file();
         let read = CleanMetadata::from_avro(&self.read(&file).await?);
+        read.map_err(|source| TimelineError::Metadata { path: self.path(&file), source })
+    }
+
+    /// What a completed savepoint keeps.
+    ///
+    /// # Errors
+    /// A file that is gone or cannot be understood.
+    pub async fn savepoint_metadata(&self, instant: &Instant) -> Result<SavepointMetadata, TimelineError> {
+        let file = instant.file();
+        let read = SavepointMetadata::from_avro(&self.read(&file).await?);
         read.map_err(|source| TimelineError::Metadata { path: self.path(&file), source })
     }
 }
