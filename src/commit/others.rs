@@ -104,8 +104,34 @@ impl Committer {
         Ok(planned)
     }
 
+    /// The files that pending services on `timeline` read, by name.
+    ///
+    /// # Errors
+    /// Plans that cannot be read.
+    pub async fn planned_files(
+        &self,
+        timeline: &Timeline,
+    ) -> Result<BTreeMap<FileGroupId, BTreeSet<String>>, CommitError> {
+        let mut planned: BTreeMap<FileGroupId, BTreeSet<String>> = BTreeMap::new();
+        for service in timeline.pending().filter(|i| i.is_pending_service()) {
+            for (group, files) in self.planned_slices(service).await?.into_iter().flat_map(|(_, s)| s) {
+                planned.entry(group).or_default().extend(files);
+            }
+        }
+        Ok(planned)
+    }
+
     /// The groups that a pending service is about to rewrite.
     pub(super) async fn planned(&self, instant: &Instant) -> Result<Option<OtherWrite>, CommitError> {
+        let planned = self.planned_slices(instant).await?;
+        Ok(planned.map(|(kind, slices)| {
+            let groups = slices.into_iter().map(|(group, _)| group).collect();
+            OtherWrite { instant: instant.time, kind, groups }
+        }))
+    }
+
+    /// The slices that a pending service is about to rewrite, with the names of their files.
+    async fn planned_slices(&self, instant: &Instant) -> Result<Option<PlannedSlices>, CommitError> {
         let file = TimelineFile::requested(instant.time, instant.requested_as);
         let broken = |source| CommitError::ServicePlan {
             path: self.table.timeline.path(&file),
@@ -113,28 +139,40 @@ impl Committer {
             remedy: plan_remedy(instant),
             source,
         };
-        let (kind, groups) = match instant.requested_as {
+        Ok(Some(match instant.requested_as {
             Action::Compaction | Action::LogCompaction => {
                 let plan =
                     CompactionPlan::from_avro(&self.table.timeline.read(&file).await?).map_err(broken)?;
-                let groups = plan.operations.into_iter();
-                let group =
-                    |o: CompactionOperation| FileGroupId { partition: o.partition_path, file_id: o.file_id };
-                (OtherKind::PendingCompaction, groups.map(group).collect())
+                (OtherKind::PendingCompaction, plan.operations.into_iter().map(of_compaction).collect())
             }
             Action::Clustering => {
                 let plan = RequestedReplaceMetadata::from_avro(&self.table.timeline.read(&file).await?)
                     .map_err(broken)?;
                 let slices =
                     plan.clustering_plan.into_iter().flat_map(|p| p.input_groups).flat_map(|g| g.slices);
-                let group =
-                    |s: ClusteringSlice| FileGroupId { partition: s.partition_path, file_id: s.file_id };
-                (OtherKind::PendingClustering, slices.map(group).collect())
+                (OtherKind::PendingClustering, slices.map(of_clustering).collect())
             }
             _ => return Ok(None),
-        };
-        Ok(Some(OtherWrite { instant: instant.time, kind, groups }))
+        }))
     }
+}
+
+/// Slices that a service is about to rewrite, with the names of their files.
+type PlannedSlices = (OtherKind, Vec<(FileGroupId, Vec<String>)>);
+
+fn of_compaction(operation: CompactionOperation) -> (FileGroupId, Vec<String>) {
+    let group = FileGroupId { partition: operation.partition_path, file_id: operation.file_id };
+    (group, names(operation.delta_file_paths.into_iter().chain(operation.data_file_path)))
+}
+
+fn of_clustering(slice: ClusteringSlice) -> (FileGroupId, Vec<String>) {
+    let files = names(slice.delta_file_paths.into_iter().chain([slice.data_file_path]));
+    (FileGroupId { partition: slice.partition_path, file_id: slice.file_id }, files)
+}
+
+/// The names at the end of paths.
+fn names(paths: impl Iterator<Item = String>) -> Vec<String> {
+    paths.map(|path| path.rsplit('/').next().unwrap_or_default().to_owned()).collect()
 }
 
 /// What to do about a pending service without a plan.

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::Action;
-use lakebed_hudi::timeline_metadata::CommitMetadata;
+use lakebed_hudi::timeline_metadata::{CommitMetadata, SavepointMetadata};
 
 use super::Heartbeat;
 use crate::table::FileGroupId;
@@ -35,6 +35,8 @@ pub struct News {
     pub commits: Vec<(Instant, CommitMetadata)>,
     /// The groups that services were planned for, with the service's instant.
     pub planned: BTreeMap<FileGroupId, InstantTime>,
+    /// The savepoints that were made, by the instant that they keep.
+    pub savepoints: BTreeMap<InstantTime, SavepointMetadata>,
 }
 
 /// What became of a plan.

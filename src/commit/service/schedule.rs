@@ -43,7 +43,8 @@ impl Committer {
         if let Some(reason) = self.changed_properties().await? {
             return Ok(Scheduled::Stale { reason });
         }
-        if let Some(reason) = taken_back(planned_on, &timeline) {
+        let overtaken = || (action == Action::Clean).then(|| overtaken(planned_on, &timeline)).flatten();
+        if let Some(reason) = taken_back(planned_on, &timeline).or_else(overtaken) {
             return Ok(Scheduled::Stale { reason });
         }
         let news = match self.news(planned_on, &timeline).await {
@@ -73,7 +74,11 @@ impl Committer {
             let groups = self.planned(service).await?.map(|other| other.groups).unwrap_or_default();
             planned.extend(groups.into_iter().map(|group| (group, service.time)));
         }
-        Ok(News { commits, planned })
+        let mut savepoints = BTreeMap::new();
+        for savepoint in now.completed().filter(|i| i.action == Action::Savepoint).filter(is_new) {
+            savepoints.insert(savepoint.time, self.table.timeline.savepoint_metadata(savepoint).await?);
+        }
+        Ok(News { commits, planned, savepoints })
     }
 }
 
@@ -92,4 +97,16 @@ fn taken_back(then: &Timeline, now: &Timeline) -> Option<String> {
     let is_gone = |i: &&Instant| now.get(i.time, i.action).is_none() && Some(i.time) >= start;
     let gone = then.completed_writes().find(is_gone)?;
     Some(format!("commit {} is gone: the table was taken back meanwhile", gone.time))
+}
+
+/// Why a clean that was planned on `then` is of no use any more, if so: cleans are told apart by how far
+/// they go, and what a savepoint will keep is not known before it is made.
+fn overtaken(then: &Timeline, now: &Timeline) -> Option<String> {
+    let is_new = |i: &&Instant| then.get(i.time, i.action).map(|known| known.state) != Some(i.state);
+    let news = || now.instants().filter(is_new);
+    if let Some(clean) = news().find(|i| i.action == Action::Clean) {
+        return Some(format!("clean {} was planned, or completed, meanwhile", clean.time));
+    }
+    let made = news().find(|i| i.action == Action::Savepoint && !i.is_completed())?;
+    Some(format!("commit {} is just being savepointed", made.time))
 }
