@@ -15,8 +15,12 @@
 pub mod compaction;
 mod error;
 mod maintainer;
+mod run;
+mod slice_file;
 mod survey;
 
 pub use error::{GroupError, MaintainError};
 pub use maintainer::{MaintainOptions, Maintainer};
+pub use run::{RunLimits, RunOutcome};
+pub use slice_file::SliceFile;
 pub use survey::Survey;

@@ -213,7 +213,7 @@ impl TableSnapshot {
 
     /// Whether a group was replaced, as far as the active timeline tells.
     pub(crate) fn is_replaced(&self, group: &FileGroupId) -> bool {
-        self.replaced.contains(group)
+        self.replaced.contains_key(group)
     }
 
     /// The groups of `partition` that were replaced, as far as the active timeline tells.

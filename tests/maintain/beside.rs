@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use futures::future::join_all;
 use lakebed::commit::{Outcome, Scheduled};
-use lakebed::maintain::MaintainError;
-use lakebed::maintain::compaction::{CompactionDraft, CompactionOutcome, CompactionRules, plan};
+use lakebed::maintain::compaction::{CompactionDraft, CompactionRules, plan};
+use lakebed::maintain::{MaintainError, RunOutcome};
 use lakebed::sink::{Prepared, Sink};
 use lakebed::storage::fault::{Fault, FaultKind, LoggedOperation};
 use lakebed::storage::{Operation, TablePath};
@@ -100,7 +100,7 @@ async fn a_checkpoint_that_is_committed_at_any_time_is_in_the_slice_of_that_time
         assert!(running.stands_still().await);
         writer.at(&place, When::WithinTheRun, times).await;
         let report = running.wakes().await.unwrap();
-        assert!(matches!(report.outcome, CompactionOutcome::Committed { .. }), "{report:?}");
+        assert!(matches!(report.outcome, RunOutcome::Committed { .. }), "{report:?}");
         writer.at(&place, When::AfterIt, times).await;
 
         let is_on_new_base = times.1 > When::BeforeThePlan;
@@ -144,9 +144,9 @@ async fn of_two_maintainers_one_does_the_work() {
         let mut committed = 0;
         for run in join_all(processes).await {
             match run.unwrap().unwrap().outcome {
-                CompactionOutcome::Committed { .. } => committed += 1,
-                CompactionOutcome::AtWork { .. } | CompactionOutcome::Over => {}
-                CompactionOutcome::Stopped => panic!("nobody stopped it"),
+                RunOutcome::Committed { .. } => committed += 1,
+                RunOutcome::AtWork { .. } | RunOutcome::Over => {}
+                RunOutcome::Stopped => panic!("nobody stopped it"),
             }
         }
         assert_eq!(committed, 1);

@@ -3,8 +3,8 @@
 use std::error::Error as _;
 use std::sync::Arc;
 
-use lakebed::maintain::MaintainError;
-use lakebed::maintain::compaction::{CompactionOutcome, CompactionReport};
+use lakebed::maintain::compaction::CompactionReport;
+use lakebed::maintain::{MaintainError, RunOutcome};
 use lakebed::storage::fault::{Fault, FaultKind, FaultStorage, LoggedOperation};
 use lakebed::storage::{self, Operation, Storage, TablePath};
 use lakebed::table::FileGroup;
@@ -130,7 +130,7 @@ async fn try_again(place: &Place, faulty: &FaultStorage, fault: Fault) -> Vec<St
         Err(error) => return vec![format!("it could not try again: {error}: {:?}", error.source())],
         Ok(reports) => reports,
     };
-    let is_committed = |r: &CompactionReport| matches!(r.outcome, CompactionOutcome::Committed { .. });
+    let is_committed = |r: &CompactionReport| matches!(r.outcome, RunOutcome::Committed { .. });
     match again.iter().all(is_committed) || is_beat {
         true => Vec::new(),
         false => vec![format!("it did not try again: {again:?}")],

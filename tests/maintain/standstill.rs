@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lakebed::environment::Clock as _;
-use lakebed::maintain::compaction::{CompactionOutcome, CompactionReport};
+use lakebed::maintain::RunOutcome;
+use lakebed::maintain::compaction::CompactionReport;
 use lakebed::storage::Operation;
 use lakebed::storage::fault::{Fault, FaultKind, LoggedOperation};
 use lakebed_hudi::instant::InstantTime;
@@ -52,13 +53,13 @@ impl Template {
 }
 
 fn is_committed(ran: &Ran) -> bool {
-    matches!(ran, Ok(CompactionReport { outcome: CompactionOutcome::Committed { .. }, .. }))
+    matches!(ran, Ok(CompactionReport { outcome: RunOutcome::Committed { .. }, .. }))
 }
 
 /// Whether it says that it has done nothing.
 fn gave_up(ran: &Ran) -> bool {
     match ran {
-        Ok(report) => report.outcome == CompactionOutcome::Over,
+        Ok(report) => report.outcome == RunOutcome::Over,
         Err(_) => true,
     }
 }
@@ -145,8 +146,7 @@ async fn is_joined(template: Template, at: usize, second_at: usize) -> Option<St
     let started = clock.monotonic();
     let woken = first.wakes().await;
     let beat = format!(".hoodie/.heartbeat/{}", template.planned).parse().unwrap();
-    let is_over =
-        is_committed(&woken) || matches!(&woken, Ok(report) if report.outcome == CompactionOutcome::Over);
+    let is_over = is_committed(&woken) || matches!(&woken, Ok(report) if report.outcome == RunOutcome::Over);
     let beats = place.disk.stat(&beat).await.is_ok();
     let took = clock.monotonic() - started;
     let second = second.wakes().await;

@@ -6,8 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use lakebed::commit::{CommitOptions, Taken};
 use lakebed::environment::Environment;
-use lakebed::maintain::compaction::CompactionOutcome;
-use lakebed::maintain::{MaintainOptions, Maintainer};
+use lakebed::maintain::{MaintainOptions, Maintainer, RunOutcome};
 use lakebed::storage::fault::{Fault, FaultKind, FaultStorage, LoggedOperation};
 use lakebed::storage::{Entry, Operation};
 use lakebed_hudi::instant::InstantTime;
@@ -55,7 +54,7 @@ async fn a_dead_executor_is_passed_by_until_its_heartbeat_has_expired() {
     };
     let early = later(100, 8).maintainer().await;
     let report = early.compact(planned, &services::no_limits(), &|_| {}).await.unwrap();
-    assert!(matches!(report.outcome, CompactionOutcome::AtWork { .. }), "{report:?}");
+    assert!(matches!(report.outcome, RunOutcome::AtWork { .. }), "{report:?}");
     assert_eq!((report.groups, report.finished), (0, 0));
     assert_eq!(early.table().timeline.load().await.unwrap().pending().count(), 1, "and nothing is changed");
 
@@ -151,8 +150,8 @@ struct AtWork {
 }
 
 impl AtWork {
-    fn of(outcome: CompactionOutcome, place: &Place) -> Self {
-        let CompactionOutcome::AtWork { seen_unix_millis } = outcome else { panic!("{outcome:?}") };
+    fn of(outcome: RunOutcome, place: &Place) -> Self {
+        let RunOutcome::AtWork { seen_unix_millis } = outcome else { panic!("{outcome:?}") };
         Self { minutes: (place.environment.clock.unix_millis() - seen_unix_millis) / 60_000 }
     }
 }

@@ -17,9 +17,9 @@ use super::{Context, Exit, human};
 use crate::commit::Scheduled;
 use crate::error::{Error, ErrorKind};
 use crate::maintain::compaction::{
-    CompactionDraft, CompactionEvent, CompactionOutcome, CompactionReport, CompactionRules, RunLimits, plan,
+    CompactionDraft, CompactionEvent, CompactionReport, CompactionRules, plan,
 };
-use crate::maintain::{MaintainError, Maintainer, Survey};
+use crate::maintain::{MaintainError, Maintainer, RunLimits, RunOutcome, Survey};
 use crate::memory::keep_within;
 use crate::settings::{Size, TimeSpan};
 
@@ -205,7 +205,7 @@ impl Running<'_> {
         for instant in pending {
             reports.push(self.one(instant).await?);
         }
-        if !self.is_over() {
+        if !self.limits.are_reached(self.maintainer.table().environment.clock.as_ref()) {
             let survey = self.maintainer.survey().await?;
             let draft = plan(&survey, &args.due.rules());
             if !draft.groups.is_empty()
@@ -222,11 +222,6 @@ impl Running<'_> {
         let timeline = self.maintainer.table().timeline.load().await?;
         let pending = timeline.pending().filter(|instant| instant.requested_as == Action::Compaction);
         Ok(pending.map(|instant| instant.time).collect())
-    }
-
-    fn is_over(&self) -> bool {
-        let now = self.maintainer.table().environment.clock.monotonic();
-        *self.limits.stop.borrow() || self.limits.deadline.is_some_and(|deadline| now >= deadline)
     }
 
     async fn one(&self, instant: InstantTime) -> Result<CompactionReport, Error> {
@@ -250,7 +245,7 @@ impl CompactReport {
         if self.compactions.is_empty() {
             return Exit::NothingToDo;
         }
-        if outcomes().all(|outcome| matches!(outcome, CompactionOutcome::AtWork { .. })) {
+        if outcomes().all(|outcome| matches!(outcome, RunOutcome::AtWork { .. })) {
             return Exit::Conflict;
         }
         Exit::Done

@@ -8,8 +8,8 @@ use serde::{Serialize, Serializer};
 use crate::cli::human;
 use crate::cli::output::{Page, Report};
 use crate::error::Error;
-use crate::maintain::compaction::{CompactionDraft, CompactionOutcome, CompactionReport, DraftedGroup};
-use crate::maintain::{Maintainer, Survey};
+use crate::maintain::compaction::{CompactionDraft, CompactionReport, DraftedGroup};
+use crate::maintain::{Maintainer, RunOutcome, Survey};
 
 /// What compactions did.
 #[derive(Debug, Serialize)]
@@ -23,7 +23,7 @@ pub(super) struct CompactReport {
 pub(super) struct CompactionDone {
     instant: InstantTime,
     #[serde(serialize_with = "outcome_name")]
-    pub(super) outcome: CompactionOutcome,
+    pub(super) outcome: RunOutcome,
     /// File groups of the plan; those that earlier runs had done, and those that this one did.
     groups: usize,
     resumed: usize,
@@ -33,12 +33,12 @@ pub(super) struct CompactionDone {
     rows: u64,
 }
 
-fn outcome_name<S: Serializer>(outcome: &CompactionOutcome, serializer: S) -> Result<S::Ok, S::Error> {
+fn outcome_name<S: Serializer>(outcome: &RunOutcome, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(match outcome {
-        CompactionOutcome::Committed { .. } => "committed",
-        CompactionOutcome::Over => "over",
-        CompactionOutcome::AtWork { .. } => "at_work",
-        CompactionOutcome::Stopped => "stopped",
+        RunOutcome::Committed { .. } => "committed",
+        RunOutcome::Over => "over",
+        RunOutcome::AtWork { .. } => "at_work",
+        RunOutcome::Stopped => "stopped",
     })
 }
 
@@ -74,10 +74,10 @@ impl Report for CompactReport {
 impl CompactionDone {
     fn row(&self) -> Vec<String> {
         let outcome = match self.outcome {
-            CompactionOutcome::Committed { completion } => format!("committed at {completion}"),
-            CompactionOutcome::Over => "somebody else has completed it".to_owned(),
-            CompactionOutcome::AtWork { .. } => "somebody else is at work on it".to_owned(),
-            CompactionOutcome::Stopped => {
+            RunOutcome::Committed { completion } => format!("committed at {completion}"),
+            RunOutcome::Over => "somebody else has completed it".to_owned(),
+            RunOutcome::AtWork { .. } => "somebody else is at work on it".to_owned(),
+            RunOutcome::Stopped => {
                 let left = self.groups - self.resumed - self.finished;
                 format!("stopped, {} left for the next run", human::counted(left as u64, "file group"))
             }

@@ -8,19 +8,11 @@ use lakebed_hudi::timeline_metadata::{CommitMetadata, CompactionOperation, Compa
 use serde::{Deserialize, Serialize};
 
 use crate::commit::News;
+use crate::maintain::SliceFile;
 use crate::table::{FileGroupId, FileSlice};
 
 /// What a base file has by Hudi's reckoning where there is none yet (`hoodie.parquet.max.file.size`).
 const BASE_FILE_BYTES: u64 = 120 << 20;
-
-/// A file of a slice.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct SliceFile {
-    /// Its name.
-    pub name: String,
-    /// Its size.
-    pub bytes: u64,
-}
 
 /// A file slice that is to be compacted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -310,12 +302,14 @@ mod tests {
         let inflight = begun.map(|write| TimelineFile::inflight(instant(write.begun), write.action()));
         let done: Vec<&Write> = writes.iter().filter(|write| write.completed < time).collect();
         let timeline = Timeline::from_files(inflight.chain(done.iter().map(|write| write.file())));
-        let replaced = done.iter().filter(|write| write.what == What::Replace).map(|write| id(write.group));
+        let replaced = done.iter().filter(|write| write.what == What::Replace);
+        let replaced = replaced.map(|write| (id(write.group), instant(write.begun)));
         let rules = SliceRules {
             timeline: &timeline,
             layout: TimelineLayout::Two,
             archived: &BTreeMap::new(),
             replaced: &replaced.collect(),
+            changes: false,
             as_of: None,
         };
         let groups = (0..GROUPS).flat_map(|group| {
@@ -359,7 +353,8 @@ mod tests {
             let commit = *Timeline::from_files([write.file()]).instants().next().unwrap();
             (commit, write.metadata(&before))
         };
-        News { commits: done.into_iter().map(commit).collect(), planned: planned(writes, from, to) }
+        let (commits, planned) = (done.into_iter().map(commit).collect(), planned(writes, from, to));
+        News { commits, planned, ..News::default() }
     }
 
     fn any_writes() -> impl Strategy<Value = Vec<Write>> {

@@ -20,7 +20,7 @@ mod slices;
 
 pub(super) use finished::sweep;
 
-pub use draft::{CompactionDraft, DraftedGroup, SliceFile};
+pub use draft::{CompactionDraft, DraftedGroup};
 pub use plan::plan;
 pub use rules::CompactionRules;
-pub use run::{CompactionEvent, CompactionOutcome, CompactionReport, RunLimits};
+pub use run::{CompactionEvent, CompactionReport};

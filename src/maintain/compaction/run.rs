@@ -2,35 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
 use lakebed_hudi::timeline_metadata::CompactionPlan;
-use tokio::sync::watch;
 
 use super::draft::CompactionDraft;
 use super::finished;
 use super::slices::{self, PlanFiles, PlannedSlice};
 use crate::commit::{Outcome, Scheduled, ServiceRun, Taken, compaction_metadata};
 use crate::maintain::error::GroupError;
-use crate::maintain::{MaintainError, Maintainer, Survey};
+use crate::maintain::{MaintainError, Maintainer, RunLimits, RunOutcome, Survey};
 use crate::read::SliceReader;
 use crate::storage::TablePath;
 use crate::table::{Attempt, FileGroupId, StagedFile, StagedFiles, TableSnapshot};
 use crate::write::{CompactionWriter, WriteOptions};
-
-/// How far a run may go.
-#[derive(Debug, Clone)]
-pub struct RunLimits {
-    /// Turns true when the run is to end in good order: groups that are begun are finished, and no more are
-    /// begun.
-    pub stop: watch::Receiver<bool>,
-    /// The same, at this time of the monotonic clock.
-    pub deadline: Option<Duration>,
-}
 
 /// What a run tells as it goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,32 +43,13 @@ pub enum CompactionEvent {
     },
 }
 
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CompactionOutcome {
-    /// The compaction is completed.
-    Committed {
-        /// Since when it shows.
-        completion: InstantTime,
-    },
-    /// Somebody else has completed it, or taken it back.
-    Over,
-    /// Somebody else is at work on it.
-    AtWork {
-        /// When that was last seen, in milliseconds since the epoch.
-        seen_unix_millis: i64,
-    },
-    /// It was stopped: the next run goes on.
-    Stopped,
-}
-
 /// What a run did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompactionReport {
     /// The compaction.
     pub instant: InstantTime,
     /// How it ended.
-    pub outcome: CompactionOutcome,
+    pub outcome: RunOutcome,
     /// File groups of the plan that are not replaced meanwhile.
     pub groups: usize,
     /// Of these, those that an earlier run had done.
@@ -96,7 +65,7 @@ pub struct CompactionReport {
 }
 
 impl CompactionReport {
-    fn of(instant: InstantTime, outcome: CompactionOutcome) -> Self {
+    fn of(instant: InstantTime, outcome: RunOutcome) -> Self {
         Self {
             instant,
             outcome,
@@ -140,19 +109,12 @@ impl Maintainer {
         let run = match self.committer().take(instant, Action::Compaction).await? {
             Taken::Run(run) => run,
             Taken::AtWork { seen_unix_millis } => {
-                let outcome = CompactionOutcome::AtWork { seen_unix_millis };
-                return Ok(CompactionReport::of(instant, outcome));
+                return Ok(CompactionReport::of(instant, RunOutcome::AtWork { seen_unix_millis }));
             }
-            Taken::Over => return Ok(CompactionReport::of(instant, CompactionOutcome::Over)),
+            Taken::Over => return Ok(CompactionReport::of(instant, RunOutcome::Over)),
         };
         let worked = self.work(&run, limits, tell).await;
-        let is_over = matches!(
-            worked,
-            Ok(CompactionReport {
-                outcome: CompactionOutcome::Committed { .. } | CompactionOutcome::Over,
-                ..
-            })
-        );
+        let is_over = worked.as_ref().is_ok_and(|report| report.outcome.is_over());
         let let_go = if is_over { self.clear(run).await } else { Ok(self.committer().release(run).await?) };
         // Whatever is left of it expires, or is swept.
         if let Err(error) = let_go {
@@ -188,7 +150,7 @@ impl Maintainer {
         let mut report = CompactionReport {
             groups: files.slices.len(),
             resumed: done.len(),
-            ..CompactionReport::of(run.instant, CompactionOutcome::Stopped)
+            ..CompactionReport::of(run.instant, RunOutcome::Stopped)
         };
         tell(CompactionEvent::Begun {
             instant: run.instant,
@@ -214,8 +176,8 @@ impl Maintainer {
         let metadata = compaction_metadata(run.instant, &staged, &schema, &plan.extra_metadata);
         let metadata = metadata.to_avro().map_err(crate::commit::CommitError::from)?;
         report.outcome = match committer.complete(run, &staged, metadata).await? {
-            Outcome::Committed { completion, .. } => CompactionOutcome::Committed { completion },
-            Outcome::AlreadyCommitted { .. } => CompactionOutcome::Over,
+            Outcome::Committed { completion, .. } => RunOutcome::Committed { completion },
+            Outcome::AlreadyCommitted { .. } => RunOutcome::Over,
             Outcome::Conflicted { reason } | Outcome::Retryable { reason } => {
                 return Err(MaintainError::Conflict { reason });
             }
@@ -303,7 +265,7 @@ impl Rewriting<'_> {
         tell: &(dyn Fn(CompactionEvent) + Sync),
     ) -> Result<Vec<(StagedFile, u64)>, MaintainError> {
         let clock = &self.maintainer.table().environment.clock;
-        let ends = || *limits.stop.borrow() || limits.deadline.is_some_and(|end| clock.monotonic() >= end);
+        let ends = || limits.are_reached(clock.as_ref());
         let mut waiting = slices.into_iter();
         let mut at_work = FuturesUnordered::new();
         let (mut made, mut first_error) = (Vec::new(), None);

@@ -1,6 +1,6 @@
 use lakebed::commit::Scheduled;
-use lakebed::maintain::compaction::{CompactionOutcome, CompactionReport, CompactionRules, RunLimits, plan};
-use lakebed::maintain::{MaintainError, MaintainOptions, Maintainer};
+use lakebed::maintain::compaction::{CompactionReport, CompactionRules, plan};
+use lakebed::maintain::{MaintainError, MaintainOptions, Maintainer, RunLimits, RunOutcome};
 use lakebed::table::Table;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::Action;
@@ -48,7 +48,7 @@ pub async fn run_planned(table: &Table) {
 /// Carries a compaction out that nobody else is at.
 pub async fn run(maintainer: &Maintainer, instant: InstantTime) -> Result<CompactionReport, MaintainError> {
     let report = maintainer.compact(instant, &no_limits(), &|_| {}).await?;
-    assert!(matches!(report.outcome, CompactionOutcome::Committed { .. }), "{report:?}");
+    assert!(matches!(report.outcome, RunOutcome::Committed { .. }), "{report:?}");
     Ok(report)
 }
 
@@ -70,7 +70,6 @@ pub async fn maintain(maintainer: &Maintainer) -> Result<Vec<CompactionReport>, 
 /// As [`maintain`], with nobody else about.
 pub async fn compact(table: &Table) {
     let reports = maintain(&maintainer(table).await).await.unwrap();
-    let is_committed =
-        |report: &CompactionReport| matches!(report.outcome, CompactionOutcome::Committed { .. });
+    let is_committed = |report: &CompactionReport| matches!(report.outcome, RunOutcome::Committed { .. });
     assert!(reports.iter().all(is_committed), "{reports:?}");
 }

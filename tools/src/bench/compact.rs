@@ -9,8 +9,8 @@ use arrow::compute::filter_record_batch;
 use clap::{Args, ValueEnum};
 use lakebed::commit::Scheduled;
 use lakebed::environment::Environment;
-use lakebed::maintain::compaction::{CompactionOutcome, CompactionRules, RunLimits, plan};
-use lakebed::maintain::{MaintainOptions, Maintainer};
+use lakebed::maintain::compaction::{CompactionRules, plan};
+use lakebed::maintain::{MaintainOptions, Maintainer, RunLimits, RunOutcome};
 use lakebed::storage;
 use lakebed_hudi::bucket::BucketHash;
 use tokio::runtime::Runtime;
@@ -176,7 +176,7 @@ async fn compact(table: &Path, options: MaintainOptions) -> Result<u64, Failure>
     let limits = RunLimits { stop: watch::channel(false).1, deadline: None };
     let report = maintainer.compact(instant, &limits, &|_| {}).await?;
     match report.outcome {
-        CompactionOutcome::Committed { .. } => Ok(report.written_bytes),
+        RunOutcome::Committed { .. } => Ok(report.written_bytes),
         other => Err(format!("not compacted: {other:?}").into()),
     }
 }

@@ -6,8 +6,8 @@ use arrow::array::{BooleanArray, RecordBatch};
 use futures::TryStreamExt as _;
 use lakebed::commit::{CommitOptions, Outcome, PipelineProgress, Scheduled};
 use lakebed::environment::Environment;
-use lakebed::maintain::compaction::{CompactionOutcome, CompactionRules, RunLimits, plan};
-use lakebed::maintain::{MaintainOptions, Maintainer};
+use lakebed::maintain::compaction::{CompactionRules, plan};
+use lakebed::maintain::{MaintainOptions, Maintainer, RunLimits, RunOutcome};
 use lakebed::read::{Scan, ScanOptions};
 use lakebed::sink::{MetadataTablePolicy, Prepared, Sink, SinkError, SinkOptions, StatedIndex};
 use lakebed::storage::fault::{Fault, FaultKind, FaultStorage};
@@ -204,7 +204,7 @@ impl Ours {
         for instant in instants {
             let limits = RunLimits { stop: watch::channel(false).1, deadline: None };
             let report = maintainer.compact(instant, &limits, &|_| {}).await?;
-            if !matches!(report.outcome, CompactionOutcome::Committed { .. }) {
+            if !matches!(report.outcome, RunOutcome::Committed { .. }) {
                 return Err(format!("not compacted: {report:?}").into());
             }
         }
