@@ -16,7 +16,10 @@
 
 mod attempt;
 mod complete;
+mod partitions;
 mod schedule;
+
+pub use partitions::may_write_to;
 
 use std::collections::BTreeMap;
 
