@@ -67,7 +67,7 @@ pub use metadata::compaction_metadata;
 pub(crate) use pipeline::{PUT_MAX, begun_by, check_pipeline};
 pub use progress::{PipelineProgress, Progress, SourceProgress};
 pub use publish::{Outcome, Publication};
-pub use service::{News, Scheduled, ServiceRun, Taken, may_write_to};
+pub use service::{News, Scheduled, ServiceRun, Taken, may_write_to, our_mark};
 
 /// For how long the lock is held while the clock is behind the timeline.
 const CLOCK_PATIENCE: Duration = Duration::from_secs(10);

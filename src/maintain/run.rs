@@ -5,6 +5,8 @@ use std::time::Duration;
 use lakebed_hudi::instant::InstantTime;
 use tokio::sync::watch;
 
+use super::MaintainError;
+use crate::commit::Outcome;
 use crate::environment::Clock;
 
 /// How far a run may go.
@@ -43,6 +45,20 @@ pub enum RunOutcome {
 }
 
 impl RunOutcome {
+    /// What became of completing a service.
+    pub(super) fn of(outcome: Outcome) -> Result<Self, MaintainError> {
+        match outcome {
+            Outcome::Committed { completion, .. } => Ok(Self::Committed { completion }),
+            Outcome::AlreadyCommitted { .. } => Ok(Self::Over),
+            Outcome::Conflicted { reason } | Outcome::Retryable { reason } => {
+                Err(MaintainError::Conflict { reason })
+            }
+            Outcome::Fenced { by } => {
+                Err(MaintainError::Conflict { reason: format!("epoch {by} has taken over") })
+            }
+        }
+    }
+
     /// Whether nothing is left to do.
     pub fn is_over(self) -> bool {
         matches!(self, Self::Committed { .. } | Self::Over)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::{Action, State, TimelineFile};
 
-use super::{ServiceRun, Taken, intent, is_ours};
+use super::{ServiceRun, Taken, intent, is_our_plan, is_ours};
 use crate::commit::rollback::Undo;
 use crate::commit::{CommitError, Committer, heartbeat};
 use crate::storage::{StorageError, TablePath};
@@ -63,7 +63,7 @@ impl Committer {
             return Ok((!heartbeat::is_older(&self.table, beat, expiry)).then_some(beat));
         }
         if service.state != State::Inflight {
-            return Ok(None);
+            return self.about_to_begin(service).await;
         }
         let inflight = TimelineFile::inflight(service.time, service.requested_as);
         if is_ours(&self.table.timeline.read(&inflight).await?) {
@@ -80,6 +80,18 @@ impl Committer {
             }
         }
         Ok((!heartbeat::is_older(&self.table, seen, expiry * WITHOUT_HEARTBEAT)).then_some(seen))
+    }
+
+    /// When a clean was planned that others are surely about to begin. Hudi's writers plan cleans only to carry
+    /// them out at once, and more than one of them would complete it; other services they leave to each other.
+    async fn about_to_begin(&self, service: &Instant) -> Result<Option<i64>, CommitError> {
+        let requested = TimelineFile::requested(service.time, service.requested_as);
+        if service.requested_as != Action::Clean || is_our_plan(&self.table.timeline.read(&requested).await?)
+        {
+            return Ok(None);
+        }
+        let seen = self.table.storage.stat(&self.table.timeline.path(&requested)).await?.modified_unix_millis;
+        Ok((!heartbeat::is_older(&self.table, seen, self.options.heartbeat_expiry())).then_some(seen))
     }
 
     /// Begins an attempt at a service: what earlier ones left is rolled back, but for the files in `kept`,

@@ -37,7 +37,7 @@ impl Committer {
             tracing::warn!(%error, "the table lock could not be released");
         }
         let outcome = outcome?;
-        if matches!(outcome, Outcome::AlreadyCommitted { .. }) {
+        if matches!(outcome, Outcome::AlreadyCommitted { .. }) && !staged.files.is_empty() {
             self.delete_unnamed(run, staged).await?;
         }
         Ok(outcome)

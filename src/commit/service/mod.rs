@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::Action;
-use lakebed_hudi::timeline_metadata::{CommitMetadata, SavepointMetadata};
+use lakebed_hudi::timeline_metadata::{CleanerPlan, CommitMetadata, SavepointMetadata};
 
 use super::Heartbeat;
 use crate::table::FileGroupId;
@@ -82,12 +82,23 @@ pub struct ServiceRun {
     was_begun: bool,
 }
 
+/// Under this name the extra metadata of plans of cleans, and of attempts at services, say that they are ours.
+const OURS: &str = "lakebed.service";
+
+/// What the extra metadata of ours say.
+pub fn our_mark() -> (String, String) {
+    (OURS.to_owned(), env!("CARGO_PKG_VERSION").to_owned())
+}
+
 /// Who began an attempt, in its inflight file: whoever says so beats while it is at work.
 fn intent() -> CommitMetadata {
-    let extra_metadata = [("lakebed.service".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
-    CommitMetadata { extra_metadata: extra_metadata.into(), ..CommitMetadata::default() }
+    CommitMetadata { extra_metadata: [our_mark()].into(), ..CommitMetadata::default() }
 }
 
 fn is_ours(inflight: &[u8]) -> bool {
-    CommitMetadata::from_bytes(inflight).is_ok_and(|said| said.extra_metadata.contains_key("lakebed.service"))
+    CommitMetadata::from_bytes(inflight).is_ok_and(|said| said.extra_metadata.contains_key(OURS))
+}
+
+fn is_our_plan(clean: &[u8]) -> bool {
+    CleanerPlan::from_avro(clean).is_ok_and(|plan| plan.extra_metadata.contains_key(OURS))
 }

@@ -23,16 +23,20 @@ pub fn may_write_to<'a>(
 }
 
 impl Committer {
-    /// Removes those of `partitions` of which nothing is left but the file that says that they are some.
+    /// Removes those of `partitions` of which nothing is left but the file that says that they are some;
+    /// returns which.
     ///
     /// A writer that has seen that file relies on it. So it goes under the lock, while nobody is writing
     /// who may have; a partition that cannot go stays, and is empty.
     ///
     /// # Errors
     /// No lock in time; those of the storage. Call it again.
-    pub async fn remove_partitions(&self, partitions: &BTreeSet<String>) -> Result<(), CommitError> {
+    pub async fn remove_partitions(
+        &self,
+        partitions: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, CommitError> {
         if partitions.is_empty() {
-            return Ok(());
+            return Ok(BTreeSet::new());
         }
         let guard = self.locked().await?;
         let removed = self.remove_partitions_locked(partitions, &guard).await;
@@ -44,7 +48,8 @@ impl Committer {
         &self,
         partitions: &BTreeSet<String>,
         guard: &LockGuard,
-    ) -> Result<(), CommitError> {
+    ) -> Result<BTreeSet<String>, CommitError> {
+        let mut removed = BTreeSet::new();
         let timeline = self.timeline().await?;
         let planned = self.planned_groups(&timeline).await?;
         for partition in partitions.iter().filter(|path| !path.is_empty()) {
@@ -62,7 +67,8 @@ impl Committer {
                 Err(StorageError::NotFound { .. }) => {}
                 deleted => deleted?,
             }
+            removed.insert(partition.clone());
         }
-        Ok(())
+        Ok(removed)
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CleanRules;
 use super::facts::{Kept, SAVEPOINTS_KEY};
-use crate::commit::News;
+use crate::commit::{News, our_mark};
 use crate::maintain::SliceFile;
 use crate::storage::{TablePathError, TableUri};
 use crate::table::{FileGroupId, TableError, partition_folder};
@@ -118,7 +118,7 @@ impl CleanDraft {
             version: CleanerPlan::VERSION,
             file_paths_to_be_deleted_per_partition: files,
             partitions_to_be_deleted: draft.partitions.into_iter().collect(),
-            extra_metadata: savepoints.into_iter().collect(),
+            extra_metadata: savepoints.into_iter().chain([our_mark()]).collect(),
         }))
     }
 }

@@ -48,6 +48,12 @@ pub enum NothingDue {
         /// How many stay.
         hours: u32,
     },
+    /// What another clean is to delete goes first.
+    #[error("clean {clean} is planned and not completed")]
+    Planned {
+        /// It.
+        clean: InstantTime,
+    },
     /// The first write of the active timeline is not completed.
     #[error("the {action} {instant} is not completed, and no commit before it is on the active timeline")]
     Pending {
@@ -84,6 +90,9 @@ impl Horizon {
     /// # Errors
     /// Why nothing is due.
     pub fn of(facts: &Facts, rules: &CleanRules) -> Result<Self, NothingDue> {
+        if let Some(clean) = facts.timeline.pending().find(|i| i.action == Action::Clean) {
+            return Err(NothingDue::Planned { clean: clean.time });
+        }
         let completed: Vec<&Instant> = facts.timeline.completed_writes().collect();
         let by_policy = match rules.policy {
             CleanPolicy::KeepLatestFileVersions(versions) => {

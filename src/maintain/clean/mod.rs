@@ -17,7 +17,9 @@ mod draft;
 mod facts;
 mod horizon;
 mod plan;
+mod planned;
 mod rules;
+mod run;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -27,4 +29,5 @@ pub use facts::{Facts, LastClean};
 pub use horizon::{Hold, Horizon, NothingDue};
 pub use plan::plan;
 pub use rules::{CleanPolicy, CleanRules};
+pub use run::{CleanEvent, CleanReport};
 pub use survey::{CleanSurvey, PartitionFiles, Scope};

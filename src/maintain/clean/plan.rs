@@ -70,7 +70,7 @@ struct Planner<'a> {
 impl Planner<'_> {
     /// The slices of a partition that go, and whether nothing is left of it then.
     fn partition(&self, partition: &PartitionFiles) -> (Vec<DraftedSlice>, bool) {
-        let (mut go, mut any_stays) = (Vec::new(), partition.has_others);
+        let (mut go, mut any_stays) = (Vec::new(), !partition.others.is_empty());
         for group in &partition.groups {
             let superfluous = self.superfluous(group);
             any_stays |= superfluous.len() < group.slices.len();

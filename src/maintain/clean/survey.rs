@@ -50,8 +50,8 @@ pub struct PartitionFiles {
     pub path: String,
     /// Its file groups, also those that were replaced.
     pub groups: Vec<FileGroup>,
-    /// Whether there are files of no group: of instants that are not completed, or of nobody knows whom.
-    pub has_others: bool,
+    /// Files of no group: of instants that are not completed, or of nobody knows whom.
+    pub others: BTreeSet<TablePath>,
 }
 
 impl CleanSurvey {
@@ -99,8 +99,8 @@ impl PartitionFiles {
         let is_other = |file: &&Entry| {
             !known.contains(&file.path) && !file.path.file_name().starts_with(PARTITION_METADATA)
         };
-        let has_others = files.iter().any(|file| is_other(&file));
-        Self { path, groups, has_others }
+        let others = files.iter().filter(is_other).map(|file| file.path.clone()).collect();
+        Self { path, groups, others }
     }
 }
 

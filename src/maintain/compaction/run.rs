@@ -12,7 +12,7 @@ use lakebed_hudi::timeline_metadata::CompactionPlan;
 use super::draft::CompactionDraft;
 use super::finished;
 use super::slices::{self, PlanFiles, PlannedSlice};
-use crate::commit::{Outcome, Scheduled, ServiceRun, Taken, compaction_metadata};
+use crate::commit::{Scheduled, ServiceRun, Taken, compaction_metadata};
 use crate::maintain::error::GroupError;
 use crate::maintain::{MaintainError, Maintainer, RunLimits, RunOutcome, Survey};
 use crate::read::SliceReader;
@@ -175,16 +175,7 @@ impl Maintainer {
         }
         let metadata = compaction_metadata(run.instant, &staged, &schema, &plan.extra_metadata);
         let metadata = metadata.to_avro().map_err(crate::commit::CommitError::from)?;
-        report.outcome = match committer.complete(run, &staged, metadata).await? {
-            Outcome::Committed { completion, .. } => RunOutcome::Committed { completion },
-            Outcome::AlreadyCommitted { .. } => RunOutcome::Over,
-            Outcome::Conflicted { reason } | Outcome::Retryable { reason } => {
-                return Err(MaintainError::Conflict { reason });
-            }
-            Outcome::Fenced { by } => {
-                return Err(MaintainError::Conflict { reason: format!("epoch {by} has taken over") });
-            }
-        };
+        report.outcome = RunOutcome::of(committer.complete(run, &staged, metadata).await?)?;
         Ok(report)
     }
 

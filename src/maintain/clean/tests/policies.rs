@@ -230,7 +230,7 @@ fn a_partition_goes_with_its_last_file() {
     // A file of a write that was rolled back.
     scene.done.pop();
     let mut survey = scene.survey(commits(1));
-    survey.partitions[0].has_others = true;
+    survey.partitions[0].others.insert("p/notes.txt".parse().unwrap());
     assert_eq!(plan(&survey).partitions, [].into());
     // The one folder of a table without partitions is the table's.
     let mut scene = Scene::default();
