@@ -1,29 +1,28 @@
 //! `lakebed compact`: merges log files into base files.
 
-mod plan_file;
 mod report;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::Action;
 
+use super::output::Report;
 use super::progress::Progress;
-use super::service::ServiceArgs;
-use super::signals::stop_signal;
+use super::service::{Driver, Pending, Service, ServiceArgs, WhatArgs};
 use super::{Context, Exit, human};
 use crate::commit::Scheduled;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::maintain::compaction::{
-    CompactionDraft, CompactionEvent, CompactionReport, CompactionRules, plan,
+    CompactionDraft, CompactionEvent, CompactionReport, CompactionRules, DraftedGroup, plan,
 };
 use crate::maintain::{MaintainError, Maintainer, RunLimits, RunOutcome, Survey};
 use crate::memory::keep_within;
 use crate::settings::{Size, TimeSpan};
+use crate::table::FileGroupId;
+use crate::timeline::Timeline;
 
-use plan_file::PlanFile;
 use report::{CompactReport, PlanReport};
 
 const EXAMPLES: &str = "\
@@ -51,21 +50,8 @@ SIGINT and SIGTERM finish the file groups that are begun; a second signal ends a
 pub(super) struct CompactArgs {
     #[command(flatten)]
     service: ServiceArgs,
-    /// Plan what is due, and leave it to be carried out by a later run or another engine.
-    #[arg(long, group = "what")]
-    schedule: bool,
-    /// Carry this pending compaction out, and no other.
-    #[arg(long, value_name = "INSTANT", group = "what")]
-    run: Option<InstantTime>,
-    /// Write the plan of what is due into a file, and change nothing.
-    #[arg(long, value_name = "FILE", group = "what")]
-    plan: Option<PathBuf>,
-    /// Carry the plan of a file out, which --plan wrote. Refused if a file group has been rewritten since.
-    #[arg(long, value_name = "FILE", group = "what")]
-    apply: Option<PathBuf>,
-    /// Say what would be done, and do nothing.
-    #[arg(long, group = "what")]
-    dry_run: bool,
+    #[command(flatten)]
+    what: WhatArgs,
     #[command(flatten)]
     due: DueArgs,
     /// Begin no more file groups after this time, such as 10m.
@@ -117,141 +103,104 @@ impl DueArgs {
 pub(super) async fn run(context: &Context, args: CompactArgs) -> Result<Exit, Error> {
     let maintainer = args.service.open(context).await?;
     tokio::spawn(keep_within(args.service.memory.0));
-    if args.dry_run || args.plan.is_some() {
-        return tell_plan(context, &maintainer, &args).await;
-    }
-    maintainer.sweep().await?;
-    if args.schedule {
-        return schedule(context, &maintainer, &args).await;
-    }
-    let progress = Progress::new(context.output);
-    let told = progress.clone();
-    let stop = stop_signal(move |stop| told.tell_stop(stop))?;
-    let clock = &context.environment.clock;
-    let deadline = args.max_time.map(|TimeSpan(time)| clock.monotonic() + time);
-    let running =
-        Running { maintainer: &maintainer, progress: &progress, limits: RunLimits { stop, deadline } };
-    let reports = running.all(&args).await;
-    progress.end();
-    let report = CompactReport::of(&maintainer, &reports?);
-    context.output.report(&report)?;
-    Ok(report.exit())
+    let service = Compact { maintainer, rules: args.due.rules() };
+    let driver = Driver { service: &service, output: context.output, max_time: args.max_time };
+    driver.run(&args.what).await
 }
 
-/// Says what is due, or writes it into a file.
-async fn tell_plan(context: &Context, maintainer: &Maintainer, args: &CompactArgs) -> Result<Exit, Error> {
-    let survey = maintainer.survey().await?;
-    let draft = plan(&survey, &args.due.rules());
-    let report = PlanReport::of(maintainer, &survey, &draft).await?;
-    if let Some(path) = args.plan.as_ref().filter(|_| !draft.groups.is_empty()) {
-        PlanFile::of(maintainer, &survey, draft).write(path)?;
-    }
-    let exit = if report.is_empty() { Exit::NothingToDo } else { Exit::Done };
-    context.output.report(&report)?;
-    Ok(exit)
+/// Compaction.
+struct Compact {
+    maintainer: Maintainer,
+    rules: CompactionRules,
 }
 
-async fn schedule(context: &Context, maintainer: &Maintainer, args: &CompactArgs) -> Result<Exit, Error> {
-    let survey = maintainer.survey().await?;
-    let draft = plan(&survey, &args.due.rules());
-    let scheduled = match draft.groups.is_empty() {
-        true => None,
-        false => put_plan(maintainer, &survey, &draft).await?,
-    };
-    let report = PlanReport::of(maintainer, &survey, &draft).await?.scheduled(scheduled);
-    context.output.report(&report)?;
-    Ok(if scheduled.is_some() { Exit::Done } else { Exit::NothingToDo })
-}
+impl Service for Compact {
+    const ACTION: Action = Action::Compaction;
+    type Survey = Survey;
+    type Draft = CompactionDraft;
+    type Done = CompactionReport;
 
-/// Puts a plan on the timeline; `None` if nothing of it is left to do.
-async fn put_plan(
-    maintainer: &Maintainer,
-    survey: &Survey,
-    draft: &CompactionDraft,
-) -> Result<Option<InstantTime>, Error> {
-    match maintainer.schedule_compaction(survey, draft).await? {
-        Scheduled::At(instant) => Ok(Some(instant)),
-        Scheduled::Nothing => Ok(None),
-        Scheduled::Stale { reason } => Err(MaintainError::Conflict { reason }.into()),
-    }
-}
-
-/// Carries compactions out.
-struct Running<'a> {
-    maintainer: &'a Maintainer,
-    progress: &'a Progress,
-    limits: RunLimits,
-}
-
-impl Running<'_> {
-    async fn all(&self, args: &CompactArgs) -> Result<Vec<CompactionReport>, Error> {
-        let pending = self.pending().await?;
-        if let Some(instant) = args.run {
-            if !pending.contains(&instant) {
-                let action = Action::Compaction;
-                return Err(MaintainError::NoPlan { instant, action, pending }.into());
-            }
-            return Ok(vec![self.one(instant).await?]);
-        }
-        if let Some(path) = &args.apply {
-            let survey = self.maintainer.survey().await?;
-            let draft = PlanFile::read(path)?.draft(path, self.maintainer, &survey)?;
-            return match put_plan(self.maintainer, &survey, &draft).await? {
-                Some(instant) => Ok(vec![self.one(instant).await?]),
-                None => Ok(Vec::new()),
-            };
-        }
-        let mut reports = Vec::new();
-        for instant in pending {
-            reports.push(self.one(instant).await?);
-        }
-        if !self.limits.are_reached(self.maintainer.table().environment.clock.as_ref()) {
-            let survey = self.maintainer.survey().await?;
-            let draft = plan(&survey, &args.due.rules());
-            if !draft.groups.is_empty()
-                && let Some(instant) = put_plan(self.maintainer, &survey, &draft).await?
-            {
-                reports.push(self.one(instant).await?);
-            }
-        }
-        Ok(reports)
+    fn maintainer(&self) -> &Maintainer {
+        &self.maintainer
     }
 
-    /// Pending compactions, oldest first.
-    async fn pending(&self) -> Result<Vec<InstantTime>, Error> {
-        let timeline = self.maintainer.table().timeline.load().await?;
-        let pending = timeline.pending().filter(|instant| instant.requested_as == Action::Compaction);
-        Ok(pending.map(|instant| instant.time).collect())
+    async fn survey(&self, _: Option<&CompactionDraft>) -> Result<Survey, Error> {
+        Ok(self.maintainer.survey().await?)
     }
 
-    async fn one(&self, instant: InstantTime) -> Result<CompactionReport, Error> {
+    fn timeline(survey: &Survey) -> &Timeline {
+        &survey.snapshot.timeline
+    }
+
+    fn plan(&self, survey: &Survey) -> CompactionDraft {
+        plan(survey, &self.rules)
+    }
+
+    fn is_due(draft: &CompactionDraft) -> bool {
+        !draft.groups.is_empty()
+    }
+
+    /// Log files that came since are taken in.
+    fn renewed(
+        draft: CompactionDraft,
+        _: Option<InstantTime>,
+        survey: &Survey,
+    ) -> Result<CompactionDraft, String> {
+        let groups = draft.groups.into_iter().map(|drafted| {
+            now(&drafted, survey).map_err(|what| {
+                let FileGroupId { partition, file_id } = &drafted.group;
+                format!("file group {file_id} of partition {partition:?} {what}")
+            })
+        });
+        Ok(CompactionDraft { groups: groups.collect::<Result<_, _>>()?, left_out: draft.left_out })
+    }
+
+    async fn schedule(&self, survey: &Survey, draft: &CompactionDraft) -> Result<Scheduled, MaintainError> {
+        self.maintainer.schedule_compaction(survey, draft).await
+    }
+
+    async fn run(
+        &self,
+        instant: InstantTime,
+        limits: &RunLimits,
+        progress: &Progress,
+    ) -> Result<CompactionReport, MaintainError> {
         let tell = |event: CompactionEvent| match event {
             CompactionEvent::Begun { instant, groups, bytes } => {
-                let message =
-                    format!("compaction {instant}, {}", human::counted(groups as u64, "file group"));
-                self.progress.begin(bytes, message);
+                let groups = human::counted(groups as u64, "file group");
+                progress.begin(bytes, format!("compaction {instant}, {groups}"));
             }
-            CompactionEvent::Finished { read_bytes, .. } => self.progress.advance(read_bytes),
+            CompactionEvent::Finished { read_bytes, .. } => progress.advance(read_bytes),
         };
-        let report = self.maintainer.compact(instant, &self.limits, &tell).await?;
-        Ok(report)
+        self.maintainer.compact(instant, limits, &tell).await
+    }
+
+    fn outcome(done: &CompactionReport) -> RunOutcome {
+        done.outcome
+    }
+
+    fn plan_report(&self, _: &Survey, draft: &CompactionDraft, pending: Pending) -> impl Report {
+        PlanReport::of(self.maintainer.table(), draft, pending)
+    }
+
+    fn report(&self, done: &[CompactionReport]) -> impl Report {
+        CompactReport::of(self.maintainer.table(), done)
     }
 }
 
-impl CompactReport {
-    /// Somebody else at work on all there is to do is worth another try; what was stopped goes on later.
-    fn exit(&self) -> Exit {
-        let outcomes = || self.compactions.iter().map(|compaction| compaction.outcome);
-        if self.compactions.is_empty() {
-            return Exit::NothingToDo;
-        }
-        if outcomes().all(|outcome| matches!(outcome, RunOutcome::AtWork { .. })) {
-            return Exit::Conflict;
-        }
-        Exit::Done
+/// A group as it is now, or why it is not the one that was planned any more.
+fn now(drafted: &DraftedGroup, survey: &Survey) -> Result<DraftedGroup, String> {
+    if let Some(instant) = survey.busy.get(&drafted.group) {
+        return Err(format!("is to be rewritten by {instant}, which was planned since"));
     }
-}
-
-fn unreadable(path: &std::path::Path, problem: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::FixInput, format!("{}: {problem}", path.display()))
+    let group = survey.groups.iter().find(|group| group.id == drafted.group);
+    let Some(slice) = group.and_then(|group| group.latest()) else {
+        return Err("is not there any more".to_owned());
+    };
+    let now = DraftedGroup::of(drafted.group.clone(), slice);
+    let is_there = |log| now.logs.contains(log);
+    if now.base != drafted.base || !drafted.logs.iter().all(is_there) {
+        return Err("has been rewritten since".to_owned());
+    }
+    Ok(now)
 }

@@ -3,27 +3,28 @@
 use std::io;
 
 use lakebed_hudi::instant::InstantTime;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::cli::human;
 use crate::cli::output::{Page, Report};
-use crate::error::Error;
+use crate::cli::service::{Pending, outcome_name, outcome_text};
 use crate::maintain::compaction::{CompactionDraft, CompactionReport, DraftedGroup};
-use crate::maintain::{Maintainer, RunOutcome, Survey};
+use crate::table::Table;
 
 /// What compactions did.
 #[derive(Debug, Serialize)]
 pub(super) struct CompactReport {
     table: String,
-    pub(super) compactions: Vec<CompactionDone>,
+    compactions: Vec<CompactionDone>,
 }
 
 /// What one did.
 #[derive(Debug, Serialize)]
-pub(super) struct CompactionDone {
+struct CompactionDone {
     instant: InstantTime,
-    #[serde(serialize_with = "outcome_name")]
-    pub(super) outcome: RunOutcome,
+    outcome: &'static str,
+    #[serde(skip)]
+    outcome_text: String,
     /// File groups of the plan; those that earlier runs had done, and those that this one did.
     groups: usize,
     resumed: usize,
@@ -33,20 +34,15 @@ pub(super) struct CompactionDone {
     rows: u64,
 }
 
-fn outcome_name<S: Serializer>(outcome: &RunOutcome, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match outcome {
-        RunOutcome::Committed { .. } => "committed",
-        RunOutcome::Over => "over",
-        RunOutcome::AtWork { .. } => "at_work",
-        RunOutcome::Stopped => "stopped",
-    })
-}
-
 impl CompactReport {
-    pub(super) fn of(maintainer: &Maintainer, reports: &[CompactionReport]) -> Self {
+    pub(super) fn of(table: &Table, reports: &[CompactionReport]) -> Self {
         let done = |report: &CompactionReport| CompactionDone {
             instant: report.instant,
-            outcome: report.outcome,
+            outcome: outcome_name(&report.outcome),
+            outcome_text: outcome_text(&report.outcome, || {
+                let left = report.groups - report.resumed - report.finished;
+                human::counted(left as u64, "file group")
+            }),
             groups: report.groups,
             resumed: report.resumed,
             finished: report.finished,
@@ -54,10 +50,7 @@ impl CompactReport {
             written_bytes: report.written_bytes,
             rows: report.rows,
         };
-        Self {
-            table: maintainer.table().config.name.clone(),
-            compactions: reports.iter().map(done).collect(),
-        }
+        Self { table: table.config.name.clone(), compactions: reports.iter().map(done).collect() }
     }
 }
 
@@ -73,15 +66,6 @@ impl Report for CompactReport {
 
 impl CompactionDone {
     fn row(&self) -> Vec<String> {
-        let outcome = match self.outcome {
-            RunOutcome::Committed { completion } => format!("committed at {completion}"),
-            RunOutcome::Over => "somebody else has completed it".to_owned(),
-            RunOutcome::AtWork { .. } => "somebody else is at work on it".to_owned(),
-            RunOutcome::Stopped => {
-                let left = self.groups - self.resumed - self.finished;
-                format!("stopped, {} left for the next run", human::counted(left as u64, "file group"))
-            }
-        };
         vec![
             self.instant.to_string(),
             human::count(self.groups as u64),
@@ -89,7 +73,7 @@ impl CompactionDone {
             human::bytes(self.read_bytes),
             human::bytes(self.written_bytes),
             human::count(self.rows),
-            outcome,
+            self.outcome_text.clone(),
         ]
     }
 }
@@ -98,10 +82,8 @@ impl CompactionDone {
 #[derive(Debug, Serialize)]
 pub(super) struct PlanReport {
     table: String,
-    /// Where the plan is, if it was put on the timeline.
-    scheduled: Option<InstantTime>,
-    /// Compactions that are pending already, and come first.
-    pending: Vec<InstantTime>,
+    #[serde(flatten)]
+    on_timeline: Pending,
     groups: Vec<GroupPlan>,
     read_bytes: u64,
     log_files: usize,
@@ -119,11 +101,7 @@ struct GroupPlan {
 }
 
 impl PlanReport {
-    pub(super) async fn of(
-        maintainer: &Maintainer,
-        survey: &Survey,
-        draft: &CompactionDraft,
-    ) -> Result<Self, Error> {
+    pub(super) fn of(table: &Table, draft: &CompactionDraft, on_timeline: Pending) -> Self {
         let group = |drafted: &DraftedGroup| GroupPlan {
             partition: drafted.group.partition.clone(),
             file_id: drafted.group.file_id.to_string(),
@@ -131,24 +109,14 @@ impl PlanReport {
             log_files: drafted.logs.len(),
             log_bytes: drafted.log_bytes(),
         };
-        let pending: std::collections::BTreeSet<InstantTime> = survey.busy.values().copied().collect();
-        Ok(Self {
-            table: maintainer.table().config.name.clone(),
-            scheduled: None,
-            pending: pending.into_iter().collect(),
+        Self {
+            table: table.config.name.clone(),
+            on_timeline,
             groups: draft.groups.iter().map(group).collect(),
             read_bytes: draft.read_bytes(),
             log_files: draft.groups.iter().map(|drafted| drafted.logs.len()).sum(),
             left_out: draft.left_out.iter().cloned().collect(),
-        })
-    }
-
-    pub(super) fn scheduled(self, scheduled: Option<InstantTime>) -> Self {
-        Self { scheduled, ..self }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.groups.is_empty() && self.pending.is_empty()
+        }
     }
 }
 
@@ -157,7 +125,7 @@ const GROUPS_SHOWN: usize = 40;
 
 impl Report for PlanReport {
     fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
-        for pending in &self.pending {
+        for pending in &self.on_timeline.pending {
             page.line(&format!("pending, and carried out first: {pending}"))?;
         }
         if self.groups.is_empty() {
@@ -183,7 +151,7 @@ impl Report for PlanReport {
             human::counted(self.log_files as u64, "log file"),
             format!("{} to read", human::bytes(self.read_bytes)),
         ];
-        parts.extend(self.scheduled.map(|instant| format!("scheduled at {instant}")));
+        parts.extend(self.on_timeline.scheduled.map(|instant| format!("scheduled at {instant}")));
         page.line(&parts.join(" · "))
     }
 }

@@ -1,12 +1,17 @@
 //! What the commands of table services have in common.
 
+mod drive;
+mod plan_file;
+
 use clap::Args;
 
 use super::Context;
 use crate::error::Error;
-use crate::maintain::{MaintainOptions, Maintainer};
+use crate::maintain::{MaintainOptions, Maintainer, RunOutcome};
 use crate::settings::{Size, Timezone};
 use crate::storage;
+
+pub(super) use drive::{Driver, Pending, Service, WhatArgs};
 
 /// A table, and what its services may use.
 #[derive(Debug, Args)]
@@ -31,5 +36,25 @@ impl ServiceArgs {
             ..MaintainOptions::default()
         };
         Ok(Maintainer::open(storage, &context.environment, options).await?)
+    }
+}
+
+/// The name of an outcome, for scripts.
+pub(super) fn outcome_name(outcome: &RunOutcome) -> &'static str {
+    match outcome {
+        RunOutcome::Committed { .. } => "committed",
+        RunOutcome::Over => "over",
+        RunOutcome::AtWork { .. } => "at_work",
+        RunOutcome::Stopped => "stopped",
+    }
+}
+
+/// An outcome, for people; `left` says what a stopped run leaves for the next one.
+pub(super) fn outcome_text(outcome: &RunOutcome, left: impl FnOnce() -> String) -> String {
+    match outcome {
+        RunOutcome::Committed { completion } => format!("committed at {completion}"),
+        RunOutcome::Over => "somebody else has completed it".to_owned(),
+        RunOutcome::AtWork { .. } => "somebody else is at work on it".to_owned(),
+        RunOutcome::Stopped => format!("stopped, {} left for the next run", left()),
     }
 }
