@@ -183,7 +183,7 @@ impl Service for Compact {
         PlanReport::of(self.maintainer.table(), draft, pending)
     }
 
-    fn report(&self, done: &[CompactionReport]) -> impl Report {
+    fn report(&self, done: &[CompactionReport], _: Option<String>) -> impl Report {
         CompactReport::of(self.maintainer.table(), done)
     }
 }

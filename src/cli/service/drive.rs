@@ -65,6 +65,11 @@ pub(in crate::cli) trait Service {
     /// Whether anything is.
     fn is_due(draft: &Self::Draft) -> bool;
 
+    /// Why nothing is, if that has a reason of its own.
+    fn idle(_survey: &Self::Survey) -> Option<String> {
+        None
+    }
+
     /// A draft that was made on the timeline up to `made_at`, on the table as it is now; or why it is stale.
     fn renewed(
         draft: Self::Draft,
@@ -89,8 +94,8 @@ pub(in crate::cli) trait Service {
     /// Tells what is due.
     fn plan_report(&self, survey: &Self::Survey, draft: &Self::Draft, pending: Pending) -> impl Report;
 
-    /// Tells what was done.
-    fn report(&self, done: &[Self::Done]) -> impl Report;
+    /// Tells what was done, and why no more is due, if known.
+    fn report(&self, done: &[Self::Done], idle: Option<String>) -> impl Report;
 }
 
 /// The plans of a service that are on the timeline.
@@ -136,8 +141,8 @@ impl<S: Service> Driver<'_, S> {
             Running { service: self.service, progress: &progress, limits: RunLimits { stop, deadline } };
         let done = running.all(what).await;
         progress.end();
-        let done = done?;
-        self.output.report(&self.service.report(&done))?;
+        let (done, idle) = done?;
+        self.output.report(&self.service.report(&done, idle))?;
         Ok(exit_of::<S>(&done))
     }
 
@@ -190,37 +195,40 @@ struct Running<'a, S> {
 }
 
 impl<S: Service> Running<'_, S> {
-    async fn all(&self, what: &WhatArgs) -> Result<Vec<S::Done>, Error> {
+    /// Says what was done, and why no more is due, if known.
+    async fn all(&self, what: &WhatArgs) -> Result<(Vec<S::Done>, Option<String>), Error> {
         let table = self.service.maintainer().table();
         let pending = Pending::on(&table.timeline.load().await?, S::ACTION).pending;
         if let Some(instant) = what.run {
             if !pending.contains(&instant) {
                 return Err(MaintainError::NoPlan { instant, action: S::ACTION, pending }.into());
             }
-            return Ok(vec![self.one(instant).await?]);
+            return Ok((vec![self.one(instant).await?], None));
         }
         if let Some(path) = &what.apply {
             let file = PlanFile::read::<S>(path, table)?;
             let survey = self.service.survey(Some(&file.draft)).await?;
             let draft = S::renewed(file.draft, file.made_at, &survey).map_err(|why| stale(path, &why))?;
-            return self.planned(&survey, &draft).await;
+            return Ok((self.planned(&survey, &draft).await?.into_iter().collect(), None));
         }
-        let mut done = Vec::new();
+        let (mut done, mut idle) = (Vec::new(), None);
         for instant in pending {
             done.push(self.one(instant).await?);
         }
         if !self.limits.are_reached(table.environment.clock.as_ref()) {
             let survey = self.service.survey(None).await?;
-            done.extend(self.planned(&survey, &self.service.plan(&survey)).await?);
+            let planned = self.planned(&survey, &self.service.plan(&survey)).await?;
+            idle = S::idle(&survey).filter(|_| planned.is_none());
+            done.extend(planned);
         }
-        Ok(done)
+        Ok((done, idle))
     }
 
     /// Puts a plan on the timeline and carries it out.
-    async fn planned(&self, survey: &S::Survey, draft: &S::Draft) -> Result<Vec<S::Done>, Error> {
+    async fn planned(&self, survey: &S::Survey, draft: &S::Draft) -> Result<Option<S::Done>, Error> {
         match put_plan(self.service, survey, draft).await? {
-            Some(instant) => Ok(vec![self.one(instant).await?]),
-            None => Ok(Vec::new()),
+            Some(instant) => Ok(Some(self.one(instant).await?)),
+            None => Ok(None),
         }
     }
 
