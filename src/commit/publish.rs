@@ -196,7 +196,12 @@ impl Committer {
         Ok(None)
     }
 
-    async fn is_visible(&self, instant: InstantTime, state: Option<State>) -> Result<bool, CommitError> {
+    /// Whether an instant is completed that is in `state` on the active timeline.
+    pub(super) async fn is_visible(
+        &self,
+        instant: InstantTime,
+        state: Option<State>,
+    ) -> Result<bool, CommitError> {
         match state {
             Some(State::Completed(_)) => Ok(true),
             // It was rolled back, or completed and archived since.

@@ -54,12 +54,8 @@ impl Committer {
         let timeline = self.timeline().await?;
         let unsettled = self.unsettled(&timeline, instant).await?;
         let state = timeline.get(instant, action).map(|i| i.state);
-        match state {
-            Some(State::Completed(_)) => return Ok(Outcome::AlreadyCommitted { instant: Some(instant) }),
-            None if self.is_archived(instant).await? => {
-                return Ok(Outcome::AlreadyCommitted { instant: Some(instant) });
-            }
-            _ => {}
+        if self.is_visible(instant, state).await? {
+            return Ok(Outcome::AlreadyCommitted { instant: Some(instant) });
         }
         if let Some(reason) = self.obstacle_to(run, state, &timeline).await? {
             return unsettled

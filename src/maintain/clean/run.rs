@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
 use lakebed_hudi::timeline_metadata::{CleanMetadata, CleanPartitionMetadata, CleanerPlan};
@@ -187,7 +187,8 @@ impl Maintainer {
     }
 
     /// Deletes `files`, some at a time, until the limits; says how many, and their bytes. Files that are gone
-    /// already count, without any.
+    /// already count, without any. After an error nothing more is begun, and what was begun ends before the
+    /// error is told.
     async fn delete(
         &self,
         files: &PlannedFiles,
@@ -195,16 +196,31 @@ impl Maintainer {
         limits: &RunLimits,
         tell: &(dyn Fn(CleanEvent) + Sync),
     ) -> Result<(usize, u64), MaintainError> {
-        let (storage, clock) = (&self.table().storage, self.table().environment.clock.as_ref());
-        let until_stopped = files.values().flatten().take_while(|_| !limits.are_reached(clock));
-        let deletes = stream::iter(until_stopped).map(|path| async move {
-            storage.delete(path).await?;
-            let bytes = look.bytes.get(path).copied().unwrap_or_default();
-            tell(CleanEvent::Deleted { bytes });
-            Ok::<_, MaintainError>(bytes)
-        });
-        let deletes = deletes.buffer_unordered(DELETES);
-        deletes.try_fold((0, 0), async |(files, freed), bytes| Ok((files + 1, freed + bytes))).await
+        let clock = self.table().environment.clock.as_ref();
+        let mut waiting = files.values().flatten();
+        let mut at_work = FuturesUnordered::new();
+        let (mut deleted, mut freed_bytes, mut first_error) = (0, 0, None);
+        loop {
+            while at_work.len() < DELETES && first_error.is_none() && !limits.are_reached(clock) {
+                let Some(path) = waiting.next() else { break };
+                at_work.push(self.delete_one(path));
+            }
+            match at_work.next().await {
+                Some(Ok(path)) => {
+                    let bytes = look.bytes.get(path).copied().unwrap_or_default();
+                    tell(CleanEvent::Deleted { bytes });
+                    (deleted, freed_bytes) = (deleted + 1, freed_bytes + bytes);
+                }
+                Some(Err(error)) => first_error = first_error.or(Some(error)),
+                None => break,
+            }
+        }
+        first_error.map_or(Ok((deleted, freed_bytes)), Err)
+    }
+
+    async fn delete_one<'a>(&self, path: &'a TablePath) -> Result<&'a TablePath, MaintainError> {
+        self.table().storage.delete(path).await?;
+        Ok(path)
     }
 }
 

@@ -255,13 +255,12 @@ impl Rewriting<'_> {
         limits: &RunLimits,
         tell: &(dyn Fn(CompactionEvent) + Sync),
     ) -> Result<Vec<(StagedFile, u64)>, MaintainError> {
-        let clock = &self.maintainer.table().environment.clock;
-        let ends = || limits.are_reached(clock.as_ref());
+        let clock = self.maintainer.table().environment.clock.as_ref();
         let mut waiting = slices.into_iter();
         let mut at_work = FuturesUnordered::new();
         let (mut made, mut first_error) = (Vec::new(), None);
         loop {
-            while at_work.len() < at_once && first_error.is_none() && !ends() {
+            while at_work.len() < at_once && first_error.is_none() && !limits.are_reached(clock) {
                 let Some(planned) = waiting.next() else { break };
                 at_work.push(self.one(planned));
             }
