@@ -177,10 +177,13 @@ impl TableWriter {
             Groups::Buckets { writers, .. } => writers.keys().map(|bucket| &bucket.partition).collect(),
             Groups::Append { writers } => writers.keys().collect(),
         };
-        let has_groups = |partition: &str| task.buckets.get(partition).is_some_and(|b| !b.is_empty());
+        // A group that was replaced says nothing: its files, and then the folder, may have been cleaned.
+        let has_files = |partition: &str| {
+            task.buckets.get(partition).is_some_and(|buckets| buckets.values().any(|b| b.has_files))
+        };
         let new: BTreeSet<String> =
             named.into_iter().filter(|p| !self.partitions.contains(*p)).cloned().collect();
-        for partition in new.iter().filter(|partition| !has_groups(partition)) {
+        for partition in new.iter().filter(|partition| !has_files(partition)) {
             make_partition(self.context.storage.as_ref(), &self.context.attempt, partition).await?;
         }
         self.partitions.extend(new);
