@@ -2,6 +2,7 @@
 
 mod beside;
 mod catalogue;
+mod clean;
 mod crash;
 mod faults;
 mod kill;
