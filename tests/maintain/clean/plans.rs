@@ -85,12 +85,12 @@ async fn plans_that_ask_for_anything_but_data_files_of_the_table_are_refused() {
         let refused = carried_out(&table, plan).await.unwrap_err().to_string();
         assert!(refused.contains(refusal), "{bad}: {refused}");
     }
-    let outside = plan_of("../t/p=x", &[good.clone()]).to_avro().unwrap();
+    let outside = plan_of("../t/p=x", std::slice::from_ref(&good)).to_avro().unwrap();
     carried_out(&table, outside).await.unwrap_err();
-    let newer = CleanerPlan { version: 3, ..plan_of("p=x", &[good.clone()]) }.to_avro().unwrap();
+    let newer = CleanerPlan { version: 3, ..plan_of("p=x", std::slice::from_ref(&good)) }.to_avro().unwrap();
     let refused = carried_out(&table, newer).await.unwrap_err().to_string();
     assert!(refused.contains("version 3 of this form"), "{refused}");
-    let mut bootstrapped = plan_of("p=x", &[good.clone()]);
+    let mut bootstrapped = plan_of("p=x", std::slice::from_ref(&good));
     bootstrapped.file_paths_to_be_deleted_per_partition.get_mut("p=x").unwrap()[0].is_bootstrap_base_file =
         true;
     let refused = carried_out(&table, bootstrapped.to_avro().unwrap()).await.unwrap_err().to_string();
