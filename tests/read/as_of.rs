@@ -5,6 +5,7 @@ use std::path::Path;
 
 use futures::TryStreamExt as _;
 use lakebed::environment::Environment;
+use lakebed::maintain::clean::CleanPolicy;
 use lakebed::read::{ReadError, Scan, ScanOptions, parse_as_of};
 use lakebed::sink::SinkOptions;
 use lakebed::storage;
@@ -128,7 +129,7 @@ async fn a_clean_that_was_archived_is_not_forgotten() {
         write(&mut sink, "k", number).await;
         assert!(is_committed(&checkpoint(&mut sink, number as u64).await));
         if number == 3 {
-            services::clean(&table.snapshot().await.table).await;
+            services::clean_to_latest(&table.snapshot().await.table).await;
         }
     }
     let snapshot = table.snapshot().await;
@@ -149,16 +150,19 @@ async fn a_version_that_a_clean_deleted_is_named() {
     for table_type in [TableType::CopyOnWrite, TableType::MergeOnRead] {
         let table = TestTable::create(&NewTable { table_type, ..bucket_table() }).await;
         let mut sink = table.sink("p", SinkOptions::default()).await;
-        // A group that stays as it is, and one of which the clean leaves the newest version.
-        sink.write(&crate::test_table::rows(&[("stays", "y", 1, None)]), None).await.unwrap();
-        assert!(is_committed(&checkpoint(&mut sink, 1).await));
-        for number in 2..=6 {
+        // Groups that stay as they are, and one of which the clean leaves the newest version.
+        for (number, partition) in [(1, "w"), (2, "y")] {
+            let row = ("stays", partition, 1, None);
+            sink.write(&crate::test_table::rows(&[row]), None).await.unwrap();
+            assert!(is_committed(&checkpoint(&mut sink, number).await));
+        }
+        for number in 3..=7 {
             write(&mut sink, "k", number).await;
             assert!(is_committed(&checkpoint(&mut sink, number as u64).await));
             let now = table.snapshot().await.table;
             match number {
-                4 if table_type == TableType::MergeOnRead => services::compact(&now).await,
-                5 => services::clean(&now).await,
+                5 if table_type == TableType::MergeOnRead => services::compact(&now).await,
+                6 => services::clean_to_latest(&now).await,
                 _ => {}
             }
         }
@@ -168,18 +172,21 @@ async fn a_version_that_a_clean_deleted_is_named() {
         let clean = snapshot.timeline.completed().find(|i| i.action == Action::Clean).unwrap().time;
         let table = snapshot.table;
         // A later clean by another policy says nothing of what this one deleted.
-        services::clean_before(&table, written[0]).await;
+        let all_but_one = snapshot.timeline.completed_writes().count() - 1;
+        let later = services::clean(&table, CleanPolicy::KeepLatestCommits(all_but_one)).await.unwrap();
+        assert_eq!((later.earliest, later.files), (Some(written[1]), 0));
         // The group had no file by then.
-        assert_eq!(texts_of(&table.snapshot(Some(written[0])).await.unwrap()).await, ["stays y 1 -"]);
-        for as_of in &written[1..4] {
+        let stays = ["stays w 1 -", "stays y 1 -"];
+        assert_eq!(texts_of(&table.snapshot(Some(written[1])).await.unwrap()).await, stays);
+        for as_of in &written[2..5] {
             let refused = table.snapshot(Some(*as_of)).await.unwrap_err();
             let told = refused.to_string();
             assert!(matches!(refused, TableError::Past(PastError::CleanedFile { .. })), "{told}");
             assert!(told.contains(&format!("read it as of {clean} or later")), "{told}");
         }
-        for (as_of, k) in [(written[4], 5), (clean, 5), (written[5], 6)] {
+        for (as_of, k) in [(written[5], 6), (clean, 6), (written[6], 7)] {
             let texts = texts_of(&table.snapshot(Some(as_of)).await.unwrap()).await;
-            assert_eq!(texts, [format!("k x {k} -"), "stays y 1 -".to_owned()], "{as_of}");
+            assert_eq!(texts, [format!("k x {k} -").as_str(), stays[0], stays[1]], "{as_of}");
         }
     }
 }

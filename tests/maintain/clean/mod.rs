@@ -19,6 +19,7 @@ use lakebed::storage::Storage;
 use lakebed_hudi::instant::InstantTime;
 use tokio::sync::watch;
 
+use crate::test_table::services::{cleaned as clean, no_limits, schedule_clean as schedule};
 use crate::test_table::*;
 
 /// Rules that leave nothing for readers.
@@ -36,32 +37,6 @@ fn versions(kept: usize) -> CleanRules {
 
 async fn maintainer(storage: &Arc<dyn Storage>, environment: &Environment) -> Maintainer {
     Maintainer::open(storage.clone(), environment, MaintainOptions::default()).await.unwrap()
-}
-
-fn no_limits() -> RunLimits {
-    RunLimits { stop: watch::channel(false).1, deadline: None }
-}
-
-/// Plans a clean and puts it on the timeline, if anything is due.
-async fn schedule(maintainer: &Maintainer, rules: CleanRules) -> Result<Option<InstantTime>, MaintainError> {
-    let survey = maintainer.survey_for_clean(rules).await?;
-    let draft = plan(&survey);
-    if !draft.is_due() {
-        return Ok(None);
-    }
-    match maintainer.schedule_clean(&survey, &draft).await? {
-        Scheduled::At(instant) => Ok(Some(instant)),
-        Scheduled::Nothing => Ok(None),
-        Scheduled::Stale { reason } => Err(MaintainError::Conflict { reason }),
-    }
-}
-
-/// Plans a clean and carries it out, if anything is due.
-async fn clean(maintainer: &Maintainer, rules: CleanRules) -> Result<Option<CleanReport>, MaintainError> {
-    match schedule(maintainer, rules).await? {
-        Some(instant) => Ok(Some(maintainer.clean(instant, &no_limits(), &|_| {}).await?)),
-        None => Ok(None),
-    }
 }
 
 fn is_done(report: &CleanReport) -> bool {

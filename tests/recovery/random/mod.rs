@@ -148,11 +148,11 @@ impl Run {
     async fn serve(&self, service: Service) {
         let table = self.table().await;
         match service {
-            Service::Clean => services::clean(&table).await,
+            Service::Clean => services::clean_to_latest(&table).await,
             Service::Schedule => _ = services::schedule(&services::maintainer(&table).await).await.unwrap(),
             Service::Compact => services::compact(&table).await,
             Service::Archive => {
-                services::clean(&table).await;
+                services::clean_to_latest(&table).await;
                 // No archive has instants from behind one that is pending.
                 let timeline = table.timeline.load().await.unwrap();
                 let pending = timeline.pending().map(|i| i.time).next();
