@@ -7,13 +7,15 @@ use lakebed_hudi::history::{
 };
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
 
-/// Archives all completed instants but the newest `kept`, as Hudi does it with
+/// Archives all completed instants but the newest `kept`, and never the newest write, as Hudi does it with
 /// `hoodie.archive.beyond.savepoint`.
 pub async fn archive(table: &Table, kept: usize) {
     let timeline = table.timeline.load().await.unwrap();
     let has_savepoint = |i: &&Instant| timeline.get(i.time, Action::Savepoint).is_some();
     let completed: Vec<_> = timeline.completed().filter(|i| !has_savepoint(i)).copied().collect();
-    let old = &completed[..completed.len().saturating_sub(kept)];
+    let newest = timeline.completed_writes().next_back().map(|instant| instant.time);
+    let before = completed.iter().take_while(|i| newest.is_none_or(|newest| i.time < newest)).count();
+    let old = &completed[..completed.len().saturating_sub(kept).min(before)];
     let (Some(first), Some(last)) = (old.first(), old.last()) else { return };
     let mut entries = Vec::new();
     for instant in old {
