@@ -1,6 +1,7 @@
 //! The program, run as people and scripts run it.
 
 mod bad_input;
+mod clean;
 mod compact;
 mod create;
 mod deletes;
