@@ -1,11 +1,13 @@
 //! Our writer and reader of a scenario's table.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use futures::TryStreamExt as _;
 use lakebed::commit::{CommitOptions, Outcome, PipelineProgress, Scheduled};
 use lakebed::environment::Environment;
+use lakebed::maintain::clean::{self, CleanPolicy, CleanReport, CleanRules};
 use lakebed::maintain::compaction::{CompactionRules, plan};
 use lakebed::maintain::{MaintainOptions, Maintainer, RunLimits, RunOutcome};
 use lakebed::read::{Scan, ScanOptions};
@@ -13,6 +15,7 @@ use lakebed::sink::{MetadataTablePolicy, Prepared, Sink, SinkError, SinkOptions,
 use lakebed::storage::fault::{Fault, FaultKind, FaultStorage};
 use lakebed::storage::{self, Storage};
 use lakebed::table::{Table, WriteOperation};
+use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::table_config::NewTable;
 use lakebed_hudi::timeline_file::Action;
@@ -209,6 +212,44 @@ impl Ours {
             }
         }
         Ok(())
+    }
+
+    /// Puts a clean on the timeline.
+    pub async fn schedule_clean(&self, policy: CleanPolicy) -> Result<InstantTime, Failed> {
+        let maintainer = self.maintainer().await?;
+        let rules = CleanRules { policy, reader_window: Duration::ZERO };
+        let survey = maintainer.survey_for_clean(rules).await?;
+        match maintainer.schedule_clean(&survey, &clean::plan(&survey)).await? {
+            Scheduled::At(instant) => Ok(instant),
+            other => Err(format!("no clean was scheduled: {other:?}").into()),
+        }
+    }
+
+    /// Runs the pending cleans, one by `policy` if there is none.
+    pub async fn clean(&self, policy: CleanPolicy) -> Result<Vec<CleanReport>, Failed> {
+        let maintainer = self.maintainer().await?;
+        let timeline = maintainer.table().timeline.load().await?;
+        let pending = timeline.pending().filter(|i| i.action == Action::Clean);
+        let mut instants: Vec<InstantTime> = pending.map(|i| i.time).collect();
+        if instants.is_empty() {
+            instants.push(self.schedule_clean(policy).await?);
+        }
+        let mut reports = Vec::new();
+        for instant in instants {
+            let limits = RunLimits { stop: watch::channel(false).1, deadline: None };
+            let report = maintainer.clean(instant, &limits, &|_| {}).await?;
+            if !matches!(report.outcome, RunOutcome::Committed { .. }) || !report.needed.is_empty() {
+                return Err(format!("not cleaned: {report:?}").into());
+            }
+            reports.push(report);
+        }
+        Ok(reports)
+    }
+
+    /// Its rows as of an instant.
+    pub async fn read_as_of(&self, instant: InstantTime) -> Result<Vec<RecordBatch>, Failed> {
+        let snapshot = self.table().await?.snapshot(Some(instant)).await?;
+        Ok(Scan::plan(&snapshot, ScanOptions::default()).await?.stream().try_collect().await?)
     }
 
     async fn maintainer(&self) -> Result<Maintainer, Failed> {

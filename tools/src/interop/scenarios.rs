@@ -7,8 +7,10 @@ use super::shape::{Data, Keys, Ordering, Partial, Partitioning, Shape};
 use super::step::{Step, rows};
 
 /// Every kind of every dimension once, on either type of table; not each of the types that go the same way.
-const IN_CI: [&str; 55] = [
+const IN_CI: [&str; 58] = [
     "cow/ours/archived",
+    "cow/ours/cleaning/clustered",
+    "cow/ours/cleaning/unpartitioned",
     "cow/ours/clustering",
     "cow/ours/data/nested",
     "cow/ours/everything/unpartitioned",
@@ -35,6 +37,7 @@ const IN_CI: [&str; 55] = [
     "cow/theirs/keys/Timestamp",
     "cow/theirs/upsert",
     "mor/ours/buckets/7",
+    "mor/ours/cleaning",
     "mor/ours/deleting",
     "mor/ours/everything",
     "mor/ours/heartbeats",
@@ -85,10 +88,9 @@ impl Scenario {
     /// Whether it can be played in a bucket. Spark's own lock on S3 is in no package of Hudi that is
     /// to be had, so that both cannot write at the same time; and objects cannot be made older.
     pub fn fits_buckets(&self) -> bool {
-        !self
-            .steps
-            .iter()
-            .any(|step| matches!(step, Step::Together(_) | Step::Silence | Step::DiesEverywhere(_)))
+        !self.steps.iter().any(|step| {
+            matches!(step, Step::Together(_) | Step::Silence | Step::DiesEverywhere(_) | Step::CleanDies)
+        })
     }
 
     /// Whether it is one of those that try every dimension once.
@@ -140,6 +142,14 @@ fn scripts(shape: Shape) -> Scenarios {
         ),
         ("ours/compacting", shape, script::compacting()),
         ("theirs/compacting", shape, after_spark(script::compacting())),
+        ("ours/cleaning", shape, script::cleaning()),
+        (
+            "ours/cleaning/unpartitioned",
+            Shape { partitioning: Partitioning::None, ..shape },
+            script::cleaning(),
+        ),
+        ("theirs/cleaning", shape, after_spark(script::cleaning())),
+        ("theirs/version_8/cleaning", Shape { version: 8, ..shape }, after_spark(script::cleaning())),
         ("ours/data/nested", Shape { data: Data::Nested, ..shape }, script::full()),
         ("ours/buckets/7", more_buckets, script::short()),
         ("ours/overwrite", shape, script::overwriting()),
@@ -182,6 +192,7 @@ fn unbucketed(shape: Shape) -> Scenarios {
             after_spark(script::inserting()),
         ),
         ("ours/clustering".to_owned(), shape, script::clustering()),
+        ("ours/cleaning/clustered".to_owned(), shape, script::cleaning_clustered()),
         ("theirs/clustering".to_owned(), shape, after_spark(script::clustering())),
     ]
 }

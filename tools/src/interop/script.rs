@@ -1,5 +1,7 @@
 //! What is done to tables, step by step.
 
+use lakebed::maintain::clean::CleanPolicy;
+
 use super::step::{Step, deletes, rows};
 
 /// Both sides schedule compactions and run those of the other, while both write.
@@ -36,6 +38,91 @@ pub fn compacting() -> Vec<Step> {
         Step::Archive,
         Step::Ours(vec![rows(5..8, 99, 14)]),
         Step::CompactOurs,
+    ]
+}
+
+/// Both sides clean, and carry out what the other has planned or left, while both write.
+pub fn cleaning() -> Vec<Step> {
+    use CleanPolicy::{KeepLatestCommits, KeepLatestFileVersions};
+    vec![
+        Step::Ours(vec![rows(0..12, 10, 1)]),
+        Step::Ours(vec![rows(0..3, 20, 2)]),
+        Step::Spark(vec![rows(2..5, 30, 3), rows(12..14, 10, 3)]),
+        Step::CompactOurs,
+        Step::Ours(vec![rows(4..6, 40, 4), deletes(7..8, 40)]),
+        Step::Spark(vec![rows(5..7, 45, 5)]),
+        Step::Compact,
+        Step::Ours(vec![rows(0..2, 50, 6)]),
+        Step::CleanOurs(KeepLatestCommits(2)),
+        Step::Spark(vec![rows(1..4, 55, 7)]),
+        Step::Ours(vec![rows(3..5, 60, 8)]),
+        Step::CompactOurs,
+        // Spark goes on from what ours says.
+        Step::Spark(vec![rows(0..12, 65, 9)]),
+        Step::Clean,
+        Step::Ours(vec![rows(0..12, 70, 10)]),
+        Step::Compact,
+        Step::Ours(vec![rows(2..4, 72, 10)]),
+        // And ours from what Spark's says.
+        Step::CleanOurs(KeepLatestCommits(1)),
+        Step::Spark(vec![rows(0..12, 75, 11)]),
+        Step::CompactOurs,
+        Step::Ours(vec![rows(0..12, 76, 11)]),
+        Step::ScheduleCleanOurs(KeepLatestFileVersions(1)),
+        Step::Ours(vec![rows(1..2, 77, 11)]),
+        Step::Clean,
+        Step::Cleaned,
+        Step::Savepoint,
+        Step::Ours(vec![rows(0..12, 80, 12)]),
+        Step::Compact,
+        Step::Ours(vec![rows(0..12, 82, 12)]),
+        Step::CompactOurs,
+        Step::Ours(vec![rows(0..12, 84, 12)]),
+        Step::CleanOurs(KeepLatestCommits(1)),
+        Step::Spark(vec![rows(4..6, 85, 13)]),
+        Step::Restore,
+        Step::Reopen,
+        Step::Ours(vec![rows(0..12, 90, 14)]),
+        Step::Compact,
+        Step::Ours(vec![rows(0..12, 92, 14)]),
+        Step::CompactOurs,
+        Step::Spark(vec![rows(0..12, 93, 14)]),
+        Step::CleanDies,
+        Step::Ours(vec![rows(3..4, 94, 15)]),
+        Step::CleanOurs(KeepLatestCommits(1)),
+        Step::Ours(vec![rows(0..12, 94, 16)]),
+        Step::CompactOurs,
+        Step::SparkDeletePartition(0),
+        Step::CleanOurs(KeepLatestFileVersions(1)),
+        Step::Ours(vec![rows(0..2, 95, 16)]),
+        Step::Spark(vec![rows(1..3, 96, 17)]),
+        Step::Archive,
+        Step::Ours(vec![rows(0..6, 97, 18)]),
+        Step::CompactOurs,
+        Step::CleanOurs(KeepLatestFileVersions(1)),
+        Step::Archive,
+        Step::Spark(vec![rows(2..8, 98, 19)]),
+    ]
+}
+
+/// Spark clusters what both have written, and we clean what it has replaced.
+pub fn cleaning_clustered() -> Vec<Step> {
+    use CleanPolicy::{KeepLatestCommits, KeepLatestFileVersions};
+    vec![
+        Step::Insert(vec![rows(0..12, 10, 1)]),
+        Step::Insert(vec![rows(12..16, 10, 2)]),
+        Step::Cluster,
+        Step::Insert(vec![rows(20..24, 10, 3)]),
+        Step::CleanOurs(KeepLatestCommits(1)),
+        Step::Spark(vec![rows(0..2, 20, 4), rows(20..21, 20, 4)]),
+        Step::Archive,
+        Step::Cluster,
+        Step::Overwrite(vec![rows(0..1, 30, 5)]),
+        Step::CleanOurs(KeepLatestFileVersions(1)),
+        Step::Archive,
+        Step::Insert(vec![rows(30..33, 10, 6)]),
+        Step::Reopen,
+        Step::Insert(vec![rows(33..36, 10, 7)]),
     ]
 }
 

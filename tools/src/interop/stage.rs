@@ -110,6 +110,12 @@ impl<'a> Stage<'a> {
                 self.runtime.block_on(self.ours.compact())?;
                 self.model.compact();
             }
+            Step::CleanOurs(policy) => self.cleans(*policy)?,
+            Step::ScheduleCleanOurs(policy) => {
+                self.runtime.block_on(self.ours.schedule_clean(*policy))?;
+            }
+            Step::CleanDies => self.clean_dies()?,
+            Step::Cleaned => self.must_be_cleaned()?,
             Step::SparkWidens => self.spark_wide = true,
             Step::Together(turns) => self.together(turns.clone())?,
             theirs => self.spark_does(theirs)?,

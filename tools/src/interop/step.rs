@@ -3,9 +3,10 @@
 use std::fmt;
 use std::ops::Range;
 
+use lakebed::maintain::clean::CleanPolicy;
 use lakebed_hudi::table_config::TableType;
 
-use super::shape::{Cell, Shape};
+use super::shape::{Cell, Partitioning, Shape};
 
 /// Rows of a range of key numbers.
 #[derive(Debug, Clone)]
@@ -100,6 +101,14 @@ pub enum Step {
     ScheduleOurs,
     /// We run the pending compactions, scheduling one if there is none.
     CompactOurs,
+    /// We clean, by a policy that leaves nothing for readers who began before.
+    CleanOurs(CleanPolicy),
+    /// We plan such a clean, and leave it to whoever comes next.
+    ScheduleCleanOurs(CleanPolicy),
+    /// Spark cleans and dies before it has said so, with half of the files deleted.
+    CleanDies,
+    /// No clean is pending.
+    Cleaned,
     /// Spark rewrites all file groups into new ones.
     Cluster,
     /// Spark cleans.
@@ -130,6 +139,7 @@ impl Step {
                 shape.table_type == TableType::MergeOnRead
             }
             Self::Spark(_) => shape.spark_upserts(),
+            Self::SparkDeletePartition(_) => shape.partitioning != Partitioning::None,
             _ => true,
         }
     }
@@ -166,6 +176,10 @@ impl fmt::Display for Step {
             Self::Compact => "Spark compacts",
             Self::ScheduleOurs => "Lakebed schedules a compaction",
             Self::CompactOurs => "Lakebed compacts",
+            Self::CleanOurs(_) => "Lakebed cleans",
+            Self::ScheduleCleanOurs(_) => "Lakebed schedules a clean",
+            Self::CleanDies => "Spark dies while it cleans",
+            Self::Cleaned => "no clean is pending",
             Self::Cluster => "Spark clusters",
             Self::Clean => "Spark cleans",
             Self::Savepoint => "Spark savepoints",
