@@ -41,6 +41,7 @@
 //! * Only `commit` changes the timeline, under the table's own lock; conflicts are outcomes, not errors.
 //! * A marker is durable before its data file begins; `.inflight` before the first of them.
 //! * Of one pipeline only the newest epoch commits.
+//! * A file goes when no newest slice, savepoint, pending plan or reader within the window needs it.
 //! * A service that dies is gone on with, not undone: its plan stays. One executor is at work at a time, and
 //!   never are there two base files of one group and instant.
 //! * Work follows what changed: buckets and columns touched, never the age of the table.
@@ -52,7 +53,8 @@
 //! commit of it holds.
 //!
 //! # Absent, and why
-//! * Of the table services all but compaction: to come; those of other engines are lived with. A metadata table is not kept up to date: one that is there is refused, or dropped on demand.
+//! * Of the table services all but compaction and cleaning: to come; those of other engines are lived with. A
+//!   metadata table is not kept up to date: one that is there is refused, or dropped on demand.
 //! * Merge modes of Java classes, schema-on-read history, HFile and ORC files: they need a JVM or are
 //!   of no use without one.
 //! * A catalog: a table is its folder.

@@ -5,7 +5,7 @@
 //! the plan -> commit::take -> files, group by group -> StagedFiles -> commit::complete
 //! ```
 //!
-//! A planner is a pure function of a [`Survey`]: it reads nothing and changes nothing. What it drafts is
+//! A planner is a pure function of a survey: it reads nothing and changes nothing. What it drafts is
 //! settled under the table lock, where what was committed meanwhile is taken in; from then on the plan does
 //! not change. Whoever takes a plan carries it out, be it ours or another engine's: there is one executor
 //! for each kind of plan, and it can be stopped and gone on with at any file group.

@@ -114,7 +114,10 @@ impl Committer {
     }
 
     /// Refuses to change anything about a service that somebody else may be at by now.
-    pub(in crate::commit) fn check_alive(&self, run: &ServiceRun) -> Result<(), CommitError> {
+    ///
+    /// # Errors
+    /// [`CommitError::Lapsed`].
+    pub fn check_alive(&self, run: &ServiceRun) -> Result<(), CommitError> {
         let expiry = self.options.heartbeat_expiry();
         if run.has_lapsed(expiry) {
             return Err(CommitError::Lapsed { action: run.action, instant: run.instant, expiry });

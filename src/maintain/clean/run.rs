@@ -154,7 +154,7 @@ impl Maintainer {
         }
         let (files, bytes) = (going.values().map(BTreeSet::len).sum(), look.bytes.values().sum());
         tell(CleanEvent::Begun { instant: run.instant, files, bytes });
-        (report.deleted, report.freed_bytes) = self.delete(&going, &look, limits, tell).await?;
+        (report.deleted, report.freed_bytes) = self.delete(run, &going, &look, limits, tell).await?;
         report.needed = look.needed;
         if report.deleted < files {
             return Ok(report);
@@ -191,6 +191,7 @@ impl Maintainer {
     /// error is told.
     async fn delete(
         &self,
+        run: &ServiceRun,
         files: &PlannedFiles,
         look: &Look,
         limits: &RunLimits,
@@ -203,7 +204,7 @@ impl Maintainer {
         loop {
             while at_work.len() < DELETES && first_error.is_none() && !limits.are_reached(clock) {
                 let Some(path) = waiting.next() else { break };
-                at_work.push(self.delete_one(path));
+                at_work.push(self.delete_one(run, path));
             }
             match at_work.next().await {
                 Some(Ok(path)) => {
@@ -218,7 +219,13 @@ impl Maintainer {
         first_error.map_or(Ok((deleted, freed_bytes)), Err)
     }
 
-    async fn delete_one<'a>(&self, path: &'a TablePath) -> Result<&'a TablePath, MaintainError> {
+    /// Whoever has stood still knows nothing any more of who needs a file.
+    async fn delete_one<'a>(
+        &self,
+        run: &ServiceRun,
+        path: &'a TablePath,
+    ) -> Result<&'a TablePath, MaintainError> {
+        self.committer().check_alive(run)?;
         self.table().storage.delete(path).await?;
         Ok(path)
     }

@@ -1,17 +1,20 @@
 //! What happens between planning and scheduling, and between scheduling and deleting.
 
 use bytes::Bytes;
-use lakebed::commit::Outcome;
-use lakebed::maintain::clean::{CleanDraft, CleanSurvey};
+use lakebed::commit::{CommitError, Outcome};
+use lakebed::maintain::clean::{CleanDraft, CleanEvent, CleanSurvey};
 use lakebed::maintain::compaction::{self, CompactionRules};
 use lakebed::sink::{Sink, SinkOptions};
 use lakebed::storage::lock::{LockOptions, TableLock};
-use lakebed::table::Table;
+use lakebed::table::{Table, WriteOperation};
 use lakebed_hudi::table_config::{NewTable, TableType};
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
 use lakebed_hudi::timeline_metadata::{SavepointMetadata, SavepointPartitionMetadata};
 
 use super::*;
+use crate::recovery::clock::{HOUR, QuickClock};
+use crate::recovery::engine::options;
+use crate::recovery::faults::{Files, disk_of};
 
 /// A table with a row whose file was written so often.
 async fn written(table_type: TableType, times: u64) -> (TestTable, Sink) {
@@ -188,6 +191,34 @@ async fn one_of_many_cleaners_is_at_work() {
     assert_eq!(done.count(), 1, "{outcomes:?}");
     assert_eq!(table.files_named("_").iter().filter(|name| name.ends_with(".clean")).count(), 1);
     assert_eq!(table.texts().await, ["k x 6 -"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stood_still_deletes_nothing_any_more() {
+    let (environment, clock) = QuickClock::with_clock(1);
+    let disk = disk_of(&Files::new(), &environment).await;
+    let new = NewTable { table_type: TableType::CopyOnWrite, ..bucket_table() };
+    Table::create(disk.clone(), &environment, &new).await.unwrap();
+    let mut sink =
+        Sink::open(disk.clone(), &environment, "p", vec![], options(WriteOperation::Upsert)).await.unwrap();
+    for number in 1..=4 {
+        write(&mut sink, "k", number as i64).await;
+        assert!(is_committed(&checkpoint(&mut sink, number).await));
+    }
+    let files = async || disk.list(&"p=x".parse().unwrap()).await.unwrap().files.len();
+    let still = maintainer(&disk, &environment).await;
+    let instant = schedule(&still, versions(1)).await.unwrap().unwrap();
+    let stands_still = |event| {
+        if let CleanEvent::Begun { .. } = event {
+            clock.pass(HOUR);
+        }
+    };
+    let lapsed = still.clean(instant, &no_limits(), &stands_still).await.unwrap_err();
+    assert!(matches!(lapsed, MaintainError::Commit(CommitError::Lapsed { .. })), "{lapsed}");
+    assert_eq!(files().await, 5);
+    let next = maintainer(&disk, &QuickClock::an_hour_after(&environment, 2)).await;
+    assert!(is_done(&next.clean(instant, &no_limits(), &|_| {}).await.unwrap()));
+    assert_eq!(files().await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
