@@ -111,7 +111,10 @@ pub fn cleaning_clustered() -> Vec<Step> {
     vec![
         Step::Insert(vec![rows(0..12, 10, 1)]),
         Step::Insert(vec![rows(12..16, 10, 2)]),
+        // There is nothing to delete yet: it says how far the table is clean.
+        Step::CleanOurs(KeepLatestCommits(1)),
         Step::Cluster,
+        Step::Archive,
         Step::Insert(vec![rows(20..24, 10, 3)]),
         Step::CleanOurs(KeepLatestCommits(1)),
         Step::Spark(vec![rows(0..2, 20, 4), rows(20..21, 20, 4)]),
