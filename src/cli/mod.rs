@@ -5,6 +5,7 @@
 //! scripts. What goes to standard output is the answer alone; logs and errors go to standard
 //! error. How the program ends is an [`Exit`].
 
+mod archive;
 mod column;
 mod compact;
 mod exit;
@@ -77,6 +78,8 @@ enum Command {
     Read(read::ReadArgs),
     /// Merge log files into base files, beside the table's writers.
     Compact(Box<compact::CompactArgs>),
+    /// Move old instants to the archived timeline, so that the active one stays short.
+    Archive(archive::ArchiveArgs),
     /// Run a job: read records from files or a stream and commit them to a table, checkpoint by checkpoint.
     Ingest(ingest::IngestArgs),
 }
@@ -139,6 +142,7 @@ fn run(cli: Cli, output: Output) -> Result<Exit, Error> {
             Command::Table(TableCommand::Create(args)) => table_create::run(&context, *args).await,
             Command::Table(TableCommand::Show(args)) => table_show::run(&context, args).await,
             Command::Compact(args) => compact::run(&context, *args).await,
+            Command::Archive(args) => archive::run(&context, args).await,
             Command::Ingest(args) => ingest::run(&context, args).await,
             Command::Read(args) => read::run(&context, args).await,
             Command::Files(args) => files::run(&context, args).await,

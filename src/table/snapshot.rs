@@ -65,7 +65,7 @@ impl TableSnapshot {
         let news: Vec<Instant> = self.replaces(&timeline).filter(is_new).copied().collect();
         let store = &self.table.timeline;
         let metadata: Vec<CommitMetadata> = stream::iter(news)
-            .map(|instant| async move { store.commit_metadata(&instant).await })
+            .map(|instant| async move { store.metadata_anywhere(&instant).await })
             .buffered(READS)
             .try_collect()
             .await?;
@@ -213,7 +213,7 @@ impl TableSnapshot {
         let upto = self.as_of.filter(|time| first.is_some_and(|first| first <= *time));
         let shown = self.timeline.completed_writes().filter(|i| upto.is_none_or(|upto| i.time <= upto));
         for instant in shown.rev() {
-            let metadata = self.table.timeline.commit_metadata(instant).await?;
+            let metadata = self.table.timeline.metadata_anywhere(instant).await?;
             schema_history::check_commit(&self.table.config, instant.time, &metadata)?;
             let may_change = metadata.operation_type.as_ref().is_none_or(|o| o.may_change_schema());
             if let Some(schema) = metadata.schema().filter(|_| may_change) {
