@@ -6,6 +6,7 @@ use arrow::array::{BooleanArray, RecordBatch};
 use futures::TryStreamExt as _;
 use lakebed::commit::{CommitOptions, Outcome, PipelineProgress, Scheduled};
 use lakebed::environment::Environment;
+use lakebed::maintain::archive::{ArchiveReport, ArchiveRules};
 use lakebed::maintain::compaction::{CompactionOutcome, CompactionRules, RunLimits, plan};
 use lakebed::maintain::{MaintainOptions, Maintainer};
 use lakebed::read::{Scan, ScanOptions};
@@ -209,6 +210,12 @@ impl Ours {
             }
         }
         Ok(())
+    }
+
+    /// Archives all commits but two, if there are more than three.
+    pub async fn archive(&self) -> Result<ArchiveReport, Failed> {
+        let stop = watch::channel(false).1;
+        Ok(self.maintainer().await?.archive(&ArchiveRules::new(2, 3)?, &stop, &|_| {}).await?)
     }
 
     async fn maintainer(&self) -> Result<Maintainer, Failed> {

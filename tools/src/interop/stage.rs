@@ -110,6 +110,8 @@ impl<'a> Stage<'a> {
                 self.runtime.block_on(self.ours.compact())?;
                 self.model.compact();
             }
+            Step::ArchiveOurs => self.archive()?,
+            Step::ArchivesOften(orders) => self.archive_often(orders.clone())?,
             Step::SparkWidens => self.spark_wide = true,
             Step::Together(turns) => self.together(turns.clone())?,
             theirs => self.spark_does(theirs)?,
