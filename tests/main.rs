@@ -5,6 +5,7 @@
 mod cli;
 mod fixtures;
 mod ingest;
+mod maintain;
 mod quickstart;
 mod read;
 mod recovery;

@@ -1,0 +1,3 @@
+//! Table services.
+
+mod archive;
