@@ -1,3 +1,3 @@
 //! Table services.
 
-mod archive;
+pub mod archive;

@@ -162,7 +162,7 @@ async fn between_the_steps_of_a_checkpoint_all_but_what_it_needs_goes() {
 #[tokio::test]
 async fn a_run_that_is_stopped_is_gone_on_with() {
     let (table, _) = TestTable::with_commits(210).await;
-    let options = lakebed::maintain::MaintainOptions::default();
+    let options = MaintainOptions::default();
     let maintainer = Maintainer::open(table.storage.clone(), &table.environment, options).await.unwrap();
     let (stop, stopped) = watch::channel(false);
     let gone = std::sync::atomic::AtomicUsize::new(0);
