@@ -1,3 +1,4 @@
 //! Table services.
 
 pub mod archive;
+mod clock;
