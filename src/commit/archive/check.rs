@@ -47,7 +47,9 @@ impl Batch {
         if let Some(held) = before.find(|i| holds(i)) {
             return Some(format!("{} {} has come since", held.requested_as, held.time));
         }
-        let mut traces = traces.range(self.instants.first()?.time..self.stays.time);
+        // What lies before the first write is behind the active timeline already.
+        let first = self.instants.iter().find(|instant| instant.action.writes_data())?;
+        let mut traces = traces.range(first.time..self.stays.time);
         let left = traces.find(|instant| !timeline.write_at(**instant).is_some_and(Instant::is_completed))?;
         Some(format!("{left} was rolled back, and its writer may still live"))
     }

@@ -220,3 +220,15 @@ async fn what_was_rolled_back_since_it_was_planned_holds_a_batch() {
     assert!(reason.contains(late.task.instant.as_str()), "{reason}");
     assert_eq!(write_times(&table).await.len(), 8);
 }
+
+#[tokio::test]
+async fn an_instant_from_before_the_first_commit_holds_nothing() {
+    let table = TestTable::create(&copy_on_write()).await;
+    let (_old, late, mut new) = taken_over(&table).await;
+    // The rollback of it comes before the first commit, and goes with it.
+    commits(&mut new, 1..=4).await;
+    let report = table.archived(1).await;
+    assert_eq!((report.instants, report.commits, report.hold), (4, 3, None));
+    assert!(table.snapshot().await.timeline.is_before_start(late.task.instant));
+    assert_eq!(table.texts().await, ["a x 4 -"]);
+}
