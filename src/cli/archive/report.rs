@@ -143,7 +143,7 @@ impl Instants {
         let (first, last) = (self.first?, self.last?);
         let instants = human::counted(self.instants as u64, "instant");
         let commits = human::counted(self.commits as u64, "commit");
-        Some(format!("{instants} {what}, {commits} of them, from {first} to {last}"))
+        Some(format!("{instants} ({commits}) {what}, from {first} to {last}"))
     }
 }
 
