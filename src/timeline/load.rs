@@ -49,7 +49,7 @@ impl TimelineStore {
     /// A file that starts like an instant and cannot be understood.
     pub async fn load(&self) -> Result<Timeline, TimelineError> {
         let listing = self.storage.list(&self.folder).await?;
-        let mut timeline = Timeline::from_files(self.parsed(listing.files)?);
+        let mut timeline = Timeline::from_files(self.parsed(&listing.files)?);
         while let Some(first) = timeline.first_to_archive().copied() {
             match self.storage.stat(&self.path(&first.file())).await {
                 Ok(_) => break,
@@ -71,10 +71,10 @@ impl TimelineStore {
     ) -> Result<Vec<TimelineFile>, TimelineError> {
         // A name is longer than its instant, and ends in letters.
         let behind = format!("{upto}~");
-        self.parsed(self.storage.list_between(&self.folder, from.as_str(), &behind).await?)
+        self.parsed(&self.storage.list_between(&self.folder, from.as_str(), &behind).await?)
     }
 
-    fn parsed(&self, entries: Vec<Entry>) -> Result<Vec<TimelineFile>, TimelineError> {
+    fn parsed(&self, entries: &[Entry]) -> Result<Vec<TimelineFile>, TimelineError> {
         let parse = |entry: &Entry| TimelineFile::parse(entry.path.file_name(), self.layout).transpose();
         Ok(entries.iter().filter_map(parse).collect::<Result<_, _>>()?)
     }
@@ -95,7 +95,7 @@ impl TimelineStore {
         // A name is longer than its instant, so files of the instant itself are listed, too.
         let entries = self.storage.list_after(&self.folder, settled.as_str()).await?;
         let mut advanced = timeline.before(settled);
-        for file in self.parsed(entries)? {
+        for file in self.parsed(&entries)? {
             advanced.add(file);
         }
         let undoes = |i: &&Instant| matches!(i.action, Action::Rollback | Action::Restore);

@@ -33,7 +33,7 @@ struct Template {
 }
 
 async fn commit(sink: &mut Sink, number: u64, change: Change, model: &mut Model) {
-    sink.write(&batch(&[change.clone()]).0, None).await.unwrap();
+    sink.write(&batch(std::slice::from_ref(&change)).0, None).await.unwrap();
     let prepared = sink.prepare(progress(number)).await.unwrap().unwrap();
     let outcome = sink.committer().commit(&prepared).await.unwrap();
     assert!(is_committed(&outcome), "{outcome:?}");

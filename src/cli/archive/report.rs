@@ -78,10 +78,8 @@ impl Report for ArchiveDone {
         let Self { table, gone, active_commits, held, .. } = self;
         let left =
             format!("{} left on the active timeline", human::counted(*active_commits as u64, "commit"));
-        match gone.told("archived") {
-            Some(told) => page.line(&format!("{table}: {told} · {left}"))?,
-            None => page.line(&format!("{table}: nothing to archive · {left}"))?,
-        }
+        let told = gone.told("archived").unwrap_or_else(|| "nothing to archive".to_owned());
+        page.line(&format!("{table}: {told} · {left}"))?;
         if self.stopped {
             page.line("stopped: the next run goes on")?;
         }
@@ -128,12 +126,11 @@ impl Report for ArchivePlanned {
     fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
         let Self { table, going, active_commits, held, .. } = self;
         let left = human::counted(*active_commits as u64, "commit");
-        match going.told("would be archived") {
-            Some(told) => {
-                page.line(&format!("{table}: {told} · {left} would be left on the active timeline"))?
-            }
-            None => page.line(&format!("{table}: nothing to archive · {left} on the active timeline"))?,
-        }
+        let told = match going.told("would be archived") {
+            Some(told) => format!("{told} · {left} would be left on the active timeline"),
+            None => format!("nothing to archive · {left} on the active timeline"),
+        };
+        page.line(&format!("{table}: {told}"))?;
         tell_hold(page, held.as_ref())
     }
 }

@@ -111,9 +111,8 @@ async fn plan(store: &TimelineStore, instant: &Instant) -> Result<Option<Bytes>,
     let requested = TimelineFile::requested(instant.time, instant.requested_as);
     let inflight = TimelineFile::inflight(instant.time, instant.requested_as);
     let [first, second] = match instant.requested_as {
-        Action::Clean | Action::Compaction | Action::LogCompaction | Action::Clustering => {
-            [requested, inflight]
-        }
+        Action::Compaction | Action::LogCompaction => return content(store, &requested).await,
+        Action::Clean | Action::Clustering => [requested, inflight],
         // What it was about to write, where that is told.
         Action::ReplaceCommit => [inflight, requested],
         _ => return Ok(None),

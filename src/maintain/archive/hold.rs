@@ -144,7 +144,9 @@ pub(super) fn holds(survey: &ArchiveSurvey) -> Vec<Hold> {
     if let Some(instant) = unswept.copied() {
         hold(one_before(instant), HeldBy::Unswept { instant });
     }
-    if let Some((clean, kept)) = survey.cleaned {
+    // Where that has left the timeline, the cleaner looks through everything.
+    let cleaned = survey.cleaned.filter(|(_, kept)| writes.first().is_some_and(|first| first <= kept));
+    if let Some((clean, kept)) = cleaned {
         hold(one_before(kept), HeldBy::Clean { clean, kept });
     }
     if let Some(instant) = counted_for_compaction(survey) {

@@ -126,8 +126,11 @@ fn an_instant_of_which_files_may_come_holds_the_commit_before_it() {
 
 #[test]
 fn what_the_cleaner_left_stays_and_one_commit_more() {
-    let cleaned = |survey: &mut ArchiveSurvey| survey.cleaned = Some((t(95), t(40)));
-    assert_eq!(of_ten([], cleaned), (vec![1, 2], Some(HeldBy::Clean { clean: t(95), kept: t(40) })));
+    let cleaned = |kept| move |survey: &mut ArchiveSurvey| survey.cleaned = Some((t(95), t(kept)));
+    let hold = |kept| Some(HeldBy::Clean { clean: t(95), kept: t(kept) });
+    assert_eq!(of_ten([], cleaned(40)), (vec![1, 2], hold(40)));
+    assert_eq!(of_ten([], cleaned(10)), (vec![], hold(10)));
+    assert_eq!(of_ten([], cleaned(5)), ((1..=8).collect(), None), "others have archived past it");
 }
 
 #[test]
@@ -221,7 +224,7 @@ impl Model<'_> {
         let pending = of(|i| !i.is_completed() && i.action.writes_data()).all(|i| begins_before(i.time));
         let restored = of(|i| !i.is_completed() && i.action == Action::Restore).next().is_none();
         let swept = self.survey.unswept.iter().all(|time| is_behind(*time) || begins_before(*time));
-        let cleaned = self.survey.cleaned.is_none_or(|(_, kept)| begins_before(kept));
+        let cleaned = self.survey.cleaned.is_none_or(|(_, kept)| is_behind(kept) || begins_before(kept));
         let newest = timeline.completed().max_by_key(|i| i.completion()).map(|newest| newest.time);
         saved && pending && restored && swept && cleaned && newest > Some(last) && self.is_counted(last)
     }
