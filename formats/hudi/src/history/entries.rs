@@ -1,5 +1,6 @@
 //! Rows of archived instants, read from the Parquet files that hold them.
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch, StringArray};
@@ -26,9 +27,11 @@ pub(super) const VERSION: &str = "version";
 /// Rows are converted few at a time, since one row's metadata may have megabytes.
 pub(super) const BATCH_ROWS: usize = 16;
 
-/// A dictionary may repeat a value for next to no bytes. Instants do not repeat, so rows that
-/// hold more than this many times what the pages do are not history.
+/// A dictionary may repeat a value for next to no bytes. Commits that wrote nothing do say the same as each
+/// other; but rows that hold more than this many times what the pages do, and more than
+/// [`REPEATED_BYTES_MAX`] besides, are not history.
 const VALUE_RATIO_MAX: usize = 8;
+const REPEATED_BYTES_MAX: usize = 256 << 20;
 
 /// One completed instant of the archived timeline.
 ///
@@ -78,18 +81,30 @@ impl HistoryColumns {
     }
 }
 
-/// Reads the rows of a file of archived instants, in file order.
+/// Reads the rows of a file of archived instants, in file order. Values that repeat are held once.
 ///
 /// # Errors
 /// [`HistoryError::Parquet`] for a broken file or one that claims more than its bytes can
 /// hold, [`HistoryError::Column`] and [`HistoryError::Row`] for one of other content.
 pub fn read_entries(file: &Bytes, columns: HistoryColumns) -> Result<Vec<HistoryEntry>, HistoryError> {
     let mut reader = EntryReader::open(file, columns)?;
-    let mut entries = Vec::new();
-    while let Some(more) = reader.next()? {
+    let (mut entries, mut values) = (Vec::new(), HashSet::new());
+    while let Some(mut more) = reader.next()? {
+        for entry in &mut more {
+            let HistoryEntry { metadata, plan, .. } = entry;
+            [metadata, plan].into_iter().flatten().for_each(|value| share(value, &mut values));
+        }
         entries.extend(more);
     }
     Ok(entries)
+}
+
+/// Takes the value of `values` that is the same, if there is one.
+fn share(value: &mut Bytes, values: &mut HashSet<Bytes>) {
+    match values.get(value) {
+        Some(known) => *value = known.clone(),
+        None => _ = values.insert(value.clone()),
+    }
 }
 
 /// Reads the rows of a file few at a time.
@@ -106,7 +121,7 @@ impl EntryReader {
     pub(super) fn open(file: &Bytes, columns: HistoryColumns) -> Result<Self, HistoryError> {
         check_footer(file).map_err(HistoryError::parquet)?;
         let (reader, unpacked_bytes) = guarded(|| open(file, columns))?;
-        let values_left = unpacked_bytes.saturating_mul(VALUE_RATIO_MAX);
+        let values_left = unpacked_bytes.saturating_mul(VALUE_RATIO_MAX).saturating_add(REPEATED_BYTES_MAX);
         Ok(Self { reader: AssertUnwindSafe(reader), columns, values_left, rows: 0 })
     }
 

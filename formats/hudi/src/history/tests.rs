@@ -354,15 +354,43 @@ fn a_dictionary_that_declares_values_by_the_billion_is_refused_unread() {
     assert_eq!(page(&far), Err("a header numbers a field as Thrift cannot"));
 }
 
+/// Commits that say the same, `count` of them, in a file with a dictionary.
+fn repeating(count: u32) -> (Vec<HistoryEntry>, Bytes) {
+    let metadata = Some(Bytes::from(vec![7; 200_000]));
+    let of = |i| HistoryEntry { metadata: metadata.clone(), ..entry(i, 0, None, None) };
+    let entries: Vec<_> = (0..count).map(of).collect();
+    let mut writer = ArrowWriter::try_new(Vec::new(), write::to_batch(&[]).unwrap().schema(), None).unwrap();
+    entries.chunks(16).for_each(|rows| writer.write(&write::to_batch(rows).unwrap()).unwrap());
+    let file = Bytes::from(writer.into_inner().unwrap());
+    assert!(file.len() < 300_000, "{}", file.len());
+    (entries, file)
+}
+
 #[test]
-fn a_dictionary_cannot_multiply_one_value() {
-    let big = vec![7; 200_000];
-    let entries: Vec<_> = (0..400).map(|i| entry(i, 0, Some(big.clone()), None)).collect();
-    let file = Bytes::from(write_entries(&entries).unwrap());
-    assert!(file.len() < 20_000, "{}", file.len());
+fn commits_that_say_the_same_are_read_and_held_once() {
+    let (entries, file) = repeating(400);
+    let read = read_entries(&file, HistoryColumns::All).unwrap();
+    assert_eq!(read, entries);
+    let pointers: std::collections::BTreeSet<_> =
+        read.iter().map(|entry| entry.metadata.as_ref().unwrap().as_ptr()).collect();
+    assert_eq!(pointers.len(), 1);
+}
+
+#[test]
+fn a_dictionary_cannot_multiply_one_value_without_end() {
+    let (_, file) = repeating(1500);
     let error = read_entries(&file, HistoryColumns::All).unwrap_err();
     assert!(error.to_string().contains("more than its pages"), "{error}");
-    assert_eq!(read_entries(&file, HistoryColumns::Instants).unwrap().len(), 400);
+    assert_eq!(read_entries(&file, HistoryColumns::Instants).unwrap().len(), 1500);
+}
+
+#[test]
+fn what_is_written_can_be_read_however_often_it_repeats() {
+    let (entries, _) = repeating(1500);
+    let files = entries.chunks(500).map(|rows| Bytes::from(write_entries(rows).unwrap()));
+    let merged = Bytes::from(merge_files(&files.collect::<Vec<_>>()).unwrap());
+    assert!(merged.len() < 2 << 20, "{}", merged.len());
+    assert_eq!(read_entries(&merged, HistoryColumns::All).unwrap(), entries);
 }
 
 #[test]

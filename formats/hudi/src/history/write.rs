@@ -61,8 +61,12 @@ pub fn merge_files(files: &[Bytes]) -> Result<Vec<u8>, HistoryError> {
     guarded(|| writer.into_inner())
 }
 
+/// Without dictionaries of what instants say: where it repeats, a reader could not tell it from a small file
+/// that claims to be huge.
 fn writer() -> Result<ArrowWriter<Vec<u8>>, ParquetError> {
     let properties = WriterProperties::builder()
+        .set_column_dictionary_enabled(METADATA.into(), false)
+        .set_column_dictionary_enabled(PLAN.into(), false)
         .set_compression(Compression::GZIP(parquet::basic::GzipLevel::default()))
         .set_key_value_metadata(Some(footer()))
         .build();
@@ -81,7 +85,7 @@ fn footer() -> Vec<KeyValue> {
     ]
 }
 
-fn to_batch(entries: &[HistoryEntry]) -> Result<RecordBatch, ParquetError> {
+pub(super) fn to_batch(entries: &[HistoryEntry]) -> Result<RecordBatch, ParquetError> {
     let texts = |text: fn(&HistoryEntry) -> &str| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(entries.iter().map(text)))
     };
