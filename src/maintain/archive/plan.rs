@@ -61,9 +61,13 @@ impl ArchivePlan {
         Self { hold: Some(hold), ..self.cut(kept) }
     }
 
-    /// The oldest instants of the plan, at most so many of them and what belongs to them.
+    /// The oldest instants of the plan: so many, and those until the next write.
     pub fn first(self, instants: usize) -> Self {
-        if self.going.len() <= instants { self } else { self.cut(instants) }
+        let mut beyond = (instants..).zip(self.going.iter().skip(instants));
+        match beyond.find(|(_, instant)| instant.action.writes_data()) {
+            Some((at, _)) => self.cut(at + 1),
+            None => self,
+        }
     }
 
     fn cut(mut self, kept: usize) -> Self {

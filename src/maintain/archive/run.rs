@@ -10,9 +10,13 @@ use super::rules::ArchiveRules;
 use super::survey::ArchiveSurvey;
 use crate::commit::{Archived, Going, Merged, SNAPSHOTS_KEPT};
 use crate::maintain::{MaintainError, Maintainer};
+use crate::timeline::Instant;
 
 /// A long timeline is looked at anew after so many instants.
 const ROUND_INSTANTS: usize = 10_000;
+
+/// While it goes on for long, old snapshots of the archive are deleted after so many new ones.
+const SNAPSHOTS_MADE: usize = 20;
 
 /// So often is planned anew where others archive at the same time.
 const TRIES: usize = 10;
@@ -144,7 +148,7 @@ impl Maintainer {
                 made.report.merged += 1;
                 made.snapshots += 1;
             }
-            if made.snapshots > SNAPSHOTS_KEPT {
+            if made.snapshots >= SNAPSHOTS_MADE {
                 self.clean_history(made).await?;
             }
         }
@@ -164,7 +168,7 @@ impl Maintainer {
 }
 
 impl Made {
-    fn take_in(&mut self, batch: &[crate::timeline::Instant]) {
+    fn take_in(&mut self, batch: &[Instant]) {
         let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return };
         let commits = batch.iter().filter(|instant| instant.action.writes_data()).count();
         let report = &mut self.report;

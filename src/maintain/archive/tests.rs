@@ -176,11 +176,12 @@ fn a_plan_is_cut_behind_a_write() {
     let whole = plan(&survey(commits(10).chain(more)), &rules(2, 3));
     let times = |plan: &ArchivePlan| plan.going.iter().map(|i| i.time).collect::<Vec<_>>();
     assert_eq!(whole.clone().first(99), whole);
-    let first = whole.clone().first(6);
-    assert_eq!(
-        (times(&first), first.stays.map(|i| i.time)),
-        ([10, 20, 30, 35, 40].map(t).into(), Some(t(50)))
-    );
+    let first = whole.clone().first(5);
+    let times_first = [10, 20, 30, 35, 40, 45, 50].map(t).into();
+    assert_eq!((times(&first), first.stays.map(|i| i.time)), (times_first, Some(t(60))));
+    let rollbacks = (1..=9).map(|n| done(n, Action::Rollback));
+    let many = plan(&survey(commits(10).chain(rollbacks)), &rules(2, 3)).first(3);
+    assert_eq!((many.going.len(), many.stays.map(|i| i.time)), (10, Some(t(20))), "there is always a write");
     let by = HeldBy::Replaced { instant: t(40), file: "p/x".parse().unwrap() };
     let hold = Hold { from: t(40), by };
     let held = whole.clone().held(hold.clone());
