@@ -5,6 +5,7 @@
 //! scripts. What goes to standard output is the answer alone; logs and errors go to standard
 //! error. How the program ends is an [`Exit`].
 
+mod archive;
 mod clean;
 mod column;
 mod compact;
@@ -78,6 +79,8 @@ enum Command {
     Read(read::ReadArgs),
     /// Merge log files into base files, beside the table's writers.
     Compact(Box<compact::CompactArgs>),
+    /// Move old instants to the archived timeline, so that the active one stays short.
+    Archive(archive::ArchiveArgs),
     /// Delete files that no reader needs any more, beside the table's writers.
     Clean(Box<clean::CleanArgs>),
     /// Run a job: read records from files or a stream and commit them to a table, checkpoint by checkpoint.
@@ -142,6 +145,7 @@ fn run(cli: Cli, output: Output) -> Result<Exit, Error> {
             Command::Table(TableCommand::Create(args)) => table_create::run(&context, *args).await,
             Command::Table(TableCommand::Show(args)) => table_show::run(&context, args).await,
             Command::Compact(args) => compact::run(&context, *args).await,
+            Command::Archive(args) => archive::run(&context, args).await,
             Command::Clean(args) => clean::run(&context, *args).await,
             Command::Ingest(args) => ingest::run(&context, args).await,
             Command::Read(args) => read::run(&context, args).await,

@@ -12,6 +12,9 @@ use super::signals::Stop;
 /// Work that is counted in bytes.
 const BAR: &str = "{spinner} {bar:24} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left: {wide_msg}";
 
+/// Work that is counted in instants.
+const INSTANTS: &str = "{spinner} {bar:24} {pos} of {len} instants, {per_sec}, {eta} left: {wide_msg}";
+
 /// Tells how work goes on: on a terminal a bar that moves and lines, else lines; for scripts a JSON object
 /// per line.
 #[derive(Clone)]
@@ -21,10 +24,21 @@ pub(super) struct Progress {
 }
 
 impl Progress {
+    /// Of work that is counted in bytes.
     pub(super) fn new(output: Output) -> Self {
+        Self::with(output, BAR)
+    }
+
+    /// Of work that is counted in instants.
+    pub(super) fn instants(output: Output) -> Self {
+        Self::with(output, INSTANTS)
+    }
+
+    fn with(output: Output, template: &str) -> Self {
         let format = output.format();
         let bar = (format != Format::Json && io::stderr().is_terminal()).then(|| {
-            let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style =
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar = ProgressBar::new(0).with_style(style);
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
@@ -32,19 +46,19 @@ impl Progress {
         Self { bar, format }
     }
 
-    /// So many bytes are to be done, for what `message` says.
-    pub(super) fn begin(&self, bytes: u64, message: String) {
+    /// So much is to be done, for what `message` says.
+    pub(super) fn begin(&self, amount: u64, message: String) {
         if let Some(bar) = &self.bar {
             bar.reset();
-            bar.set_length(bytes);
+            bar.set_length(amount);
             bar.set_message(message);
         }
     }
 
-    /// So many more of them are done.
-    pub(super) fn advance(&self, bytes: u64) {
+    /// So much more of it is done.
+    pub(super) fn advance(&self, amount: u64) {
         if let Some(bar) = &self.bar {
-            bar.inc(bytes);
+            bar.inc(amount);
         }
     }
 

@@ -163,11 +163,14 @@ fn read_contents(table: &Table, instants: Vec<Instant>) -> impl Stream<Item = Re
             if !instant.is_completed() && !is_write {
                 return Ok(Found { instant, archived: false, content: None });
             }
-            let content = match table.timeline.read(&instant.file()).await {
-                Ok(content) => Some(content),
-                // It was completed or rolled back meanwhile.
-                Err(error) if !instant.is_completed() && error.is_not_found() => None,
-                Err(error) => return Err(error.into()),
+            let content = match instant.is_completed() {
+                true => Some(table.timeline.read_anywhere(&instant).await?),
+                false => match table.timeline.read(&instant.file()).await {
+                    Ok(content) => Some(content),
+                    // It was completed or rolled back meanwhile.
+                    Err(error) if error.is_not_found() => None,
+                    Err(error) => return Err(error.into()),
+                },
             };
             Ok::<_, Error>(Found { instant, archived: false, content })
         })

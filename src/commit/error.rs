@@ -152,6 +152,14 @@ pub enum CommitError {
         /// The completed file.
         path: TablePath,
     },
+    /// An archive whose number leaves none for the next one.
+    #[error(
+        "{path}: the newest snapshot of the archived timeline has the greatest number there is: delete the manifest of that number"
+    )]
+    LastSnapshot {
+        /// The folder.
+        path: TablePath,
+    },
     /// A completed file of this instant exists and is not what was to be published.
     #[error(
         "{path} exists with other content than was to be published: another process completed this instant"

@@ -174,6 +174,12 @@ pub(super) async fn sweep(committer: &Committer) -> Result<(), CommitError> {
     Ok(())
 }
 
+/// The instants that have a heartbeat, be it a living one or not.
+pub(super) async fn instants(table: &Table) -> Result<Vec<InstantTime>, CommitError> {
+    let files = table.storage.list(&folder()).await?.files;
+    Ok(files.iter().filter_map(|file| file.path.file_name().parse().ok()).collect())
+}
+
 /// Removes the heartbeat file of a dead writer.
 pub(super) async fn remove(table: &Table, instant: InstantTime) -> Result<(), CommitError> {
     table.storage.delete(&path(instant)?).await?;

@@ -106,7 +106,7 @@ impl Committer {
 
     /// Whether the writer of `instant` has ended its heartbeat, or has not beaten for so long that it
     /// counts as dead.
-    async fn is_dead(&self, instant: InstantTime) -> Result<bool, CommitError> {
+    pub(crate) async fn is_dead(&self, instant: InstantTime) -> Result<bool, CommitError> {
         let last_beat = heartbeat::last_beat(&self.table, instant).await?;
         let expiry = self.options.heartbeat_expiry();
         Ok(last_beat.is_none_or(|beat| heartbeat::is_older(&self.table, beat, expiry)))

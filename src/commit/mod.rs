@@ -27,6 +27,7 @@
 //! `MarkerBasedRollbackStrategy`, `RollbackHelper` of Hudi 1.2.0; table versions 8 and 9. Pipelines, epochs
 //! and progress are Lakebed's own.
 
+mod archive;
 mod completed;
 mod conflict;
 mod epoch;
@@ -57,6 +58,7 @@ use crate::storage::lock::{LockGuard, TableLock};
 use crate::table::Table;
 use crate::timeline::Timeline;
 
+pub use archive::{Archived, Going, Merged, SNAPSHOTS_KEPT};
 use completed::Unsettled;
 pub use epoch::Epoch;
 pub(crate) use epoch::check_name as check_pipeline_name;

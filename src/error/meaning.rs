@@ -105,7 +105,9 @@ impl Meaning for MaintainError {
             Self::Write(error) => error.kind(),
             Self::Group { source, .. } => source.kind(),
             Self::Refused(_) | Self::UnsupportedPlan { .. } => ErrorKind::Refused,
-            Self::LockOptions(_) | Self::NoPlan { .. } | Self::Memory { .. } => ErrorKind::FixInput,
+            Self::LockOptions(_) | Self::NoPlan { .. } | Self::Memory { .. } | Self::KeptCommits { .. } => {
+                ErrorKind::FixInput
+            }
             Self::Conflict { .. } => ErrorKind::Conflict,
             Self::Path(_)
             | Self::Plan { .. }
@@ -309,6 +311,7 @@ impl Meaning for CommitError {
             | Self::ProgressSize { .. }
             | Self::RollbackPlan { .. }
             | Self::ServicePlan { .. }
+            | Self::LastSnapshot { .. }
             | Self::ClockBehind { .. } => ErrorKind::Failed,
         }
     }

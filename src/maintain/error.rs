@@ -129,6 +129,16 @@ pub enum MaintainError {
         /// What is needed.
         needed_bytes: u64,
     },
+    /// Numbers of commits that cannot be kept.
+    #[error(
+        "of at most {max_commits} commits on the active timeline {min_commits} cannot stay: at least 1 has to, and fewer          than there may be"
+    )]
+    KeptCommits {
+        /// How many were to stay.
+        min_commits: usize,
+        /// How many there might be.
+        max_commits: usize,
+    },
     /// Others stood in the way.
     #[error("{reason}")]
     Conflict {

@@ -12,6 +12,7 @@
 //!
 //! Source: the table services of Hudi 1.2.0; table versions 8 and 9.
 
+pub mod archive;
 pub mod clean;
 pub mod compaction;
 mod error;

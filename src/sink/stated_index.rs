@@ -102,7 +102,7 @@ pub(crate) async fn check_undeclared(
 /// A file group of the newest write if all of its groups look like buckets.
 async fn bucket_like_group(table: &Table, timeline: &Timeline) -> Result<Option<FileGroupId>, SinkError> {
     for instant in timeline.completed_writes().rev() {
-        let metadata = table.timeline.commit_metadata(instant).await.map_err(TableError::from)?;
+        let metadata = table.timeline.metadata_anywhere(instant).await.map_err(TableError::from)?;
         let groups: Vec<FileGroupId> = metadata
             .write_stats()
             .filter_map(|(partition, stat)| {

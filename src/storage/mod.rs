@@ -146,6 +146,10 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// For folders whose names only grow: costs little where few names come after.
     async fn list_after(&self, dir: &TablePath, after: &str) -> Result<Vec<Entry>>;
 
+    /// The files directly in `dir` whose names come after `after` and not after `upto` by their bytes, sorted
+    /// by path. Costs little where few names come between.
+    async fn list_between(&self, dir: &TablePath, after: &str, upto: &str) -> Result<Vec<Entry>>;
+
     /// A stamp of `dir` that is another one after files directly in it came or went, where the
     /// storage keeps such a thing and the folder is there.
     ///

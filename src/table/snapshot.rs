@@ -66,7 +66,7 @@ impl TableSnapshot {
         let store = &self.table.timeline;
         let metadata: Vec<(InstantTime, CommitMetadata)> = stream::iter(news)
             .map(|instant| async move {
-                Ok::<_, TableError>((instant.time, store.commit_metadata(&instant).await?))
+                Ok::<_, TableError>((instant.time, store.metadata_anywhere(&instant).await?))
             })
             .buffered(READS)
             .try_collect()
@@ -252,7 +252,7 @@ impl TableSnapshot {
         let upto = self.as_of.filter(|time| first.is_some_and(|first| first <= *time));
         let shown = self.timeline.completed_writes().filter(|i| upto.is_none_or(|upto| i.time <= upto));
         for instant in shown.rev() {
-            let metadata = self.table.timeline.commit_metadata(instant).await?;
+            let metadata = self.table.timeline.metadata_anywhere(instant).await?;
             schema_history::check_commit(&self.table.config, instant.time, &metadata)?;
             let may_change = metadata.operation_type.as_ref().is_none_or(|o| o.may_change_schema());
             if let Some(schema) = metadata.schema().filter(|_| may_change) {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use lakebed_hudi::history::{HistoryColumns, HistoryEntry};
+use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::table_config::TableConfig;
 use lakebed_hudi::timeline_file::{Action, TimelineFile, TimelineLayout};
 use lakebed_hudi::timeline_metadata::{
@@ -10,7 +12,7 @@ use lakebed_hudi::timeline_metadata::{
 };
 
 use super::{Instant, Timeline, TimelineError};
-use crate::storage::{FolderStamp, Storage, TablePath, TablePathError};
+use crate::storage::{Entry, FolderStamp, Storage, StorageError, TablePath, TablePathError};
 
 /// Larger metadata than this is refused, so that a damaged table cannot exhaust memory.
 const MAX_METADATA_BYTES: u64 = 1 << 30;
@@ -35,19 +37,46 @@ impl TimelineStore {
         Ok(Self { storage, layout: config.version.layout(), folder, history })
     }
 
-    /// Lists the active timeline.
+    /// The active timeline.
+    ///
+    /// A listing is none of one moment: an instant may be archived after those before it were listed, and
+    /// before it is. It would look as if it had never been, since what comes before it is there. But who
+    /// archives deletes the oldest first. So what is gone after the listing from its beginning is left out.
+    ///
+    /// Source: `TimelineArchiverV2.deleteArchivedActions` for the order.
     ///
     /// # Errors
     /// A file that starts like an instant and cannot be understood.
     pub async fn load(&self) -> Result<Timeline, TimelineError> {
         let listing = self.storage.list(&self.folder).await?;
-        let mut timeline = Timeline::default();
-        for entry in listing.files {
-            if let Some(file) = TimelineFile::parse(entry.path.file_name(), self.layout)? {
-                timeline.add(file);
+        let mut timeline = Timeline::from_files(self.parsed(&listing.files)?);
+        while let Some(first) = timeline.first_to_archive().copied() {
+            match self.storage.stat(&self.path(&first.file())).await {
+                Ok(_) => break,
+                Err(StorageError::NotFound { .. }) => timeline.remove(&first),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(timeline)
+    }
+
+    /// The files of the instants from `from` on, until `upto`.
+    ///
+    /// # Errors
+    /// A file that starts like an instant and cannot be understood.
+    pub(crate) async fn files_between(
+        &self,
+        from: InstantTime,
+        upto: InstantTime,
+    ) -> Result<Vec<TimelineFile>, TimelineError> {
+        // A name is longer than its instant, and ends in letters.
+        let behind = format!("{upto}~");
+        self.parsed(&self.storage.list_between(&self.folder, from.as_str(), &behind).await?)
+    }
+
+    fn parsed(&self, entries: &[Entry]) -> Result<Vec<TimelineFile>, TimelineError> {
+        let parse = |entry: &Entry| TimelineFile::parse(entry.path.file_name(), self.layout).transpose();
+        Ok(entries.iter().filter_map(parse).collect::<Result<_, _>>()?)
     }
 
     /// Brings `timeline` up to date and returns it: what is new is listed, not what is old.
@@ -66,18 +95,13 @@ impl TimelineStore {
         // A name is longer than its instant, so files of the instant itself are listed, too.
         let entries = self.storage.list_after(&self.folder, settled.as_str()).await?;
         let mut advanced = timeline.before(settled);
-        let (mut is_there, mut is_kept) = (false, false);
-        for entry in entries {
-            if let Some(file) = TimelineFile::parse(entry.path.file_name(), self.layout)? {
-                is_there |= file.instant == settled;
-                is_kept |= file.instant == settled && file.action == Action::Savepoint;
-                advanced.add(file);
-            }
+        for file in self.parsed(&entries)? {
+            advanced.add(file);
         }
         let undoes = |i: &&Instant| matches!(i.action, Action::Rollback | Action::Restore);
         let is_new = |i: &&Instant| timeline.get(i.time, i.action) != Some(i);
-        // Of an instant that a savepoint keeps it does not tell that none after it was archived.
-        if !is_there || is_kept || advanced.instants().filter(undoes).any(|i| is_new(&i)) {
+        let holds = timeline.holds_archive(settled) && advanced.holds_archive(settled);
+        if !holds || advanced.instants().filter(undoes).any(|i| is_new(&i)) {
             return self.load().await;
         }
         Ok(advanced)
@@ -105,15 +129,45 @@ impl TimelineStore {
         Ok(self.storage.get(&self.path(file), MAX_METADATA_BYTES).await?.bytes)
     }
 
+    /// The bytes of a completed instant's file, from the archive if it has gone there since it was listed.
+    ///
+    /// # Errors
+    /// A file that is gone, not to the archive; those of the storage.
+    pub(crate) async fn read_anywhere(&self, instant: &Instant) -> Result<Bytes, TimelineError> {
+        match self.read(&instant.file()).await {
+            Err(error) if error.is_not_found() => {
+                let archived = self.archived(instant.time, HistoryColumns::All).await?;
+                let of_instant = |e: &HistoryEntry| e.instant == instant.time && e.action == instant.action;
+                let entry = archived.into_iter().find(of_instant).ok_or(error)?;
+                Ok(entry.metadata.unwrap_or_default())
+            }
+            read => read,
+        }
+    }
+
+    /// What a completed write says of itself, as [`TimelineStore::commit_metadata`] but also if it has been
+    /// archived since it was listed.
+    ///
+    /// # Errors
+    /// See there.
+    pub(crate) async fn metadata_anywhere(&self, instant: &Instant) -> Result<CommitMetadata, TimelineError> {
+        self.decoded(instant, &self.read_anywhere(instant).await?)
+    }
+
     /// What a completed write says of itself; an empty file says nothing.
     ///
     /// # Errors
     /// A file that is gone or cannot be understood.
     pub async fn commit_metadata(&self, instant: &Instant) -> Result<CommitMetadata, TimelineError> {
-        let file = instant.file();
-        match CommitMetadata::from_bytes(&self.read(&file).await?) {
+        self.decoded(instant, &self.read(&instant.file()).await?)
+    }
+
+    fn decoded(&self, instant: &Instant, bytes: &[u8]) -> Result<CommitMetadata, TimelineError> {
+        match CommitMetadata::from_bytes(bytes) {
             Err(MetadataError::Empty) => Ok(CommitMetadata::default()),
-            read => read.map_err(|source| TimelineError::Metadata { path: self.path(&file), source }),
+            read => {
+                read.map_err(|source| TimelineError::Metadata { path: self.path(&instant.file()), source })
+            }
         }
     }
 
@@ -145,9 +199,8 @@ impl TimelineStore {
     /// # Errors
     /// A file that is gone or cannot be understood.
     pub async fn clean_metadata(&self, instant: &Instant) -> Result<CleanMetadata, TimelineError> {
-        let file = instant.file();
-        let read = CleanMetadata::from_avro(&self.read(&file).await?);
-        read.map_err(|source| TimelineError::Metadata { path: self.path(&file), source })
+        let read = CleanMetadata::from_avro(&self.read_anywhere(instant).await?);
+        read.map_err(|source| TimelineError::Metadata { path: self.path(&instant.file()), source })
     }
 
     /// What a completed savepoint keeps.

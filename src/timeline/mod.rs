@@ -14,6 +14,7 @@ use lakebed_hudi::timeline_metadata::MetadataError;
 
 use crate::storage::{StorageError, TablePath, TablePathError};
 
+pub(crate) use archived::{History, Recorded};
 pub use load::TimelineStore;
 
 /// Why a timeline could not be read.
@@ -174,14 +175,28 @@ impl Timeline {
         self.instants().flat_map(|i| [Some(i.time), i.completion()]).flatten().max()
     }
 
-    /// The first instant that no savepoint keeps. While it stays the same, nothing was archived that
-    /// was not listed before.
+    /// The first write that no savepoint keeps. While it stays the same, nothing was archived that was not
+    /// listed before.
     ///
-    /// Source: `TimelineArchiverV2` goes in order, and with `hoodie.archive.beyond.savepoint` past what
-    /// savepoints keep, which stays.
+    /// Source: `TimelineArchiverV2` takes the completed writes in order, up to the first pending one, and with
+    /// `hoodie.archive.beyond.savepoint` goes past what savepoints keep, which stays. So do restores, and
+    /// services that are pending.
     pub fn start(&self) -> Option<InstantTime> {
-        let is_kept = |time: &InstantTime| self.instants.contains_key(&(*time, Action::Savepoint));
-        self.instants().map(|i| i.time).find(|time| !is_kept(time))
+        let start = self.instants().find(|i| i.action.writes_data() && self.goes_in_order(i));
+        start.map(|instant| instant.time)
+    }
+
+    /// Whether no later instant is archived before this one.
+    fn goes_in_order(&self, instant: &Instant) -> bool {
+        let is_done = instant.is_completed() && matches!(instant.action, Action::Clean | Action::Rollback);
+        let is_kept = self.instants.contains_key(&(instant.time, Action::Savepoint));
+        (instant.action.writes_data() || is_done) && !is_kept
+    }
+
+    /// Whether nothing after the instant of that time was archived since it is as it is here.
+    fn holds_archive(&self, time: InstantTime) -> bool {
+        let mut of_time = self.instants.range((time, Action::Commit)..).take_while(|((t, _), _)| *t == time);
+        of_time.any(|(_, instant)| self.goes_in_order(instant))
     }
 
     /// The first time of the active timeline, as far as files are concerned: what was written
@@ -212,6 +227,15 @@ impl Timeline {
     pub(crate) fn settled_time(&self) -> Option<InstantTime> {
         let oldest_pending = self.pending().map(|i| i.time).next();
         oldest_pending.or_else(|| self.instants().next_back().map(|i| i.time))
+    }
+
+    /// The completed instant that is archived first.
+    fn first_to_archive(&self) -> Option<&Instant> {
+        self.completed().find(|instant| self.goes_in_order(instant))
+    }
+
+    fn remove(&mut self, instant: &Instant) {
+        self.instants.remove(&(instant.time, instant.action));
     }
 
     /// The instants before `time`.
@@ -293,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn the_timeline_starts_behind_what_only_savepoints_keep() {
+    fn the_timeline_starts_behind_what_archives_pass_by() {
         let t = timeline(&[
             "20260101000000001_20260101000000002.commit",
             "20260101000000001_20260101000000009.savepoint",
@@ -301,6 +325,15 @@ mod tests {
             "20260101000000007_20260101000000008.commit",
         ]);
         assert_eq!(t.start(), Some(time("05")));
+        assert!(t.holds_archive(time("05")) && !t.holds_archive(time("01")) && !t.holds_archive(time("04")));
         assert_eq!(timeline(&["20260101000000003.inflight"]).start(), Some(time("03")));
+        let t = timeline(&[
+            "20260101000000001_20260101000000002.restore",
+            "20260101000000003.clean.requested",
+            "20260101000000004_20260101000000005.rollback",
+            "20260101000000006_20260101000000007.deltacommit",
+        ]);
+        assert_eq!(t.start(), Some(time("06")));
+        assert_eq!([1, 3, 4, 6].map(|n| t.holds_archive(time(&format!("0{n}")))), [false, false, true, true]);
     }
 }

@@ -1,5 +1,6 @@
 //! The program, run as people and scripts run it.
 
+mod archive;
 mod bad_input;
 mod clean;
 mod compact;

@@ -1,8 +1,10 @@
 //! Table services.
 
+pub mod archive;
 mod beside;
 mod catalogue;
 mod clean;
+mod clock;
 mod crash;
 mod faults;
 mod kill;

@@ -1,5 +1,6 @@
 //! Jobs that are stopped at any point, and what is found when they are started again.
 
+mod archival;
 pub mod audit;
 pub mod clock;
 pub mod engine;

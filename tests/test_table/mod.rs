@@ -127,7 +127,7 @@ impl TestTable {
         texts_of(&self.snapshot().await).await
     }
 
-    /// Has others archive all completed instants but the newest `kept`.
+    /// Has others archive all completed instants but the newest `kept`, more than they should.
     pub async fn archive(&self, kept: usize) {
         services::archive(&self.snapshot().await.table, kept).await;
     }

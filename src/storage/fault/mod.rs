@@ -217,6 +217,10 @@ impl Storage for FaultStorage {
         self.step(Operation::List, dir, 0, self.inner.list_after(dir, after)).await
     }
 
+    async fn list_between(&self, dir: &TablePath, after: &str, upto: &str) -> Result<Vec<Entry>> {
+        self.step(Operation::List, dir, 0, self.inner.list_between(dir, after, upto)).await
+    }
+
     async fn list_all(&self, dir: &TablePath) -> Result<Vec<Entry>> {
         self.step(Operation::ListAll, dir, 0, self.inner.list_all(dir)).await
     }

@@ -170,7 +170,12 @@ impl Storage for LocalStorage {
 
     async fn list_after(&self, dir: &TablePath, after: &str) -> Result<Vec<Entry>> {
         let after = after.to_owned();
-        self.blocking(Operation::List, dir, move |place| read::list_after(place, &after)).await
+        self.blocking(Operation::List, dir, move |place| read::list_after(place, &after, None)).await
+    }
+
+    async fn list_between(&self, dir: &TablePath, after: &str, upto: &str) -> Result<Vec<Entry>> {
+        let (after, upto) = (after.to_owned(), upto.to_owned());
+        self.blocking(Operation::List, dir, move |place| read::list_after(place, &after, Some(&upto))).await
     }
 
     async fn list_all(&self, dir: &TablePath) -> Result<Vec<Entry>> {

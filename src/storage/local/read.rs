@@ -85,12 +85,14 @@ pub(super) fn list(place: &Place) -> Result<Listing> {
     Ok(listing)
 }
 
-/// Names are read, but only those after `after` are looked at.
-pub(super) fn list_after(place: &Place, after: &str) -> Result<Vec<Entry>> {
+/// Names are read, but only those after `after`, until `upto` if that is given, are looked at.
+pub(super) fn list_after(place: &Place, after: &str, upto: Option<&str>) -> Result<Vec<Entry>> {
     let mut files = Vec::new();
     for entry in entries(place)? {
         let entry = entry?;
-        if entry.file_name().as_encoded_bytes() <= after.as_bytes() {
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        if name <= after.as_bytes() || upto.is_some_and(|upto| name > upto.as_bytes()) {
             continue;
         }
         if let Some((path, Found::File(metadata))) = look_at(place, &entry)? {

@@ -27,13 +27,24 @@ pub(super) async fn list(storage: &ObjectStorage, place: &Place) -> Result<Listi
     Ok(listing)
 }
 
-/// One flat listing from `after` on; what lies in folders is passed over.
-pub(super) async fn list_after(storage: &ObjectStorage, place: &Place, after: &str) -> Result<Vec<Entry>> {
+/// One flat listing from `after` on, until `upto` if that is given; what lies in folders is passed over.
+pub(super) async fn list_after(
+    storage: &ObjectStorage,
+    place: &Place,
+    after: &str,
+    upto: Option<&str>,
+) -> Result<Vec<Entry>> {
     // Taken as it is; what cannot be a key is compared below alone.
     let offset = Key::parse(format!("{}/{after}", place.key)).unwrap_or_else(|_| place.key.clone());
+    // Buckets list keys in order, so that what is behind `upto` need not be asked for.
+    let is_upto = |meta: &ObjectMeta| {
+        let name = meta.location.prefix_match(&place.key).and_then(|mut below| below.next());
+        upto.is_none_or(|upto| name.is_none_or(|name| name.as_ref() <= upto))
+    };
     let found: Vec<ObjectMeta> = storage
         .store
         .list_with_offset(Some(&place.key), &offset)
+        .try_take_while(|meta| std::future::ready(Ok(is_upto(meta))))
         .try_collect()
         .await
         .map_err(|error| place.error(error))?;

@@ -219,7 +219,11 @@ impl Storage for ObjectStorage {
     }
 
     async fn list_after(&self, dir: &TablePath, after: &str) -> Result<Vec<Entry>> {
-        list::list_after(self, &self.place(Operation::List, dir)?, after).await
+        list::list_after(self, &self.place(Operation::List, dir)?, after, None).await
+    }
+
+    async fn list_between(&self, dir: &TablePath, after: &str, upto: &str) -> Result<Vec<Entry>> {
+        list::list_after(self, &self.place(Operation::List, dir)?, after, Some(upto)).await
     }
 
     async fn list_all(&self, dir: &TablePath) -> Result<Vec<Entry>> {

@@ -31,6 +31,16 @@ pub async fn names_after_a_name_are_listed(storage: Shared) {
         let found = storage.list_after(&path("a"), after).await.unwrap();
         assert_eq!(names(&found), expected, "after {after:?}");
     }
+    for (after, upto, expected) in [
+        ("", "2", &["a/1", "a/10", "a/2"][..]),
+        ("1", "25", &["a/10", "a/2", "a/2.x"]),
+        ("2", "2.x", &["a/2.x"]),
+        ("2", "1", &[]),
+        ("25", "ü", &["a/3", "a/é"]),
+    ] {
+        let found = storage.list_between(&path("a"), after, upto).await.unwrap();
+        assert_eq!(names(&found), expected, "after {after:?} and not after {upto:?}");
+    }
     assert_eq!(storage.list_after(&path("z"), "").await.unwrap(), []);
     assert_eq!(storage.list_after(&TablePath::root(), "").await.unwrap(), []);
 }

@@ -7,8 +7,9 @@ use lakebed_hudi::history::{
 };
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
 
-/// Archives all completed instants but the newest `kept`, and never the newest write, as Hudi does it with
-/// `hoodie.archive.beyond.savepoint`.
+/// Archives all completed instants but the newest `kept`, and never the newest write, whatever is pending and
+/// whoever may still bring files, as Hudi does it with `hoodie.archive.beyond.savepoint`. Lakebed's own archival
+/// would not.
 pub async fn archive(table: &Table, kept: usize) {
     let timeline = table.timeline.load().await.unwrap();
     let has_savepoint = |i: &&Instant| timeline.get(i.time, Action::Savepoint).is_some();

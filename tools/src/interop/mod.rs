@@ -3,6 +3,7 @@
 //! A scenario is a table's shape and a script of steps. After each step Spark reads the table, and
 //! so do we and, where it is right, hudi-core; all must see the rows of a plain model.
 
+mod archived;
 mod cleaning;
 mod command;
 mod model;

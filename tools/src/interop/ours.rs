@@ -7,6 +7,7 @@ use arrow::array::{BooleanArray, RecordBatch};
 use futures::TryStreamExt as _;
 use lakebed::commit::{CommitOptions, Outcome, PipelineProgress, Scheduled};
 use lakebed::environment::Environment;
+use lakebed::maintain::archive::{ArchiveReport, ArchiveRules};
 use lakebed::maintain::clean::{self, CleanPolicy, CleanReport, CleanRules};
 use lakebed::maintain::compaction::{CompactionRules, plan};
 use lakebed::maintain::{MaintainOptions, Maintainer, RunLimits, RunOutcome};
@@ -250,6 +251,12 @@ impl Ours {
     pub async fn read_as_of(&self, instant: InstantTime) -> Result<Vec<RecordBatch>, Failed> {
         let snapshot = self.table().await?.snapshot(Some(instant)).await?;
         Ok(Scan::plan(&snapshot, ScanOptions::default()).await?.stream().try_collect().await?)
+    }
+
+    /// Archives all commits but two, if there are more than three.
+    pub async fn archive(&self) -> Result<ArchiveReport, Failed> {
+        let stop = watch::channel(false).1;
+        Ok(self.maintainer().await?.archive(&ArchiveRules::new(2, 3)?, &stop, &|_| {}).await?)
     }
 
     async fn maintainer(&self) -> Result<Maintainer, Failed> {

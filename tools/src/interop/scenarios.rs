@@ -7,8 +7,10 @@ use super::shape::{Data, Keys, Ordering, Partial, Partitioning, Shape};
 use super::step::{Step, rows};
 
 /// Every kind of every dimension once, on either type of table; not each of the types that go the same way.
-const IN_CI: [&str; 58] = [
+const IN_CI: [&str; 61] = [
     "cow/ours/archived",
+    "cow/ours/archiving",
+    "cow/ours/archiving/often",
     "cow/ours/cleaning/clustered",
     "cow/ours/cleaning/unpartitioned",
     "cow/ours/clustering",
@@ -60,6 +62,7 @@ const IN_CI: [&str; 58] = [
     "mor/ours/restoring",
     "mor/ours/strays/dying_everywhere",
     "mor/ours/strays/spark_recovers",
+    "mor/ours/strays/we_archive",
     "mor/ours/together",
     "mor/ours/widened",
     "mor/theirs/insert",
@@ -154,6 +157,10 @@ fn scripts(shape: Shape) -> Scenarios {
         ("ours/buckets/7", more_buckets, script::short()),
         ("ours/overwrite", shape, script::overwriting()),
         ("ours/archived", shape, script::archived()),
+        ("ours/archiving", shape, script::archiving()),
+        ("theirs/archiving", shape, after_spark(script::archiving())),
+        ("ours/archiving/often", shape, script::archiving_often()),
+        ("ours/archiving/replaced", shape, script::archiving_replaced()),
         ("ours/widening", shape, script::widening()),
         ("ours/widened", shape, script::widened()),
         ("ours/restoring", shape, script::restoring()),
@@ -164,6 +171,7 @@ fn scripts(shape: Shape) -> Scenarios {
         ("ours/heartbeats", more_buckets, script::heartbeats()),
         ("ours/strays/spark_recovers", more_buckets, script::spark_recovers()),
         ("ours/strays/we_recover", more_buckets, script::we_recover()),
+        ("ours/strays/we_archive", more_buckets, script::we_archive()),
         ("ours/strays/dying_everywhere", shape, script::dying_everywhere()),
         ("ours/deleting", shape, script::deleting()),
         ("ours/flagged", Shape { data: Data::Flagged, ..shape }, script::flagged()),
@@ -175,6 +183,7 @@ fn scripts(shape: Shape) -> Scenarios {
         ("theirs/flagged", Shape { data: Data::Flagged, ..shape }, after_spark(script::flagged())),
         ("theirs/data/nested", Shape { data: Data::Nested, ..shape }, script::theirs()),
         ("theirs/version_8", Shape { version: 8, ..shape }, script::theirs_full()),
+        ("theirs/version_8/archiving", Shape { version: 8, ..shape }, after_spark(script::archiving())),
     ];
     scripts.into_iter().map(|(name, shape, steps)| (name.to_owned(), shape, steps)).collect()
 }

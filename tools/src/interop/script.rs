@@ -129,6 +129,34 @@ pub fn cleaning_clustered() -> Vec<Step> {
     ]
 }
 
+/// Both archive in turns, while both write.
+pub fn archiving() -> Vec<Step> {
+    let writes = |order: u32| {
+        [
+            Step::Ours(vec![rows(0..6, order, 2), rows(12..14, order, 2)]),
+            Step::Spark(vec![rows(4..8, order + 1, 3)]),
+            Step::Ours(vec![rows(2..3, order + 2, 4), deletes(9..10, order + 2)]),
+        ]
+    };
+    let mut steps = vec![Step::Ours(vec![rows(0..12, 10, 1)])];
+    steps.extend(writes(20));
+    steps.extend(writes(25));
+    steps.extend([Step::ArchiveOurs, Step::Ours(vec![rows(1..3, 28, 5)])]);
+    steps.extend(writes(30));
+    steps.extend([Step::Compact, Step::Ours(vec![rows(1..4, 35, 5)]), Step::Archive]);
+    steps.extend(writes(40));
+    steps.extend(writes(45));
+    steps.extend([Step::ArchiveOurs, Step::Clean, Step::Reopen]);
+    steps.extend(writes(50));
+    steps.extend([Step::CompactOurs, Step::Ours(vec![rows(0..3, 53, 5)]), Step::Clean]);
+    steps.extend(writes(55));
+    steps.extend(writes(60));
+    steps.push(Step::ArchiveOurs);
+    steps.extend(writes(65));
+    steps.extend([Step::Archive, Step::Compact, Step::Spark(vec![rows(0..8, 70, 6)])]);
+    steps
+}
+
 /// We write, Spark writes, deletes and compacts, we go on.
 pub fn short() -> Vec<Step> {
     vec![
@@ -381,6 +409,40 @@ pub fn replacing() -> Vec<Step> {
     ]
 }
 
+/// The archive gets more levels, of files that we and Spark have made.
+pub fn archiving_often() -> Vec<Step> {
+    vec![
+        Step::Ours(vec![rows(0..12, 10, 1)]),
+        Step::Spark(vec![rows(0..4, 12, 1)]),
+        Step::ArchivesOften(20..46),
+        Step::Spark(vec![rows(0..4, 50, 2)]),
+        Step::Ours(vec![rows(1..3, 52, 3)]),
+        Step::Archive,
+        Step::Spark(vec![rows(2..6, 54, 4)]),
+        Step::ArchivesOften(60..85),
+        Step::Reopen,
+        Step::Ours(vec![rows(0..8, 90, 5)]),
+    ]
+}
+
+/// Both replace file groups; we archive as far as Spark has cleaned.
+pub fn archiving_replaced() -> Vec<Step> {
+    let later = |order: u32| (0..6).map(move |n| Step::Ours(vec![rows(n..n + 4, order + n, 2)]));
+    let mut steps = vec![Step::Ours(vec![rows(0..12, 10, 1)]), Step::Spark(vec![rows(0..4, 15, 1)])];
+    steps.push(Step::Overwrite(vec![rows(0..2, 1, 3), rows(20..21, 1, 3)]));
+    steps.extend(later(20));
+    // What came before the overwrite goes, but not the overwrite.
+    steps.extend([Step::ArchiveOurs, Step::Spark(vec![rows(1..3, 30, 4)]), Step::Compact]);
+    steps.push(Step::SparkDeletePartition(1));
+    steps.extend(later(40));
+    steps.extend([Step::Compact, Step::Ours(vec![rows(0..3, 50, 5)]), Step::Clean]);
+    steps.extend(later(60));
+    steps.extend([Step::ArchiveOurs, Step::Spark(vec![rows(1..3, 70, 6)]), Step::Reopen]);
+    steps.extend(later(80));
+    steps.extend([Step::Archive, Step::Ours(vec![rows(0..5, 90, 7)])]);
+    steps
+}
+
 /// Spark commits while checkpoints of ours are in flight.
 pub fn in_flight() -> Vec<Step> {
     vec![
@@ -462,6 +524,14 @@ fn dead_writes() -> Vec<Step> {
     ]
 }
 
+/// We roll back what dead writers left, and archive past it.
+pub fn we_archive() -> Vec<Step> {
+    let mut steps = dead_writes();
+    steps.extend([Step::Ours(vec![rows(0..2, 50, 6)]), Step::NoStrays]);
+    steps.extend(past_dead(Step::ArchiveOurs));
+    steps
+}
+
 /// We die everywhere, in old file groups and in new ones; then Spark archives past it.
 pub fn dying_everywhere() -> Vec<Step> {
     let mut steps = vec![
@@ -476,8 +546,13 @@ pub fn dying_everywhere() -> Vec<Step> {
 }
 
 fn archived_past() -> Vec<Step> {
+    past_dead(Step::Archive)
+}
+
+/// Commits, and an archival past the dead writers before them.
+fn past_dead(archival: Step) -> Vec<Step> {
     let mut steps: Vec<Step> = (0..4).map(|n| Step::Ours(vec![rows(n..n + 3, 60 + n, 7)])).collect();
-    steps.extend([Step::Spark(vec![rows(2..9, 70, 8)]), Step::Archive, Step::ArchivedPastDead]);
+    steps.extend([Step::Spark(vec![rows(2..9, 70, 8)]), archival, Step::ArchivedPastDead]);
     steps.extend([Step::Ours(vec![rows(6..8, 80, 9)]), Step::NoStrays]);
     steps
 }

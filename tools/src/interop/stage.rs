@@ -116,6 +116,8 @@ impl<'a> Stage<'a> {
             }
             Step::CleanDies => self.clean_dies()?,
             Step::Cleaned => self.must_be_cleaned()?,
+            Step::ArchiveOurs => self.archive()?,
+            Step::ArchivesOften(orders) => self.archive_often(orders.clone())?,
             Step::SparkWidens => self.spark_wide = true,
             Step::Together(turns) => self.together(turns.clone())?,
             theirs => self.spark_does(theirs)?,

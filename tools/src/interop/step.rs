@@ -119,6 +119,11 @@ pub enum Step {
     Restore,
     /// Spark archives most of the timeline.
     Archive,
+    /// We archive most of the timeline; Spark then sees the same of the past as before.
+    ArchiveOurs,
+    /// We upsert a row for each number of a range, and archive after each, so often that files of the archive
+    /// are merged.
+    ArchivesOften(Range<u32>),
     /// Both upsert at the same time, a commit each for every number of a range.
     Together(Range<u32>),
     /// So much time passes that writers of which nothing was heard since count as dead.
@@ -185,6 +190,8 @@ impl fmt::Display for Step {
             Self::Savepoint => "Spark savepoints",
             Self::Restore => "Spark restores",
             Self::Archive => "Spark archives",
+            Self::ArchiveOurs => "Lakebed archives",
+            Self::ArchivesOften(_) => "Lakebed upserts and archives many times",
             Self::Together(_) => "Spark and Lakebed upsert at the same time",
             Self::Silence => "nothing is heard of dead writers",
             Self::ArchivedPastDead => "the archive has come past dead writers",

@@ -1,18 +1,15 @@
-//! Rows of archived instants, and the Parquet files that hold them.
+//! Rows of archived instants, read from the Parquet files that hold them.
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int32Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Int32Type, Schema};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch, StringArray};
+use arrow::datatypes::Int32Type;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReader};
-use parquet::basic::Compression;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{KeyValue, ParquetMetaData};
-use parquet::file::properties::WriterProperties;
+use parquet::file::metadata::ParquetMetaData;
 
 use super::HistoryError;
 use crate::instant::InstantTime;
@@ -20,22 +17,21 @@ use crate::parquet_guard::{ChunkForm, check_footer, check_pages};
 use crate::timeline_file::Action;
 use crate::timeline_metadata::evidence;
 
-const INSTANT: &str = "instantTime";
-const COMPLETION: &str = "completionTime";
-const ACTION: &str = "action";
-const METADATA: &str = "metadata";
-const PLAN: &str = "plan";
-const VERSION: &str = "version";
-
-const ROOT: &str = "org.apache.hudi.avro.model.HoodieLSMTimelineInstant";
-const AVRO_SCHEMA: &str = include_str!("timeline_instant.avsc");
+pub(super) const INSTANT: &str = "instantTime";
+pub(super) const COMPLETION: &str = "completionTime";
+pub(super) const ACTION: &str = "action";
+pub(super) const METADATA: &str = "metadata";
+pub(super) const PLAN: &str = "plan";
+pub(super) const VERSION: &str = "version";
 
 /// Rows are converted few at a time, since one row's metadata may have megabytes.
-const BATCH_ROWS: usize = 16;
+pub(super) const BATCH_ROWS: usize = 16;
 
-/// A dictionary may repeat a value for next to no bytes. Instants do not repeat, so rows that
-/// hold more than this many times what the pages do are not history.
+/// A dictionary may repeat a value for next to no bytes. Commits that wrote nothing do say the same as each
+/// other; but rows that hold more than this many times what the pages do, and more than
+/// [`REPEATED_BYTES_MAX`] besides, are not history.
 const VALUE_RATIO_MAX: usize = 8;
+const REPEATED_BYTES_MAX: usize = 256 << 20;
 
 /// One completed instant of the archived timeline.
 ///
@@ -85,21 +81,57 @@ impl HistoryColumns {
     }
 }
 
-/// Reads the rows of a file of archived instants, in file order.
+/// Reads the rows of a file of archived instants, in file order. Values that repeat are held once.
 ///
 /// # Errors
 /// [`HistoryError::Parquet`] for a broken file or one that claims more than its bytes can
 /// hold, [`HistoryError::Column`] and [`HistoryError::Row`] for one of other content.
 pub fn read_entries(file: &Bytes, columns: HistoryColumns) -> Result<Vec<HistoryEntry>, HistoryError> {
-    check_footer(file).map_err(HistoryError::parquet)?;
-    let (reader, unpacked_bytes) = guarded(|| open(file, columns))?;
-    let mut values_left = unpacked_bytes.saturating_mul(VALUE_RATIO_MAX);
-    let mut entries = Vec::new();
-    let mut reader = AssertUnwindSafe(reader);
-    while let Some(batch) = guarded(|| Ok(reader.0.next().transpose()?))? {
-        read_batch(&batch, columns, &mut entries, &mut values_left)?;
+    let mut reader = EntryReader::open(file, columns)?;
+    let (mut entries, mut values) = (Vec::new(), HashSet::new());
+    while let Some(mut more) = reader.next()? {
+        for entry in &mut more {
+            let HistoryEntry { metadata, plan, .. } = entry;
+            [metadata, plan].into_iter().flatten().for_each(|value| share(value, &mut values));
+        }
+        entries.extend(more);
     }
     Ok(entries)
+}
+
+/// Takes the value of `values` that is the same, if there is one.
+fn share(value: &mut Bytes, values: &mut HashSet<Bytes>) {
+    match values.get(value) {
+        Some(known) => *value = known.clone(),
+        None => _ = values.insert(value.clone()),
+    }
+}
+
+/// Reads the rows of a file few at a time.
+pub(super) struct EntryReader {
+    reader: AssertUnwindSafe<ParquetRecordBatchReader>,
+    columns: HistoryColumns,
+    /// Bytes that the rest of the rows may hold.
+    values_left: usize,
+    /// Rows that were read.
+    rows: usize,
+}
+
+impl EntryReader {
+    pub(super) fn open(file: &Bytes, columns: HistoryColumns) -> Result<Self, HistoryError> {
+        check_footer(file).map_err(HistoryError::parquet)?;
+        let (reader, unpacked_bytes) = guarded(|| open(file, columns))?;
+        let values_left = unpacked_bytes.saturating_mul(VALUE_RATIO_MAX).saturating_add(REPEATED_BYTES_MAX);
+        Ok(Self { reader: AssertUnwindSafe(reader), columns, values_left, rows: 0 })
+    }
+
+    /// The next rows, in file order.
+    pub(super) fn next(&mut self) -> Result<Option<Vec<HistoryEntry>>, HistoryError> {
+        let Some(batch) = guarded(|| Ok(self.reader.0.next().transpose()?))? else { return Ok(None) };
+        let entries = read_batch(&batch, self.columns, self.rows, &mut self.values_left)?;
+        self.rows += entries.len();
+        Ok(Some(entries))
+    }
 }
 
 type Opened = (ParquetRecordBatchReader, usize);
@@ -136,7 +168,7 @@ fn check_claims(file: &[u8], metadata: &ParquetMetaData, columns: &[&str]) -> Re
 }
 
 /// Runs the Parquet library on foreign input; its panics become errors.
-fn guarded<T>(run: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, HistoryError> {
+pub(super) fn guarded<T>(run: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, HistoryError> {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(done) => done.map_err(|error| HistoryError::parquet(&error)),
         Err(_) => Err(HistoryError::parquet("the Parquet library panicked")),
@@ -146,9 +178,9 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Histor
 fn read_batch(
     batch: &RecordBatch,
     columns: HistoryColumns,
-    entries: &mut Vec<HistoryEntry>,
+    first_row: usize,
     values_left: &mut usize,
-) -> Result<(), HistoryError> {
+) -> Result<Vec<HistoryEntry>, HistoryError> {
     let (instants, completions) = (text_column(batch, INSTANT)?, text_column(batch, COMPLETION)?);
     let actions = text_column(batch, ACTION)?;
     let versions = column(batch, VERSION, "int32")?
@@ -158,8 +190,9 @@ fn read_batch(
         HistoryColumns::Instants => (None, None),
         HistoryColumns::All => (Some(bytes_column(batch, METADATA)?), Some(bytes_column(batch, PLAN)?)),
     };
+    let mut entries = Vec::with_capacity(batch.num_rows());
     for at in 0..batch.num_rows() {
-        let row = entries.len();
+        let row = first_row + at;
         let mut bytes = |column: Option<&BinaryArray>| {
             let value = column.filter(|column| !column.is_null(at)).map(|column| column.value(at));
             let left = values_left.checked_sub(value.map_or(0, <[u8]>::len));
@@ -176,7 +209,7 @@ fn read_batch(
             version: if versions.is_null(at) { HistoryEntry::VERSION } else { versions.value(at) },
         });
     }
-    Ok(())
+    Ok(entries)
 }
 
 fn column<'a>(
@@ -215,62 +248,4 @@ fn instant(text: &str) -> Option<InstantTime> {
 
 fn action(text: &str) -> Option<Action> {
     Action::ALL.into_iter().find(|action| action.as_str() == text)
-}
-
-/// A file of archived instants as Hudi 1.2 writes it: one row group, GZIP, the Avro schema in
-/// the footer.
-///
-/// The entries have to be in instant order; this is the caller's to see to, since the file's
-/// name says the first and the last.
-///
-/// # Errors
-/// [`HistoryError::Parquet`], which no entries are known to cause.
-pub fn write_entries(entries: &[HistoryEntry]) -> Result<Vec<u8>, HistoryError> {
-    guarded(|| {
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::GZIP(parquet::basic::GzipLevel::default()))
-            .set_key_value_metadata(Some(footer()))
-            .build();
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties)
-            .with_skip_arrow_metadata(true)
-            .with_schema_root(ROOT.to_owned());
-        let schema = to_batch(&[])?.schema();
-        let mut writer = ArrowWriter::try_new_with_options(Vec::new(), schema, options)?;
-        for rows in entries.chunks(BATCH_ROWS) {
-            writer.write(&to_batch(rows)?)?;
-        }
-        writer.into_inner()
-    })
-}
-
-fn footer() -> Vec<KeyValue> {
-    let schema = AVRO_SCHEMA.trim_end().to_owned();
-    vec![
-        KeyValue::new("parquet.avro.schema".to_owned(), schema),
-        KeyValue::new("writer.model.name".to_owned(), "avro".to_owned()),
-    ]
-}
-
-fn to_batch(entries: &[HistoryEntry]) -> Result<RecordBatch, ParquetError> {
-    let texts = |text: fn(&HistoryEntry) -> &str| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(entries.iter().map(text)))
-    };
-    let bytes = |bytes: fn(&HistoryEntry) -> Option<&Bytes>| -> ArrayRef {
-        Arc::new(BinaryArray::from_iter(entries.iter().map(bytes)))
-    };
-    let columns = [
-        (INSTANT, texts(|entry| entry.instant.as_str())),
-        (COMPLETION, texts(|entry| entry.completion.as_str())),
-        (ACTION, texts(|entry| entry.action.as_str())),
-        (METADATA, bytes(|entry| entry.metadata.as_ref())),
-        (PLAN, bytes(|entry| entry.plan.as_ref())),
-        (VERSION, Arc::new(Int32Array::from_iter_values(entries.iter().map(|entry| entry.version)))),
-    ];
-    let field = |(name, array): &(&str, ArrayRef)| {
-        Field::new(*name, array.data_type().clone(), array.data_type() != &DataType::Int32)
-    };
-    let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
-    let arrays = columns.into_iter().map(|(_, array)| array).collect();
-    Ok(RecordBatch::try_new(Arc::new(schema), arrays)?)
 }

@@ -19,15 +19,19 @@ use crate::timeline_metadata::evidence;
 
 mod entries;
 mod file_name;
+mod footer;
 mod manifest;
 #[cfg(test)]
 mod tests;
+mod write;
 
-pub use entries::{HistoryColumns, HistoryEntry, read_entries, write_entries};
+pub use entries::{HistoryColumns, HistoryEntry, read_entries};
 pub use file_name::HistoryFileName;
+pub use footer::{TAIL_BYTES, greatest_completion};
 pub use manifest::{
     HistoryFile, HistoryManifest, VERSION_FILE, manifest_name, manifest_version, parse_version,
 };
+pub use write::{merge_files, write_entries};
 
 /// Why a file of the archived timeline could not be read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -149,6 +149,56 @@ fn what_is_written_has_the_columns_and_the_footer_of_java() {
     }
 }
 
+#[test]
+fn files_of_java_are_merged_and_keep_every_row() {
+    let files = [golden(FIRST), golden(SECOND)];
+    let merged = Bytes::from(merge_files(&files).unwrap());
+    let rows = |file: &Bytes| read_entries(file, HistoryColumns::All).unwrap();
+    assert_eq!(rows(&merged), files.iter().flat_map(rows).collect::<Vec<_>>());
+    assert_eq!(merged, Bytes::from(write_entries(&rows(&merged)).unwrap()));
+    assert!(merge_files(&[golden(FIRST), golden(SECOND).slice(..99)]).is_err());
+}
+
+#[test]
+fn a_large_merge_has_several_row_groups() {
+    // Nothing that repeats, so that it packs to what it is.
+    let mut state = 1_u64;
+    let mut noise = |len: usize| -> Vec<u8> {
+        let next = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 56) as u8
+        });
+        next.take(len).collect()
+    };
+    let entries: Vec<_> = (0..40).map(|i| entry(i, 0, Some(noise(1 << 20)), None)).collect();
+    let files = entries.chunks(20).map(|rows| Bytes::from(write_entries(rows).unwrap()));
+    let merged = Bytes::from(merge_files(&files.collect::<Vec<_>>()).unwrap());
+    let groups = SerializedFileReader::new(merged.clone()).unwrap().metadata().num_row_groups();
+    assert_eq!(groups, 2);
+    assert_eq!(read_entries(&merged, HistoryColumns::All).unwrap(), entries);
+    assert_eq!(greatest_completion(&merged), Ok(Some(entries[39].completion)));
+}
+
+#[test]
+fn footers_tell_when_the_last_instant_completed() {
+    for name in [FIRST, SECOND] {
+        let file = golden(name);
+        let last = read_entries(&file, HistoryColumns::Instants).unwrap().iter().map(|e| e.completion).max();
+        assert_eq!(greatest_completion(&file), Ok(last), "{name}");
+        assert_eq!(greatest_completion(&file[file.len() - 2000..]), Ok(last), "{name}");
+        // Too little to tell.
+        assert_eq!(greatest_completion(&file[file.len() - 200..]), Ok(None), "{name}");
+        for at in 0..file.len() {
+            let mut flipped = file.to_vec();
+            flipped[at] ^= 1;
+            let _ = greatest_completion(&flipped);
+        }
+    }
+    assert_eq!(greatest_completion(b"PAR1"), Ok(None));
+    let ours = write_entries(&[entry(2, 0, None, None), entry(1, 0, None, None)]).unwrap();
+    assert_eq!(greatest_completion(&ours), Ok(Some(entry(2, 0, None, None).completion)));
+}
+
 fn at(millis: i64) -> InstantTime {
     InstantTime::from_unix_millis(millis, TimelineZone::Utc)
 }
@@ -304,15 +354,43 @@ fn a_dictionary_that_declares_values_by_the_billion_is_refused_unread() {
     assert_eq!(page(&far), Err("a header numbers a field as Thrift cannot"));
 }
 
+/// Commits that say the same, `count` of them, in a file with a dictionary.
+fn repeating(count: u32) -> (Vec<HistoryEntry>, Bytes) {
+    let metadata = Some(Bytes::from(vec![7; 200_000]));
+    let of = |i| HistoryEntry { metadata: metadata.clone(), ..entry(i, 0, None, None) };
+    let entries: Vec<_> = (0..count).map(of).collect();
+    let mut writer = ArrowWriter::try_new(Vec::new(), write::to_batch(&[]).unwrap().schema(), None).unwrap();
+    entries.chunks(16).for_each(|rows| writer.write(&write::to_batch(rows).unwrap()).unwrap());
+    let file = Bytes::from(writer.into_inner().unwrap());
+    assert!(file.len() < 300_000, "{}", file.len());
+    (entries, file)
+}
+
 #[test]
-fn a_dictionary_cannot_multiply_one_value() {
-    let big = vec![7; 200_000];
-    let entries: Vec<_> = (0..400).map(|i| entry(i, 0, Some(big.clone()), None)).collect();
-    let file = Bytes::from(write_entries(&entries).unwrap());
-    assert!(file.len() < 20_000, "{}", file.len());
+fn commits_that_say_the_same_are_read_and_held_once() {
+    let (entries, file) = repeating(400);
+    let read = read_entries(&file, HistoryColumns::All).unwrap();
+    assert_eq!(read, entries);
+    let pointers: std::collections::BTreeSet<_> =
+        read.iter().map(|entry| entry.metadata.as_ref().unwrap().as_ptr()).collect();
+    assert_eq!(pointers.len(), 1);
+}
+
+#[test]
+fn a_dictionary_cannot_multiply_one_value_without_end() {
+    let (_, file) = repeating(1500);
     let error = read_entries(&file, HistoryColumns::All).unwrap_err();
     assert!(error.to_string().contains("more than its pages"), "{error}");
-    assert_eq!(read_entries(&file, HistoryColumns::Instants).unwrap().len(), 400);
+    assert_eq!(read_entries(&file, HistoryColumns::Instants).unwrap().len(), 1500);
+}
+
+#[test]
+fn what_is_written_can_be_read_however_often_it_repeats() {
+    let (entries, _) = repeating(1500);
+    let files = entries.chunks(500).map(|rows| Bytes::from(write_entries(rows).unwrap()));
+    let merged = Bytes::from(merge_files(&files.collect::<Vec<_>>()).unwrap());
+    assert!(merged.len() < 2 << 20, "{}", merged.len());
+    assert_eq!(read_entries(&merged, HistoryColumns::All).unwrap(), entries);
 }
 
 #[test]
