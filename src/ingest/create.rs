@@ -9,10 +9,11 @@ use lakebed_hudi::table_config::{NewTable, TableConfig};
 
 use super::IngestError;
 use super::columns::{check_sample, mapped_columns, stated_columns};
-use super::job::{CreateSettings, Job, JobError};
+use super::job::{CreateSettings, Job};
 use super::mapping::Mapping;
 use super::source::first_file;
 use crate::environment::Environment;
+use crate::settings::SettingsError;
 use crate::storage::{Entry, Scheme, Storage, TableUri};
 use crate::table::properties::PropertiesFileError;
 use crate::table::{
@@ -102,7 +103,7 @@ pub(super) async fn find_table_of(
     let Some(settings) = &job.table.create else {
         let uri = storage.uri();
         let advice = "make it with `lakebed table create`, or say in table.create what it is to be";
-        let missing = || JobError::new("table.uri", format!("{uri} is no Hudi table: {advice}"));
+        let missing = || SettingsError::new("table.uri", format!("{uri} is no Hudi table: {advice}"));
         return if exists { Ok(Found::Table) } else { Err(missing().into()) };
     };
     let columns = stated(job, settings)?;
@@ -146,11 +147,11 @@ fn at_its_setting(error: NewTableError) -> IngestError {
             return TableError::from(error).into();
         }
     };
-    JobError::new(&format!("table.create.{setting}"), error.to_string()).into()
+    SettingsError::new(&format!("table.create.{setting}"), error.to_string()).into()
 }
 
 /// Refuses a place where no folder can be made, as a file or a link to nothing is there or above.
-fn check_folder(uri: &TableUri) -> Result<(), JobError> {
+fn check_folder(uri: &TableUri) -> Result<(), SettingsError> {
     if uri.scheme() != Scheme::File {
         return Ok(());
     }
@@ -163,7 +164,7 @@ fn check_folder(uri: &TableUri) -> Result<(), JobError> {
     match places.find(|place| place.symlink_metadata().is_ok()).filter(|place| !is_folder(place)) {
         Some(place) => {
             let problem = format!("{uri} cannot be made: {} is no folder", place.display());
-            Err(JobError::new("table.uri", problem))
+            Err(SettingsError::new("table.uri", problem))
         }
         None => Ok(()),
     }
@@ -201,7 +202,10 @@ fn table_of(
         Some(schema) => schema,
         None => {
             let file = first.ok_or_else(|| {
-                JobError::new("table.create.schema", "it is needed: there is no file yet to tell columns by")
+                SettingsError::new(
+                    "table.create.schema",
+                    "it is needed: there is no file yet to tell columns by",
+                )
             })?;
             mapped_columns(job, file, &settings.table_name(&uri), &settings.key)?
         }

@@ -2,10 +2,10 @@
 
 use super::columns::ColumnsError;
 use super::decode::{BadRecord, DecodeError};
-use super::job::JobError;
 use super::mapping::MappingError;
 use super::source::SourceError;
 use crate::human;
+use crate::settings::SettingsError;
 use crate::sink::SinkError;
 use crate::storage::{StorageError, TablePathError, TableUriError};
 use crate::table::TableError;
@@ -15,7 +15,7 @@ use crate::table::TableError;
 pub enum IngestError {
     /// The job cannot be done as it is written.
     #[error(transparent)]
-    Job(#[from] JobError),
+    Job(#[from] SettingsError),
     /// The table's columns cannot be told.
     #[error(transparent)]
     Columns(#[from] ColumnsError),

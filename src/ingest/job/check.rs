@@ -2,23 +2,22 @@
 
 use lakebed_hudi::date_pattern::DatePattern;
 
-use super::paths::has_scheme;
-use super::{BadRecordPolicy, CreateSettings, FormatSettings, Job, JobError, MergeKind, Operation};
+use super::{BadRecordPolicy, CreateSettings, FormatSettings, Job, MergeKind, Operation};
 use crate::commit::check_pipeline_name;
 use crate::ingest::decode::FormatKind;
 use crate::near_match::near_match;
-use crate::settings::TimeSpan;
+use crate::settings::{SettingsError, TimeSpan, has_scheme};
 use crate::storage::TableUri;
 
 /// The longest record that can be asked for.
 const RECORD_BYTES_MAX: u64 = 1 << 30;
 
 /// Checks a job before anything is opened.
-pub(super) fn check(job: &Job) -> Result<(), JobError> {
+pub(super) fn check(job: &Job) -> Result<(), SettingsError> {
     if job.pipeline.is_empty() {
-        return Err(JobError::new("pipeline", "it is empty; name the pipeline"));
+        return Err(SettingsError::new("pipeline", "it is empty; name the pipeline"));
     }
-    check_pipeline_name(&job.pipeline).map_err(|error| JobError::new("pipeline", error.to_string()))?;
+    check_pipeline_name(&job.pipeline).map_err(|error| SettingsError::new("pipeline", error.to_string()))?;
     address("table.uri", &job.table.uri)?;
     check_table(job)?;
     check_source(job)?;
@@ -27,7 +26,7 @@ pub(super) fn check(job: &Job) -> Result<(), JobError> {
     check_mapped_columns(job)?;
     check_bad_records(job)?;
     if job.commit.rows == Some(0) {
-        return Err(JobError::new("commit.rows", "it must be at least 1"));
+        return Err(SettingsError::new("commit.rows", "it must be at least 1"));
     }
     let overwrites = matches!(job.operation, Operation::InsertOverwrite | Operation::InsertOverwriteTable);
     let limits = [job.commit.rows.is_some(), job.commit.bytes.is_some(), job.commit.interval.is_some()];
@@ -39,15 +38,15 @@ pub(super) fn check(job: &Job) -> Result<(), JobError> {
     Ok(())
 }
 
-fn contradiction(one: &str, other: &str, why: &str) -> JobError {
-    JobError::new(one, format!("it contradicts {other}: {why}"))
+fn contradiction(one: &str, other: &str, why: &str) -> SettingsError {
+    SettingsError::new(one, format!("it contradicts {other}: {why}"))
 }
 
-fn address(setting: &str, text: &str) -> Result<(), JobError> {
-    text.parse::<TableUri>().map(|_| ()).map_err(|error| JobError::new(setting, error.to_string()))
+fn address(setting: &str, text: &str) -> Result<(), SettingsError> {
+    text.parse::<TableUri>().map(|_| ()).map_err(|error| SettingsError::new(setting, error.to_string()))
 }
 
-fn check_table(job: &Job) -> Result<(), JobError> {
+fn check_table(job: &Job) -> Result<(), SettingsError> {
     let table = &job.table;
     if table.clock_skew.is_some() && !table.shared {
         let why = "clocks only differ where others write the table too";
@@ -61,7 +60,7 @@ fn check_table(job: &Job) -> Result<(), JobError> {
     for (setting, span, unit_seconds, units) in whole {
         let Some(TimeSpan(span)) = span else { continue };
         if span.subsec_nanos() != 0 || span.as_secs() % unit_seconds != 0 {
-            return Err(JobError::new(setting, format!("it must be whole {units}, as Hudi counts it")));
+            return Err(SettingsError::new(setting, format!("it must be whole {units}, as Hudi counts it")));
         }
     }
     let Some(create) = &table.create else { return Ok(()) };
@@ -80,13 +79,13 @@ fn check_table(job: &Job) -> Result<(), JobError> {
     }
     if job.source.stdin && create.schema.is_none() {
         let why = "columns are told from files; standard input comes once";
-        return Err(JobError::new("table.create.schema", format!("it is needed: {why}")));
+        return Err(SettingsError::new("table.create.schema", format!("it is needed: {why}")));
     }
     check_created(job, create)
 }
 
 /// Checks a table that is to be made against what is to be done with it.
-fn check_created(job: &Job, create: &CreateSettings) -> Result<(), JobError> {
+fn check_created(job: &Job, create: &CreateSettings) -> Result<(), SettingsError> {
     let finds_rows = matches!(job.operation, Operation::Upsert | Operation::Delete);
     if finds_rows && !create.has_buckets() && job.table.index.is_none() {
         let (setting, why) = match create.buckets {
@@ -104,13 +103,13 @@ fn check_created(job: &Job, create: &CreateSettings) -> Result<(), JobError> {
     }
 }
 
-fn check_source(job: &Job) -> Result<(), JobError> {
+fn check_source(job: &Job) -> Result<(), SettingsError> {
     let source = &job.source;
     if source.stdin && !source.files.is_empty() {
         return Err(contradiction("source.stdin", "source.files", "a job has one source"));
     }
     if !source.stdin && source.files.is_empty() {
-        return Err(JobError::new("source", "set files or stdin"));
+        return Err(SettingsError::new("source", "set files or stdin"));
     }
     for (set, name) in [(source.follow, "source.follow"), (source.poll.is_some(), "source.poll")] {
         if set && source.stdin {
@@ -125,7 +124,7 @@ fn check_source(job: &Job) -> Result<(), JobError> {
         ));
     }
     if source.stdin && job.format.kind.is_none() {
-        return Err(JobError::new(
+        return Err(SettingsError::new(
             "format.type",
             "it is needed, since standard input has no name to tell it by",
         ));
@@ -137,20 +136,21 @@ fn check_source(job: &Job) -> Result<(), JobError> {
     for pattern in &source.files {
         if has_scheme(pattern) {
             let advice = "inputs are files of this machine, named by their paths";
-            return Err(JobError::new("source.files", format!("{pattern:?} is an address: {advice}")));
+            return Err(SettingsError::new("source.files", format!("{pattern:?} is an address: {advice}")));
         }
         // In a class a brace means itself: it is how a name with one is written.
         if pattern.split('{').rev().skip(1).any(|before| !before.ends_with('[')) {
             let advice = "list one pattern for each; a name with a brace is written with [{]";
-            return Err(JobError::new("source.files", format!("{pattern:?} has braces: {advice}")));
+            return Err(SettingsError::new("source.files", format!("{pattern:?} has braces: {advice}")));
         }
-        glob::Pattern::new(pattern)
-            .map_err(|error| JobError::new("source.files", format!("{pattern:?} is no pattern: {error}")))?;
+        glob::Pattern::new(pattern).map_err(|error| {
+            SettingsError::new("source.files", format!("{pattern:?} is no pattern: {error}"))
+        })?;
     }
     Ok(())
 }
 
-fn check_format(job: &Job) -> Result<(), JobError> {
+fn check_format(job: &Job) -> Result<(), SettingsError> {
     let format = &job.format;
     let for_csv = [
         ("format.header", format.header.is_some()),
@@ -185,13 +185,13 @@ fn check_format(job: &Job) -> Result<(), JobError> {
     }
     check_characters(format)?;
     if format.record_bytes.is_some_and(|size| size.0 > RECORD_BYTES_MAX) {
-        return Err(JobError::new("format.record_bytes", "it must be at most 1 GiB"));
+        return Err(SettingsError::new("format.record_bytes", "it must be at most 1 GiB"));
     }
     Ok(())
 }
 
 /// Checks the characters that part CSV.
-fn check_characters(format: &FormatSettings) -> Result<(), JobError> {
+fn check_characters(format: &FormatSettings) -> Result<(), SettingsError> {
     let characters = [
         ("format.delimiter", format.delimiter),
         ("format.quote", format.quote),
@@ -199,7 +199,7 @@ fn check_characters(format: &FormatSettings) -> Result<(), JobError> {
     ];
     for (name, character) in characters {
         if character.is_some_and(|c| !c.is_ascii() || c == '\n' || c == '\r') {
-            return Err(JobError::new(name, "it must be one ASCII character and no line end"));
+            return Err(SettingsError::new(name, "it must be one ASCII character and no line end"));
         }
     }
     if format.delimiter.unwrap_or(',') == format.quote.unwrap_or('"') {
@@ -211,12 +211,12 @@ fn check_characters(format: &FormatSettings) -> Result<(), JobError> {
     Ok(())
 }
 
-fn check_mapping(job: &Job) -> Result<(), JobError> {
+fn check_mapping(job: &Job) -> Result<(), SettingsError> {
     let mapping = &job.mapping;
     let mut targets: Vec<&String> = mapping.rename.values().collect();
     targets.sort();
     if let Some([twice, _]) = targets.array_windows().find(|[a, b]| a == b) {
-        return Err(JobError::new("mapping.rename", format!("two columns become {twice:?}")));
+        return Err(SettingsError::new("mapping.rename", format!("two columns become {twice:?}")));
     }
     for (column, cast) in &mapping.cast {
         let path = format!("mapping.cast.{column}");
@@ -234,7 +234,7 @@ fn check_mapping(job: &Job) -> Result<(), JobError> {
     if let Some(partition) = &mapping.partition {
         date_pattern("mapping.partition.pattern", &partition.pattern)?;
         if partition.column == partition.from {
-            return Err(JobError::new("mapping.partition.column", "it cannot be made of itself"));
+            return Err(SettingsError::new("mapping.partition.column", "it cannot be made of itself"));
         }
         if targets.contains(&&partition.column) || mapping.cast.contains_key(&partition.column) {
             let with = if targets.contains(&&partition.column) { "mapping.rename" } else { "mapping.cast" };
@@ -255,14 +255,17 @@ fn check_mapping(job: &Job) -> Result<(), JobError> {
         }
         let (upsert, delete) = (operation.upserts(), operation.deletes());
         if let Some(both) = upsert.iter().find(|value| delete.contains(value)) {
-            return Err(JobError::new("mapping.operation", format!("{both:?} means both upsert and delete")));
+            return Err(SettingsError::new(
+                "mapping.operation",
+                format!("{both:?} means both upsert and delete"),
+            ));
         }
     }
     Ok(())
 }
 
 /// Checks the columns of the input that settings name, where the job names those that there are.
-fn check_mapped_columns(job: &Job) -> Result<(), JobError> {
+fn check_mapped_columns(job: &Job) -> Result<(), SettingsError> {
     let Some(columns) = &job.format.columns else { return Ok(()) };
     let renamed = job.mapping.rename.keys().map(|column| (format!("mapping.rename.{column}"), column));
     let operation = job.mapping.operation.iter().map(|o| ("mapping.operation.column".to_owned(), &o.column));
@@ -270,22 +273,23 @@ fn check_mapped_columns(job: &Job) -> Result<(), JobError> {
         if !columns.contains(column) {
             let near = near_match(column, columns.iter().map(String::as_str));
             let hint = near.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
-            return Err(JobError::new(&setting, format!("format.columns has no {column:?}{hint}")));
+            return Err(SettingsError::new(&setting, format!("format.columns has no {column:?}{hint}")));
         }
     }
     Ok(())
 }
 
-fn date_pattern(setting: &str, pattern: &str) -> Result<(), JobError> {
-    DatePattern::parse(pattern).map(|_| ()).map_err(|error| JobError::new(setting, error.to_string()))
+fn date_pattern(setting: &str, pattern: &str) -> Result<(), SettingsError> {
+    DatePattern::parse(pattern).map(|_| ()).map_err(|error| SettingsError::new(setting, error.to_string()))
 }
 
-fn check_bad_records(job: &Job) -> Result<(), JobError> {
+fn check_bad_records(job: &Job) -> Result<(), SettingsError> {
     let settings = &job.bad_records;
     match (settings.policy, &settings.path) {
-        (BadRecordPolicy::DeadLetter, None) => {
-            Err(JobError::new("bad_records.path", "it is needed for dead letters: the folder of their files"))
-        }
+        (BadRecordPolicy::DeadLetter, None) => Err(SettingsError::new(
+            "bad_records.path",
+            "it is needed for dead letters: the folder of their files",
+        )),
         (BadRecordPolicy::DeadLetter, Some(path)) => address("bad_records.path", path),
         (BadRecordPolicy::Fail, Some(_)) => {
             Err(contradiction("bad_records.path", "bad_records.policy", "the policy is to fail"))

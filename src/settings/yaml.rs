@@ -5,9 +5,9 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
-use super::{JobError, Mark};
+use super::{Mark, SettingsError};
 
-/// The largest job file.
+/// The largest file.
 const FILE_BYTES_MAX: usize = 1 << 20;
 
 /// A value and where it stands.
@@ -29,20 +29,20 @@ pub(super) enum Value {
 }
 
 /// Reads a text into a tree.
-pub(super) fn parse(text: &str) -> Result<Node, JobError> {
+pub(super) fn parse(text: &str) -> Result<Node, SettingsError> {
     if text.len() > FILE_BYTES_MAX {
         let problem = format!("the file has {} bytes, at most {FILE_BYTES_MAX} are read", text.len());
-        return Err(JobError::at(Mark::default(), "", problem));
+        return Err(SettingsError::at(Mark::default(), "", problem));
     }
     serde_saphyr::from_str(text).map_err(|error| {
         let mark = error.location().map(Mark::from).unwrap_or_default();
         if let serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } = error.without_snippet() {
-            return JobError::at(mark, "", format!("setting {key:?} is there twice"));
+            return SettingsError::at(mark, "", format!("setting {key:?} is there twice"));
         }
         let message = error.without_snippet().to_string();
         let problem = message.lines().next().unwrap_or_default();
         let problem = problem.split(" at line ").next().unwrap_or_default();
-        JobError::at(mark, "", format!("it is no YAML that can be read: {problem}"))
+        SettingsError::at(mark, "", format!("it is no YAML that can be read: {problem}"))
     })
 }
 

@@ -9,11 +9,11 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 
 use super::yaml::{Node, Value};
-use super::{JobError, Mark};
+use super::{Mark, SettingsError};
 use crate::near_match::near_match;
 
 /// Reads settings out of a tree.
-pub(super) fn read<'de, T: Deserialize<'de>>(node: Node) -> Result<T, JobError> {
+pub(super) fn read<'de, T: Deserialize<'de>>(node: Node) -> Result<T, SettingsError> {
     T::deserialize(At { node, path: String::new() })
 }
 
@@ -23,7 +23,7 @@ struct At {
     path: String,
 }
 
-impl de::Error for JobError {
+impl de::Error for SettingsError {
     fn custom<T: std::fmt::Display>(message: T) -> Self {
         Self::at(Mark::default(), "", message.to_string())
     }
@@ -83,12 +83,12 @@ fn in_words(expected: &str) -> String {
 
 impl At {
     /// Refuses all but settings: a list would else be taken for the values of a struct in order.
-    fn visit_settings<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JobError> {
+    fn visit_settings<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingsError> {
         match &self.node.value {
             Value::Map(_) => self.deserialize_any(visitor),
             other => {
                 let problem = format!("expected settings, found {}", kind(other));
-                Err(JobError::at(self.node.mark, &self.path, problem))
+                Err(SettingsError::at(self.node.mark, &self.path, problem))
             }
         }
     }
@@ -98,15 +98,15 @@ impl At {
         Self { node, path }
     }
 
-    fn placed<T>(mark: Mark, path: &str, result: Result<T, JobError>) -> Result<T, JobError> {
+    fn placed<T>(mark: Mark, path: &str, result: Result<T, SettingsError>) -> Result<T, SettingsError> {
         result.map_err(|error| error.or_at(mark, path))
     }
 }
 
 impl<'de> Deserializer<'de> for At {
-    type Error = JobError;
+    type Error = SettingsError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JobError> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingsError> {
         let (mark, path) = (self.node.mark, self.path.clone());
         let result = match self.node.value.clone() {
             Value::Null => visitor.visit_unit(),
@@ -124,7 +124,7 @@ impl<'de> Deserializer<'de> for At {
         Self::placed(mark, &path, result)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JobError> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingsError> {
         match self.node.value {
             Value::Null => visitor.visit_none(),
             _ => visitor.visit_some(self),
@@ -136,11 +136,11 @@ impl<'de> Deserializer<'de> for At {
         _: &'static str,
         variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, JobError> {
+    ) -> Result<V::Value, SettingsError> {
         let (mark, path) = (self.node.mark, self.path.clone());
         let result = match self.node.value {
             Value::Text(name) => {
-                let name: StringDeserializer<JobError> = spelled(name, variants).into_deserializer();
+                let name: StringDeserializer<SettingsError> = spelled(name, variants).into_deserializer();
                 visitor.visit_enum(name)
             }
             other => {
@@ -156,11 +156,11 @@ impl<'de> Deserializer<'de> for At {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, JobError> {
+    ) -> Result<V::Value, SettingsError> {
         self.visit_settings(visitor)
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JobError> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingsError> {
         self.visit_settings(visitor)
     }
 
@@ -194,9 +194,12 @@ struct Items {
 }
 
 impl<'de> SeqAccess<'de> for Items {
-    type Error = JobError;
+    type Error = SettingsError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, JobError> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, SettingsError> {
         let Some(item) = self.items.next() else { return Ok(None) };
         let path = format!("{}[{}]", self.parent.path, self.index);
         self.index += 1;
@@ -212,16 +215,16 @@ struct Entries {
 }
 
 impl<'de> MapAccess<'de> for Entries {
-    type Error = JobError;
+    type Error = SettingsError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, JobError> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, SettingsError> {
         let Some((mark, key, node)) = self.entries.next() else { return Ok(None) };
         self.open = Some((key.clone(), node));
-        let key: StringDeserializer<JobError> = key.into_deserializer();
+        let key: StringDeserializer<SettingsError> = key.into_deserializer();
         At::placed(mark, &self.parent.path, seed.deserialize(key)).map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, JobError> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, SettingsError> {
         let Some((key, node)) = self.open.take() else {
             return Err(de::Error::custom("a setting without a value"));
         };
