@@ -13,6 +13,7 @@ mod exit;
 mod files;
 mod ingest;
 mod logging;
+mod maintain;
 mod output;
 mod progress;
 mod read;
@@ -83,6 +84,8 @@ enum Command {
     Archive(archive::ArchiveArgs),
     /// Delete files that no reader needs any more, beside the table's writers.
     Clean(Box<clean::CleanArgs>),
+    /// Do what is due in many tables: undo dead writes, compact, clean, archive.
+    Maintain(maintain::MaintainArgs),
     /// Run a job: read records from files or a stream and commit them to a table, checkpoint by checkpoint.
     Ingest(ingest::IngestArgs),
 }
@@ -147,6 +150,7 @@ fn run(cli: Cli, output: Output) -> Result<Exit, Error> {
             Command::Compact(args) => compact::run(&context, *args).await,
             Command::Archive(args) => archive::run(&context, args).await,
             Command::Clean(args) => clean::run(&context, *args).await,
+            Command::Maintain(args) => maintain::run(&context, args).await,
             Command::Ingest(args) => ingest::run(&context, args).await,
             Command::Read(args) => read::run(&context, args).await,
             Command::Files(args) => files::run(&context, args).await,

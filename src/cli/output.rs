@@ -78,6 +78,17 @@ pub(super) trait Report: Serialize {
     fn render(&self, page: &mut Page<'_>) -> io::Result<()>;
 }
 
+/// The JSON Schema of a file of settings.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(super) struct JsonSchema(pub(super) serde_json::Value);
+
+impl Report for JsonSchema {
+    fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
+        page.line(&serde_json::to_string_pretty(&self.0).map_err(io::Error::other)?)
+    }
+}
+
 /// Where answers go.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Output {

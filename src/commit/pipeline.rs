@@ -49,7 +49,7 @@ impl Committer {
         guard.release().await?;
         let epoch = claimed?;
         let timeline = self.timeline().await?;
-        let timeline = self.roll_back_dead(&epoch, adopted, timeline).await?;
+        let timeline = self.roll_back_dead(Some(&epoch), adopted, timeline).await?;
         self.sweep().await?;
         self.sweep_metadata(Some(epoch.folder()?)).await?;
         Ok((epoch, timeline))
@@ -70,15 +70,15 @@ impl Committer {
         Ok(())
     }
 
-    /// Rolls back pending writes whose writer is dead: those of the pipeline of `run`, of which there
-    /// is but one run at a time, at once, those of others once their heartbeat has expired. Returns
+    /// Rolls back pending writes whose writer is dead: those of the pipeline of `run`, if it is one, of which
+    /// there is but one run at a time, at once, those of others once their heartbeat has expired. Returns
     /// `timeline` as it then is.
     ///
     /// # Errors
     /// Those of the storage and the lock.
     pub async fn roll_back_dead(
         &self,
-        run: &Epoch,
+        run: Option<&Epoch>,
         alive: &BTreeSet<InstantTime>,
         mut timeline: Arc<Timeline>,
     ) -> Result<Arc<Timeline>, CommitError> {
@@ -90,7 +90,7 @@ impl Committer {
         let mut changed = false;
         for instant in writes.filter(|i| !alive.contains(&i.time)) {
             let writer = self.pipeline_of(instant).await?;
-            let run = (writer.as_ref() == Some(&run.pipeline)).then_some(run);
+            let run = run.filter(|run| writer.as_ref() == Some(&run.pipeline));
             let expiry = self.options.heartbeat_expiry();
             if run.is_some() || heartbeat::is_expired(&self.table, instant.time, expiry).await? {
                 self.rollback(instant, run).await?;
@@ -98,6 +98,20 @@ impl Committer {
             }
         }
         if changed { self.timeline().await } else { Ok(timeline) }
+    }
+
+    /// The pending writes on `timeline` whose writer has been silent for too long.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn dead_writes(&self, timeline: &Timeline) -> Result<Vec<Instant>, CommitError> {
+        let mut dead = Vec::new();
+        for instant in timeline.pending().filter(|i| i.action.writes_data() && !i.is_pending_service()) {
+            if heartbeat::is_expired(&self.table, instant.time, self.options.heartbeat_expiry()).await? {
+                dead.push(*instant);
+            }
+        }
+        Ok(dead)
     }
 
     /// The pipeline that began a pending instant, if it was one of Lakebed's.

@@ -105,9 +105,11 @@ impl Meaning for MaintainError {
             Self::Write(error) => error.kind(),
             Self::Group { source, .. } => source.kind(),
             Self::Refused(_) | Self::UnsupportedPlan { .. } => ErrorKind::Refused,
-            Self::LockOptions(_) | Self::NoPlan { .. } | Self::Memory { .. } | Self::KeptCommits { .. } => {
-                ErrorKind::FixInput
-            }
+            Self::LockOptions(_)
+            | Self::NoPlan { .. }
+            | Self::Memory { .. }
+            | Self::KeptCommits { .. }
+            | Self::Rules { .. } => ErrorKind::FixInput,
             Self::Conflict { .. } => ErrorKind::Conflict,
             Self::Path(_)
             | Self::Plan { .. }

@@ -14,7 +14,7 @@ use super::mapping::Mapping;
 use super::source::first_file;
 use crate::environment::Environment;
 use crate::settings::SettingsError;
-use crate::storage::{Entry, Scheme, Storage, TableUri};
+use crate::storage::{Entry, Scheme, Storage, TablePath, TableUri};
 use crate::table::properties::PropertiesFileError;
 use crate::table::{
     NewTableError, Role, Table, TableError, TableSnapshot, check_new, check_place, differences, properties,
@@ -99,7 +99,7 @@ pub(super) async fn find_table_of(
     storage: &Arc<dyn Storage>,
     environment: &Environment,
 ) -> Result<Found, IngestError> {
-    let exists = properties::exist(storage.as_ref()).await.map_err(TableError::from)?;
+    let exists = properties::exist(storage.as_ref(), &TablePath::root()).await.map_err(TableError::from)?;
     let Some(settings) = &job.table.create else {
         let uri = storage.uri();
         let advice = "make it with `lakebed table create`, or say in table.create what it is to be";

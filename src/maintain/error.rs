@@ -37,6 +37,12 @@ pub enum MaintainError {
     /// Settings of the table lock.
     #[error(transparent)]
     LockOptions(#[from] LockOptionsError),
+    /// Settings of a service that contradict each other.
+    #[error("{problem}")]
+    Rules {
+        /// What is wrong with them.
+        problem: String,
+    },
     /// A plan that cannot be understood.
     #[error(
         "{path}: the plan is broken ({source}), so that nobody can carry it out, and Hudi's writers fail on it, too; \

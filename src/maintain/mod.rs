@@ -16,6 +16,7 @@ pub mod archive;
 pub mod clean;
 pub mod compaction;
 mod error;
+pub mod fleet;
 mod maintainer;
 mod run;
 mod slice_file;

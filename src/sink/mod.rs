@@ -227,7 +227,7 @@ impl Sink {
         // Should what follows fail, the instant is pending and has no writer: it must be given up first.
         self.torn = true;
         let ours = self.commits.own_instants();
-        let timeline = committer.roll_back_dead(self.epoch(), &ours, timeline).await?;
+        let timeline = committer.roll_back_dead(Some(self.epoch()), &ours, timeline).await?;
         committer.sweep_late(&marked, &timeline).await?;
         for schema in self.buckets.advance(&committer, &timeline, &ours).await? {
             self.schema = self.schema.superset(&schema).map_err(TableError::from)?;

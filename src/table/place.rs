@@ -8,7 +8,7 @@ use crate::storage::{Entry, Storage, StorageError, TablePath};
 /// Refuses to make a table out of a folder that is in use, or is part of another table.
 pub(crate) async fn check_place(storage: &dyn Storage) -> Result<(), TableError> {
     let uri = storage.uri().to_string();
-    if properties::exist(storage).await? {
+    if properties::exist(storage, &TablePath::root()).await? {
         return Err(TableError::Exists { uri });
     }
     if let Some(table) = enclosing_table(storage).await? {
@@ -33,7 +33,7 @@ pub(crate) async fn check_place(storage: &dyn Storage) -> Result<(), TableError>
 async fn enclosing_table(storage: &dyn Storage) -> Result<Option<String>, StorageError> {
     let mut above = storage.parent();
     while let Some(folder) = above {
-        match properties::exist(folder.as_ref()).await {
+        match properties::exist(folder.as_ref(), &TablePath::root()).await {
             Ok(false) => above = folder.parent(),
             Ok(true) => return Ok(Some(folder.uri().to_string())),
             // Who may write here need not be allowed to look there.

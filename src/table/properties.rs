@@ -103,13 +103,14 @@ fn whole(bytes: &[u8]) -> Option<Properties> {
     (properties.get(key::CHECKSUM) == Some(expected.as_str())).then_some(properties)
 }
 
-/// Whether there are properties, or a backup of them, readable or not.
+/// Whether the folder `table` has properties, or a backup of them, readable or not.
 ///
 /// # Errors
 /// Those of the storage.
-pub async fn exist(storage: &dyn Storage) -> Result<bool, StorageError> {
+pub async fn exist(storage: &dyn Storage, table: &TablePath) -> Result<bool, StorageError> {
     // Once more the first: an update may end between the two looks.
     for path in [current(), backup(), current()] {
+        let Ok(path) = table.join(path.as_str()) else { return Ok(false) };
         match storage.stat(&path).await {
             Ok(_) => return Ok(true),
             Err(StorageError::NotFound { .. }) => {}

@@ -169,7 +169,7 @@ async fn somebody_else_at_work_is_worth_another_try() {
 async fn settings_of_another_policy_are_refused() {
     let (table, _sink) = written(1).await;
     let other = &["--policy", "KEEP_LATEST_BY_HOURS", "--retain-commits", "3"];
-    clean(&table, other).refused(2, "--retain-commits is no setting of --policy KEEP_LATEST_BY_HOURS");
+    clean(&table, other).refused(2, "retain_commits is no setting of policy KEEP_LATEST_BY_HOURS");
     for bad in [
         &["--retain-commits", "3", "--retain-hours", "3"][..],
         &["--retain-commits", "0"],

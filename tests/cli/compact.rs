@@ -3,16 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use lakebed::commit::{Outcome, PipelineProgress};
-use lakebed::environment::Environment;
-use lakebed::sink::{Sink, SinkOptions};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use super::written::write;
 use super::{Place, Ran, command, files_below, lakebed, ran};
 
 const DAYS: [&str; 3] = ["mon", "tue", "wed"];
@@ -26,41 +22,12 @@ fn table(buckets: u32) -> Place {
     place
 }
 
-/// Commits a row of every one of `ids` in every one of `days`, each checkpoint of `times` with its ordering value.
-async fn write(place: &Place, days: &[&str], ids: u32, times: std::ops::Range<i64>) {
-    let environment = Environment::real();
-    let storage = lakebed::storage::open(&place.table().parse().unwrap(), &environment).await.unwrap();
-    let mut sink =
-        Sink::open(storage, &environment, "feed", Vec::new(), SinkOptions::default()).await.unwrap();
-    for ts in times {
-        let (mut id, mut day) = (Vec::new(), Vec::new());
-        for of_day in days {
-            id.extend((0..ids).map(|n| format!("k{n}")));
-            day.extend((0..ids).map(|_| (*of_day).to_owned()));
-        }
-        let ts = Arc::new(Int64Array::from(vec![ts; id.len()])) as ArrayRef;
-        let (id, day): (ArrayRef, ArrayRef) =
-            (Arc::new(StringArray::from(id)), Arc::new(StringArray::from(day)));
-        let rows = RecordBatch::try_from_iter_with_nullable([
-            ("id", id, false),
-            ("day", day, true),
-            ("ts", ts, true),
-        ]);
-        assert!(sink.write(&rows.unwrap(), None).await.unwrap().is_empty());
-        let checkpoint = sink.progress().unwrap_or_default().checkpoint + 1;
-        let progress = PipelineProgress { checkpoint, ..PipelineProgress::default() };
-        let prepared = sink.prepare(progress).await.unwrap().unwrap();
-        let outcome = sink.committer().commit(&prepared).await.unwrap();
-        assert!(matches!(outcome, Outcome::Committed { .. }), "{outcome:?}");
-    }
-}
-
 /// A table of three groups: of `mon` two log files, of `tue` one, of `wed` none.
 async fn written() -> Place {
     let place = table(1);
-    write(&place, &DAYS, 1, 1..2).await;
-    write(&place, &DAYS[..2], 1, 2..3).await;
-    write(&place, &DAYS[..1], 1, 3..4).await;
+    write(&place.table(), &DAYS, 1, 1..2).await;
+    write(&place.table(), &DAYS[..2], 1, 2..3).await;
+    write(&place.table(), &DAYS[..1], 1, 3..4).await;
     place
 }
 
@@ -111,7 +78,7 @@ async fn every_group_with_log_files_is_compacted_and_then_nothing_is_due() {
     assert_eq!((again.code, again.out.as_str()), (3, "events: nothing is due\n"), "{again:?}");
     assert_eq!(told(&place, 3, &[])["compactions"], json!([]));
 
-    write(&place, &DAYS[2..], 1, 5..6).await;
+    write(&place.table(), &DAYS[2..], 1, 5..6).await;
     let page = compact(&place, &[]);
     assert_eq!((page.code, page.err.as_str()), (0, ""), "{page:?}");
     let lines: Vec<&str> = page.out.lines().collect();
@@ -187,7 +154,7 @@ async fn what_is_scheduled_is_carried_out_by_the_next_run() {
     assert!(page.out.starts_with(&format!("pending, and carried out first: {instant}\n")), "{page:?}");
     assert_eq!(told(&place, 0, &["--dry-run"])["pending"], json!([instant]));
     // A writer goes on, and what it adds now lies on what will be made.
-    write(&place, &DAYS[..1], 1, 7..8).await;
+    write(&place.table(), &DAYS[..1], 1, 7..8).await;
 
     let unknown = compact(&place, &["--run", "20260101000000000"]);
     unknown.refused(2, &format!("20260101000000000 is no pending compaction: {instant} is"));
@@ -220,13 +187,13 @@ async fn a_plan_in_a_file_is_applied_unless_its_groups_were_rewritten() {
     assert_eq!([&plan["version"], &plan["table"]], [&json!(1), &json!("events")]);
 
     // Log files that came since are taken in.
-    write(&place, &DAYS[..1], 1, 7..8).await;
+    write(&place.table(), &DAYS[..1], 1, 7..8).await;
     let done = told(&place, 0, &["--apply", &file]);
     assert_eq!(done["compactions"][0]["groups"], 1);
     assert_eq!(told(&place, 0, &["--dry-run"])["log_files"], 1, "that of tue alone is left");
     assert_eq!(rows(&place), ["mon,k0,7", "tue,k0,2", "wed,k0,1"]);
 
-    write(&place, &DAYS[..1], 1, 8..9).await;
+    write(&place.table(), &DAYS[..1], 1, 8..9).await;
     let before = contents(&place);
     let stale = compact(&place, &["--apply", &file]);
     stale.refused(4, "of partition \"day=mon\" has been rewritten since; nothing was changed: plan anew");
@@ -302,7 +269,7 @@ async fn who_finds_somebody_at_work_says_so_and_leaves_it_alone() {
     }
     assert_eq!(contents(&place), before);
     // Something else is due, too: that is done.
-    write(&place, &DAYS[2..], 1, 5..6).await;
+    write(&place.table(), &DAYS[2..], 1, 5..6).await;
     let done = told(&place, 0, &[]);
     let outcomes: Vec<&Value> =
         done["compactions"].as_array().unwrap().iter().map(|c| &c["outcome"]).collect();
@@ -322,7 +289,7 @@ fn notes(place: &Place) -> usize {
 #[tokio::test]
 async fn a_signal_finishes_the_groups_that_are_begun_and_the_next_run_goes_on() {
     let place = table(16);
-    write(&place, &DAYS, 200, 1..3).await;
+    write(&place.table(), &DAYS, 200, 1..3).await;
     let before = rows(&place);
     let groups = files_below(&place.path("events")).iter().filter(|name| name.contains(".log.")).count();
     assert!(groups > 40, "{groups}");

@@ -9,12 +9,14 @@ mod deletes;
 mod full_disk;
 mod ingest;
 mod inspect;
+mod maintain;
 mod permissions;
 mod read;
 mod refusals;
 mod restored;
 mod shell;
 mod terminal;
+mod written;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

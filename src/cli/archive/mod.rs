@@ -9,7 +9,6 @@ use super::service::ServiceArgs;
 use super::signals::stop_signal;
 use super::{Context, Exit};
 use crate::error::Error;
-use crate::maintain::MaintainError;
 use crate::maintain::archive::{ArchiveEvent, ArchiveRules};
 use crate::memory::keep_within;
 
@@ -47,19 +46,9 @@ pub(super) struct ArchiveArgs {
     dry_run: bool,
 }
 
-impl ArchiveArgs {
-    fn rules(&self) -> Result<ArchiveRules, MaintainError> {
-        let default = ArchiveRules::default();
-        let span = default.max_commits() - default.min_commits();
-        let fewer = |max: usize| default.min_commits().min(max.saturating_sub(1));
-        let min = self.min_commits.unwrap_or_else(|| self.max_commits.map_or(default.min_commits(), fewer));
-        ArchiveRules::new(min, self.max_commits.unwrap_or_else(|| min.saturating_add(span)))
-    }
-}
-
 /// Runs `lakebed archive`.
 pub(super) async fn run(context: &Context, args: ArchiveArgs) -> Result<Exit, Error> {
-    let rules = args.rules()?;
+    let rules = ArchiveRules::chosen(args.min_commits, args.max_commits)?;
     let maintainer = args.service.open(context).await?;
     tokio::spawn(keep_within(args.service.memory.0));
     if args.dry_run {

@@ -4,7 +4,7 @@ mod report;
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::Action;
 
@@ -15,7 +15,7 @@ use super::{Context, Exit, human};
 use crate::commit::Scheduled;
 use crate::error::{Error, ErrorKind};
 use crate::maintain::clean::{
-    CleanDraft, CleanEvent, CleanPolicy, CleanReport, CleanRules, CleanSurvey, DraftedSlice, plan,
+    CleanDraft, CleanEvent, CleanPolicy, CleanReport, CleanRules, CleanSurvey, DraftedSlice, PolicyName, plan,
 };
 use crate::maintain::{MaintainError, Maintainer, RunLimits, RunOutcome};
 use crate::memory::keep_within;
@@ -58,8 +58,9 @@ pub(super) struct CleanArgs {
 /// What stays.
 #[derive(Debug, Args)]
 struct StaysArgs {
-    /// Which versions of files stay: KEEP_LATEST_COMMITS if no setting below says otherwise.
-    #[arg(long, value_name = "POLICY", ignore_case = true, conflicts_with_all = ["run", "apply"])]
+    /// Which versions of files stay: KEEP_LATEST_COMMITS, KEEP_LATEST_BY_HOURS or KEEP_LATEST_FILE_VERSIONS;
+    /// the first if no setting below says otherwise.
+    #[arg(long, value_name = "POLICY", conflicts_with_all = ["run", "apply"])]
     policy: Option<PolicyName>,
     /// What the newest so many commits read stays: 10 if left out.
     #[arg(long, value_name = "N", group = "retain", conflicts_with_all = ["run", "apply"])]
@@ -79,20 +80,6 @@ struct StaysArgs {
     reader_window: Duration,
 }
 
-/// Hudi's policies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum PolicyName {
-    /// What the newest commits read.
-    #[value(name = "KEEP_LATEST_COMMITS")]
-    Commits,
-    /// What was read within some hours.
-    #[value(name = "KEEP_LATEST_BY_HOURS")]
-    Hours,
-    /// The newest versions of each file group.
-    #[value(name = "KEEP_LATEST_FILE_VERSIONS")]
-    FileVersions,
-}
-
 fn reader_window(text: &str) -> Result<Duration, String> {
     match text.trim() {
         "0" | "0s" => Ok(Duration::ZERO),
@@ -102,28 +89,13 @@ fn reader_window(text: &str) -> Result<Duration, String> {
 
 impl StaysArgs {
     fn rules(&self) -> Result<CleanRules, Error> {
-        let Self { retain_commits, retain_hours, retain_file_versions, .. } = *self;
-        let said = [
-            retain_commits.map(|_| (PolicyName::Commits, "--retain-commits")),
-            retain_hours.map(|_| (PolicyName::Hours, "--retain-hours")),
-            retain_file_versions.map(|_| (PolicyName::FileVersions, "--retain-file-versions")),
-        ];
-        // At most one of them is given.
-        let said = said.into_iter().flatten().next();
-        let policy = self.policy.or(said.map(|(policy, _)| policy)).unwrap_or(PolicyName::Commits);
-        let versions = |kept: Option<u32>, default| kept.map_or(default, |kept| kept as usize);
-        let policy = match (policy, said) {
-            (policy, Some((of, setting))) if of != policy => {
-                let name = policy.to_possible_value().map(|value| value.get_name().to_owned());
-                let text = format!("{setting} is no setting of --policy {}", name.unwrap_or_default());
-                return Err(Error::new(ErrorKind::FixInput, text));
-            }
-            (PolicyName::Commits, _) => CleanPolicy::KeepLatestCommits(versions(retain_commits, 10)),
-            (PolicyName::Hours, _) => CleanPolicy::KeepLatestByHours(retain_hours.unwrap_or(24)),
-            (PolicyName::FileVersions, _) => {
-                CleanPolicy::KeepLatestFileVersions(versions(retain_file_versions, 3))
-            }
-        };
+        let policy = CleanPolicy::chosen(
+            self.policy,
+            self.retain_commits,
+            self.retain_hours,
+            self.retain_file_versions,
+        );
+        let policy = policy.map_err(|text| Error::new(ErrorKind::FixInput, text))?;
         Ok(CleanRules { policy, reader_window: self.reader_window })
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::output::{Page, Report};
+use super::output::JsonSchema;
 use super::signals::stop_signal;
 use super::{Context, Exit};
 use crate::error::{Error, ErrorKind};
@@ -75,7 +75,7 @@ pub(super) struct IngestArgs {
 /// Runs `lakebed ingest`.
 pub(super) async fn run(context: &Context, args: IngestArgs) -> Result<Exit, Error> {
     let Some(path) = args.job.filter(|_| !args.print_schema) else {
-        context.output.report(&JobSchema(json_schema()))?;
+        context.output.report(&JsonSchema(json_schema()))?;
         return Ok(Exit::Done);
     };
     let job = Job::from_file(&path)
@@ -152,16 +152,5 @@ fn tell_dry_run(context: &Context, dry: DryRun) -> Result<Exit, Error> {
         Some(error) => Err(error.into()),
         None if dry.records == 0 && dry.commits == 0 && !dry.interrupted => Ok(Exit::NothingToDo),
         None => Ok(Exit::Done),
-    }
-}
-
-/// The JSON Schema of job files.
-#[derive(serde::Serialize)]
-#[serde(transparent)]
-struct JobSchema(serde_json::Value);
-
-impl Report for JobSchema {
-    fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
-        page.line(&serde_json::to_string_pretty(&self.0).map_err(io::Error::other)?)
     }
 }

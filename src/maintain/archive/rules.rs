@@ -24,6 +24,18 @@ impl ArchiveRules {
         }
     }
 
+    /// As [`ArchiveRules::new`], of what is said of the two; the default is what is not.
+    ///
+    /// # Errors
+    /// As [`ArchiveRules::new`].
+    pub fn chosen(min_commits: Option<usize>, max_commits: Option<usize>) -> Result<Self, MaintainError> {
+        let default = Self::default();
+        let span = default.max_commits - default.min_commits;
+        let fewer = |max: usize| default.min_commits.min(max.saturating_sub(1));
+        let min = min_commits.unwrap_or_else(|| max_commits.map_or(default.min_commits, fewer));
+        Self::new(min, max_commits.unwrap_or_else(|| min.saturating_add(span)))
+    }
+
     /// So many stay.
     pub fn min_commits(&self) -> usize {
         self.min_commits

@@ -28,6 +28,6 @@ pub use draft::{CleanDraft, DraftedSlice};
 pub use facts::{Facts, LastClean};
 pub use horizon::{Hold, Horizon, NothingDue};
 pub use plan::plan;
-pub use rules::{CleanPolicy, CleanRules};
+pub use rules::{CleanPolicy, CleanRules, PolicyName};
 pub use run::{CleanEvent, CleanReport};
 pub use survey::{CleanSurvey, PartitionFiles, Scope};

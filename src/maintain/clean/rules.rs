@@ -1,9 +1,13 @@
 //! How much of the past stays.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::near_match::near_match;
 
 /// Which versions of files stay, besides the newest ones.
 ///
@@ -32,9 +36,81 @@ impl CleanPolicy {
     /// The name of the policy that counts versions, and not commits.
     pub const FILE_VERSIONS: &str = "KEEP_LATEST_FILE_VERSIONS";
 
+    /// The policy `named`, or the one of which it is said what it keeps; with Hudi's default of how much.
+    ///
+    /// # Errors
+    /// What another policy keeps; says which setting that is.
+    pub fn chosen(
+        named: Option<PolicyName>,
+        retain_commits: Option<u32>,
+        retain_hours: Option<u32>,
+        retain_file_versions: Option<u32>,
+    ) -> Result<Self, String> {
+        let said = [
+            (PolicyName::KeepLatestCommits, "retain_commits", retain_commits),
+            (PolicyName::KeepLatestByHours, "retain_hours", retain_hours),
+            (PolicyName::KeepLatestFileVersions, "retain_file_versions", retain_file_versions),
+        ];
+        let mut said = said.into_iter().filter_map(|(of, setting, kept)| Some((of, setting, kept?)));
+        let first = said.next();
+        let name = named.or(first.map(|(of, ..)| of)).unwrap_or(PolicyName::KeepLatestCommits);
+        let kept = |default| match first {
+            Some((_, setting, 0)) => Err(format!("{setting} must be at least 1")),
+            Some((_, _, kept)) => Ok(kept),
+            None => Ok(default),
+        };
+        if let Some((_, setting, _)) = first.into_iter().chain(said).find(|(of, ..)| *of != name) {
+            return Err(format!("{setting} is no setting of policy {}", name.policy(0)));
+        }
+        let default = match name {
+            PolicyName::KeepLatestCommits => 10,
+            PolicyName::KeepLatestByHours => 24,
+            PolicyName::KeepLatestFileVersions => 3,
+        };
+        Ok(name.policy(kept(default)?))
+    }
+
     /// Whether versions are counted, and not commits.
     pub fn counts_versions(self) -> bool {
         matches!(self, Self::KeepLatestFileVersions(_))
+    }
+}
+
+/// A policy, without how much it keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyName {
+    /// What the newest commits read.
+    KeepLatestCommits,
+    /// What was read within some hours.
+    KeepLatestByHours,
+    /// The newest versions of each file group.
+    KeepLatestFileVersions,
+}
+
+impl FromStr for PolicyName {
+    type Err = String;
+
+    /// Takes Hudi's names, in any case.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Self::KeepLatestCommits, Self::KeepLatestByHours, Self::KeepLatestFileVersions];
+        let names = all.map(|name| name.policy(0).as_str());
+        let found = all.iter().zip(names).find(|(_, name)| name.eq_ignore_ascii_case(text));
+        found.map(|(name, _)| *name).ok_or_else(|| {
+            let near = near_match(&text.to_uppercase(), names);
+            let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+            format!("{text:?} is none of {}{hint}", names.join(", "))
+        })
+    }
+}
+
+impl PolicyName {
+    fn policy(self, kept: u32) -> CleanPolicy {
+        match self {
+            Self::KeepLatestCommits => CleanPolicy::KeepLatestCommits(kept as usize),
+            Self::KeepLatestByHours => CleanPolicy::KeepLatestByHours(kept),
+            Self::KeepLatestFileVersions => CleanPolicy::KeepLatestFileVersions(kept as usize),
+        }
     }
 }
 

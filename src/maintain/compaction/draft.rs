@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lakebed_hudi::file_name::DataFileName;
+use lakebed_hudi::file_name::{DataFileName, LogFileName};
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_metadata::{CommitMetadata, CompactionOperation, CompactionPlan, WriteStat};
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,12 @@ impl DraftedGroup {
                 .map(|log| SliceFile { name: log.path.file_name().to_owned(), bytes: log.size_bytes })
                 .collect(),
         }
+    }
+
+    /// When the oldest of its log files was begun.
+    pub fn oldest_log(&self) -> Option<InstantTime> {
+        let of = |log: &SliceFile| log.name.parse::<LogFileName>().ok().map(|name| name.instant);
+        self.logs.iter().filter_map(of).min()
     }
 
     /// Bytes of its log files.

@@ -21,6 +21,6 @@ mod slices;
 pub(super) use finished::sweep;
 
 pub use draft::{CompactionDraft, DraftedGroup};
-pub use plan::plan;
+pub use plan::{plan, saved_bytes};
 pub use rules::CompactionRules;
 pub use run::{CompactionEvent, CompactionReport};

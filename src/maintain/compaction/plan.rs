@@ -47,6 +47,11 @@ pub fn plan(survey: &Survey, rules: &CompactionRules) -> CompactionDraft {
     draft
 }
 
+/// What compacting a group saves each of its readers, in bytes of a base file.
+pub fn saved_bytes(drafted: &DraftedGroup) -> u64 {
+    drafted.log_bytes() * LOG_BYTE_COST + drafted.logs.len() as u64 * LOG_FILE_COST
+}
+
 /// Of the oldest log file.
 fn age_millis(survey: &Survey, slice: &FileSlice) -> u64 {
     slice.logs.iter().map(|log| survey.age_millis(log.name.instant)).max().unwrap_or_default()
@@ -71,8 +76,9 @@ impl Due {
         }
         let ratio = drafted.log_bytes() as f64 / drafted.base_bytes().max(1) as f64;
         let is_due = drafted.logs.len() >= rules.due_log_files || ratio >= rules.due_log_ratio;
-        let saved = drafted.log_bytes() * LOG_BYTE_COST + drafted.logs.len() as u64 * LOG_FILE_COST;
-        is_due.then(|| Self::ByValue { saved: saved as f64 / drafted.read_bytes().max(1) as f64 })
+        is_due.then(|| Self::ByValue {
+            saved: saved_bytes(drafted) as f64 / drafted.read_bytes().max(1) as f64,
+        })
     }
 
     /// Least first.

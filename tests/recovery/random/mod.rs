@@ -230,7 +230,8 @@ async fn all_seeds(late: Late, table_type: TableType) {
         done.extend(actions);
         archived += instants;
     }
-    assert!(archived > 10, "{archived} instants were archived");
+    // Pending compactions hold what comes after them.
+    assert!(archived > 4, "{archived} instants were archived");
     // On merge-on-read tables no other commit than a compaction is called so.
     for action in [Action::Clean, Action::Commit, Action::ReplaceCommit, Action::Rollback] {
         assert!(done.contains(&action), "{action:?} is not in {done:?}");

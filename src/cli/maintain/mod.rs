@@ -1,0 +1,139 @@
+//! `lakebed maintain`: the services of many tables.
+
+mod report;
+mod round;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::output::JsonSchema;
+use super::progress::Progress;
+use super::signals::stop_signal;
+use super::{Context, Exit};
+use crate::error::{Error, ErrorKind};
+use crate::maintain::RunLimits;
+use crate::maintain::fleet::{Fleet, FleetTables, json_schema};
+use crate::memory::keep_within;
+use crate::settings::{Size, TimeSpan};
+
+use round::Round;
+
+const EXAMPLES: &str = "\
+Examples:
+  lakebed maintain fleet.yaml                    do what is due in every table of the file, and end
+  lakebed maintain fleet.yaml --dry-run          say what would be done, and what that costs
+  lakebed maintain fleet.yaml --every 5m         again and again
+  lakebed maintain '/lake/*/*' --max-time 4m     tables by a pattern, with the default settings
+  lakebed maintain --print-schema                every setting of a fleet file, for editors
+
+Of each table what dead writers left is undone, pending compactions and cleans are carried out, whoever
+planned them, and what is due is compacted, cleaned and archived. Tables are served in the order of what
+readers save for each byte that is read, but those where something is overdue come first. A table that fails
+or is refused does not stop the others.
+
+Writers go on meanwhile. A run that is stopped, or killed, is gone on with by the next one; two runs at
+once do not disturb each other.
+
+SIGINT and SIGTERM finish what is begun; a second signal ends at once.";
+
+/// The arguments of `lakebed maintain`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct MaintainArgs {
+    /// A fleet file, whose name ends in .yaml or .yml; or tables, also by patterns with *, ** and ?.
+    #[arg(value_name = "FLEET.yaml | URI", required_unless_present = "print_schema")]
+    fleet: Vec<String>,
+    /// Say what would be done, and do nothing.
+    #[arg(long, conflicts_with = "every")]
+    dry_run: bool,
+    /// Do it once and end, as is done without --every.
+    #[arg(long, conflicts_with = "every")]
+    once: bool,
+    /// Do it again each time after so long, such as 5m, until a signal.
+    #[arg(long, value_name = "TIME")]
+    every: Option<TimeSpan>,
+    /// Memory for all that is done at a time; what the file says, or 512MiB, if left out.
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<Size>,
+    /// Begin nothing more after this time, such as 4m; what the file says if left out.
+    #[arg(long, value_name = "TIME")]
+    max_time: Option<TimeSpan>,
+    /// Print the JSON Schema of fleet files, for editors, and end.
+    #[arg(long, exclusive = true)]
+    print_schema: bool,
+}
+
+impl MaintainArgs {
+    fn fleet(&self) -> Result<Fleet, Error> {
+        let is_file = |name: &String| {
+            let ending = Path::new(name).extension();
+            ending.is_some_and(|ending| ending == "yaml" || ending == "yml")
+        };
+        let fleet = match self.fleet.as_slice() {
+            [file] if is_file(file) => Fleet::from_file(&PathBuf::from(file)),
+            names => match names.iter().find(|name| is_file(name)) {
+                Some(file) => {
+                    let text = format!("{file}: a fleet file goes alone; name further tables in it");
+                    return Err(Error::new(ErrorKind::FixInput, text));
+                }
+                None => Fleet::of_tables(names.to_vec()),
+            },
+        };
+        let mut fleet = fleet.map_err(|error| Error::new(ErrorKind::FixInput, error))?;
+        fleet.budget.memory = self.memory.or(fleet.budget.memory);
+        fleet.budget.time = self.max_time.or(fleet.budget.time);
+        Ok(fleet)
+    }
+}
+
+/// Runs `lakebed maintain`.
+pub(super) async fn run(context: &Context, args: MaintainArgs) -> Result<Exit, Error> {
+    if args.print_schema {
+        context.output.report(&JsonSchema(json_schema()))?;
+        return Ok(Exit::Done);
+    }
+    let fleet = args.fleet()?;
+    let memory_bytes = fleet.budget.memory.map_or(512 << 20, |Size(bytes)| bytes);
+    tokio::spawn(keep_within(memory_bytes));
+    let progress = Progress::new(context.output);
+    let told = progress.clone();
+    let stop = stop_signal(move |stop| told.tell_stop(stop))?;
+    let round = Round::new(&fleet, memory_bytes, &context.environment, &progress);
+    if args.dry_run {
+        let tables = find(&fleet, context).await?;
+        let report = round.dry_run(tables).await;
+        progress.end();
+        context.output.report(&report)?;
+        return Ok(report.exit());
+    }
+    loop {
+        let begun = context.environment.clock.monotonic();
+        let deadline = fleet.budget.time.map(|TimeSpan(time)| begun + time);
+        let limits = RunLimits { stop: stop.clone(), deadline };
+        let tables = find(&fleet, context).await?;
+        let report = round.run(tables, &limits).await;
+        progress.end();
+        context.output.report(&report)?;
+        let Some(TimeSpan(every)) = args.every else { return Ok(report.exit()) };
+        let took = context.environment.clock.monotonic().saturating_sub(begun);
+        if !rest(context, &limits, every.saturating_sub(took)).await {
+            return Ok(Exit::Done);
+        }
+    }
+}
+
+async fn find(fleet: &Fleet, context: &Context) -> Result<FleetTables, Error> {
+    let found = FleetTables::find(fleet, &context.environment).await;
+    found.map_err(|error| Error::new(ErrorKind::FixInput, error))
+}
+
+/// Waits for the next round; says whether there is to be one.
+async fn rest(context: &Context, limits: &RunLimits, time: Duration) -> bool {
+    let mut stop = limits.stop.clone();
+    tokio::select! {
+        () = context.environment.clock.sleep(time) => !*limits.stop.borrow(),
+        _ = stop.wait_for(|is_asked| *is_asked) => false,
+    }
+}

@@ -1,0 +1,117 @@
+//! What is due in a table.
+
+use lakebed_hudi::timeline_file::Action;
+
+use super::due::{Due, Service};
+use super::known::{KnownTables, stamp};
+use super::tables::FleetTable;
+use crate::environment::Environment;
+use crate::maintain::compaction::{CompactionDraft, saved_bytes};
+use crate::maintain::{MaintainError, MaintainOptions, Maintainer, Survey, clean, compaction};
+use crate::storage;
+use crate::timeline::{Instant, Timeline};
+
+/// An unchanged table is looked at again after so long: what is due by age, and what dead processes left
+/// without a trace on the timeline.
+const LOOK_AGAIN_MILLIS: i64 = 60 * 60 * 1000;
+
+/// What a look found.
+#[derive(Debug)]
+pub enum Looked {
+    /// Nothing is due, and the table was not even listed: it is as it was when nothing was.
+    Unchanged,
+    /// What is due; nothing, if it is empty.
+    Due(Vec<Due>),
+}
+
+/// Looks at tables.
+#[derive(Debug)]
+pub struct Look<'a> {
+    /// Clock and ids.
+    pub environment: &'a Environment,
+    /// What is known of tables.
+    pub known: &'a KnownTables,
+    /// How the tables' services are run.
+    pub options: &'a MaintainOptions,
+}
+
+impl Look<'_> {
+    /// Opens a table for its services.
+    ///
+    /// # Errors
+    /// As [`Maintainer::open`].
+    pub async fn open(&self, table: &FleetTable) -> Result<Maintainer, MaintainError> {
+        let storage = storage::open(&table.uri, self.environment).await?;
+        let timeline_zone = table.timeline_timezone.map(|zone| zone.0);
+        let options = MaintainOptions { timeline_zone, ..self.options.clone() };
+        Maintainer::open(storage, self.environment, options).await
+    }
+
+    /// What is due in `table`. Changes nothing.
+    ///
+    /// # Errors
+    /// A table that cannot be read, or that Lakebed does not maintain.
+    pub async fn at(&self, table: &FleetTable) -> Result<Looked, MaintainError> {
+        let maintainer = self.open(table).await?;
+        let timeline = maintainer.committer().timeline().await?;
+        let stamp = stamp(maintainer.table(), &timeline, &table.services);
+        let now = self.environment.clock.unix_millis();
+        let is_pending = timeline.pending().next().is_some();
+        if !is_pending && self.known.is_idle(table, stamp, now) {
+            return Ok(Looked::Unchanged);
+        }
+        let due = due(&maintainer, &timeline, table).await?;
+        if due.is_empty() && !is_pending {
+            self.known.keep(table, stamp, now.saturating_add(LOOK_AGAIN_MILLIS));
+        }
+        Ok(Looked::Due(due))
+    }
+}
+
+async fn due(
+    maintainer: &Maintainer,
+    timeline: &Timeline,
+    table: &FleetTable,
+) -> Result<Vec<Due>, MaintainError> {
+    let services = &table.services;
+    let mut due = Vec::new();
+    let dead = maintainer.committer().dead_writes(timeline).await?;
+    due.extend((!dead.is_empty()).then(|| Due::cheap(Service::Rollback, dead.len())));
+    if services.compaction.enabled.unwrap_or(true) {
+        due.extend(pending(timeline, Service::Compaction, Action::Compaction));
+        let survey = maintainer.survey().await?;
+        let draft = compaction::plan(&survey, &services.compaction.rules());
+        due.extend(compaction_due(&survey, &draft, services.compaction.rules().due_log_age.as_millis()));
+    }
+    if services.clean.enabled.unwrap_or(true) {
+        due.extend(pending(timeline, Service::Clean, Action::Clean));
+        let rules = services.clean.rules().map_err(|problem| MaintainError::Rules { problem })?;
+        let draft = clean::plan(&maintainer.survey_for_clean(rules).await?);
+        due.extend(draft.is_due().then(|| Due {
+            freed_bytes: draft.bytes(),
+            ..Due::cheap(Service::Clean, draft.files().count())
+        }));
+    }
+    if services.archive.enabled.unwrap_or(true) {
+        let going = maintainer.plan_archive(&services.archive.rules()?).await?.going.len();
+        due.extend((going > 0).then(|| Due::cheap(Service::Archive, going)));
+    }
+    Ok(due)
+}
+
+fn pending(timeline: &Timeline, service: Service, action: Action) -> Option<Due> {
+    let count = timeline.pending().filter(|instant: &&Instant| instant.requested_as == action).count();
+    (count > 0).then(|| Due { is_pending: true, ..Due::cheap(service, count) })
+}
+
+fn compaction_due(survey: &Survey, draft: &CompactionDraft, due_age_millis: u128) -> Option<Due> {
+    let age = |instant| u128::from(survey.age_millis(instant)).saturating_sub(due_age_millis);
+    let oldest = draft.groups.iter().filter_map(|group| group.oldest_log()).min();
+    (!draft.groups.is_empty()).then(|| Due {
+        read_bytes: draft.read_bytes(),
+        freed_bytes: draft.read_bytes(),
+        saved_bytes: draft.groups.iter().map(saved_bytes).sum(),
+        overdue_millis: oldest.map_or(0, |oldest| u64::try_from(age(oldest)).unwrap_or(u64::MAX)),
+        ..Due::cheap(Service::Compaction, draft.groups.len())
+    })
+}

@@ -1,0 +1,170 @@
+//! Which tables a fleet has.
+
+use std::collections::BTreeMap;
+
+use glob::{MatchOptions, Pattern};
+
+use super::settings::{Fleet, Services, TableEntry};
+use crate::environment::Environment;
+use crate::settings::Timezone;
+use crate::storage::{self, Listing, Storage, StorageError, TablePath, TableUri, TableUriError};
+use crate::table::properties;
+
+/// What is between two slashes matches what is between two slashes.
+const WITHIN_A_NAME: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+
+/// A table of a fleet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FleetTable {
+    /// Where it is.
+    pub uri: TableUri,
+    /// The zone of a timeline in LOCAL time.
+    pub timeline_timezone: Option<Timezone>,
+    /// What is done to it.
+    pub services: Services,
+}
+
+/// The tables of a fleet, and patterns that nothing matches.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct FleetTables {
+    /// The tables, in the order of the entries that name them first.
+    pub tables: Vec<FleetTable>,
+    /// Patterns that no table matches.
+    pub unmatched: Vec<String>,
+}
+
+/// Why the tables of an entry cannot be found.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    /// The text is no address.
+    #[error(transparent)]
+    Uri(#[from] TableUriError),
+    /// The text is no pattern.
+    #[error("{uri}: {source}")]
+    Pattern {
+        /// The text.
+        uri: String,
+        /// What is wrong with it.
+        source: glob::PatternError,
+    },
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl FleetTables {
+    /// Finds the tables of `fleet`: those that are named, be they there or not, and folders that match a
+    /// pattern and are tables. No table is looked for within another one.
+    ///
+    /// # Errors
+    /// Addresses and patterns that are none; those of the storage.
+    pub async fn find(fleet: &Fleet, environment: &Environment) -> Result<Self, FleetError> {
+        let mut found = Self::default();
+        let mut places: BTreeMap<String, usize> = BTreeMap::new();
+        let mut skipped: Vec<usize> = Vec::new();
+        for entry in &fleet.tables {
+            let uris = matching(&entry.uri, environment).await?;
+            if uris.is_empty() {
+                found.unmatched.push(entry.uri.clone());
+            }
+            for uri in uris {
+                let number = *places.entry(uri.to_string()).or_insert(found.tables.len());
+                if number == found.tables.len() {
+                    let services = fleet.services;
+                    found.tables.push(FleetTable { uri, timeline_timezone: None, services });
+                }
+                found.tables[number].lay_over(entry);
+                if entry.skip {
+                    skipped.push(number);
+                }
+            }
+        }
+        let mut number = 0..;
+        found.tables.retain(|_| number.next().is_none_or(|number| !skipped.contains(&number)));
+        Ok(found)
+    }
+}
+
+impl FleetTable {
+    /// What `entry` says counts from here on.
+    fn lay_over(&mut self, entry: &TableEntry) {
+        self.timeline_timezone = entry.timeline_timezone.or(self.timeline_timezone);
+        self.services = entry.services.over(&self.services);
+    }
+}
+
+/// The tables that `text` names, sorted.
+async fn matching(text: &str, environment: &Environment) -> Result<Vec<TableUri>, FleetError> {
+    let Some((fixed, names)) = split(text) else { return Ok(vec![text.parse()?]) };
+    let pattern = |source| FleetError::Pattern { uri: text.to_owned(), source };
+    let names = names.split('/').filter(|name| !name.is_empty());
+    let names: Vec<Pattern> = names.map(Pattern::new).collect::<Result<_, _>>().map_err(pattern)?;
+    let above: TableUri = fixed.parse()?;
+    let storage = storage::open(&above, environment).await?;
+    let search = Search { storage: storage.as_ref(), names: &names };
+    let mut uris = Vec::new();
+    for folder in search.tables().await? {
+        uris.push(above.with_scheme(&folder).parse()?);
+    }
+    Ok(uris)
+}
+
+/// The folder above the first name that has a pattern in it, and that name with all after it.
+fn split(text: &str) -> Option<(&str, &str)> {
+    let first = text.find(['*', '?', '['])?;
+    let slash = text[..first].rfind('/')?;
+    // The slash of a root stays: `/*` is looked for in `/`.
+    let above = &text[..slash];
+    let above = if above.is_empty() || above.ends_with(['/', ':']) { &text[..=slash] } else { above };
+    Some((above, &text[slash + 1..]))
+}
+
+/// A search for tables below a folder.
+struct Search<'a> {
+    storage: &'a dyn Storage,
+    names: &'a [Pattern],
+}
+
+impl Search<'_> {
+    async fn tables(&self) -> Result<Vec<TablePath>, StorageError> {
+        let mut found = Vec::new();
+        let mut folders = vec![(TablePath::root(), 0)];
+        while let Some((folder, depth)) = folders.pop() {
+            let listing = self.storage.list(&folder).await?;
+            let is_table = self.is_table(&folder, &listing).await?;
+            let rest = &self.names[depth..];
+            if is_table {
+                if rest.iter().all(any_folders) {
+                    found.push(folder);
+                }
+                continue;
+            }
+            let Some(name) = rest.first() else { continue };
+            for below in listing.folders {
+                let is_hidden = below.file_name().starts_with('.');
+                if any_folders(name) && !is_hidden {
+                    folders.push((below.clone(), depth));
+                }
+                // `**` stands for no folder, too.
+                let next = rest.iter().position(|name| !any_folders(name)).unwrap_or(rest.len());
+                if rest.get(next).is_some_and(|name| name.matches_with(below.file_name(), WITHIN_A_NAME)) {
+                    folders.push((below, depth + next + 1));
+                }
+            }
+        }
+        found.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        found.dedup();
+        Ok(found)
+    }
+
+    async fn is_table(&self, folder: &TablePath, listing: &Listing) -> Result<bool, StorageError> {
+        let may_be = !folder.is_root() && listing.folders.iter().any(|below| below.file_name() == ".hoodie");
+        Ok(may_be && properties::exist(self.storage, folder).await?)
+    }
+}
+
+/// Whether a pattern stands for any folders.
+fn any_folders(name: &Pattern) -> bool {
+    name.as_str() == "**"
+}

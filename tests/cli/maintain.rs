@@ -1,0 +1,139 @@
+//! `lakebed maintain`, run as people and scripts run it.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::written::write;
+use super::{Place, Ran, lakebed};
+
+/// A folder of tables, with a fleet file that names them all.
+struct Lake {
+    place: Place,
+}
+
+impl Lake {
+    /// Makes `tables`, each with two log files in its one group.
+    async fn of(tables: &[&str]) -> Self {
+        let lake = Self { place: Place::new() };
+        for table in tables {
+            lake.create(table);
+            write(&lake.uri(table), &["mon"], 1, 1..4).await;
+        }
+        lake.fleet("tables: [{uri: 'lake/*/*'}]");
+        lake
+    }
+
+    fn create(&self, table: &str) {
+        let (uri, schema) = (self.uri(table), self.place.path("events.avsc").display().to_string());
+        let arguments = ["--key", "id", "--partition", "day", "--ordering", "ts", "--buckets", "1"];
+        let created = lakebed(&[&["table", "create", &uri, "--schema", &schema], &arguments[..]].concat());
+        assert_eq!(created.code, 0, "{created:?}");
+    }
+
+    fn uri(&self, table: &str) -> String {
+        self.place.path(&format!("lake/{table}")).display().to_string()
+    }
+
+    /// Writes the fleet file: what is known of tables is kept beside it.
+    fn fleet(&self, settings: &str) {
+        fs::write(self.place.path("fleet.yaml"), format!("cache: known\n{settings}\n")).unwrap();
+    }
+
+    fn maintain(&self, arguments: &[&str]) -> Ran {
+        let fleet = self.place.path("fleet.yaml").display().to_string();
+        lakebed(&[&["maintain", &fleet], arguments].concat())
+    }
+
+    /// What it says to scripts of each table, by the end of its address.
+    #[track_caller]
+    fn told(&self, code: i32, arguments: &[&str]) -> Vec<(String, Value)> {
+        let ran = self.maintain(&[&["--format", "json"], arguments].concat());
+        assert_eq!((ran.code, ran.err.as_str()), (code, ""), "{ran:?}");
+        let of = |table: &Value| {
+            let uri = table["uri"].as_str().unwrap();
+            (uri.rsplit_once("/lake/").unwrap().1.to_owned(), table.clone())
+        };
+        ran.json()["tables"].as_array().unwrap().iter().map(of).collect()
+    }
+
+    fn states(told: &[(String, Value)]) -> Vec<(&str, &str)> {
+        told.iter().map(|(name, table)| (name.as_str(), table["state"].as_str().unwrap())).collect()
+    }
+}
+
+#[tokio::test]
+async fn what_is_due_in_all_tables_is_told_and_done_and_then_nothing_is() {
+    let lake = Lake::of(&["a/one", "a/two", "b/one"]).await;
+    let names = ["a/one", "a/two", "b/one"];
+    let told = lake.told(0, &["--dry-run"]);
+    assert_eq!(Lake::states(&told), names.map(|name| (name, "due")));
+    assert_eq!(told[0].1["due"][0]["service"], json!("compaction"));
+    assert_eq!(told[0].1["done"], Value::Null);
+
+    let done = lake.told(0, &[]);
+    assert_eq!(Lake::states(&done), names.map(|name| (name, "done")));
+    assert_eq!(done[2].1["done"]["compacted_groups"], json!(1));
+    let read = lakebed(&["read", &lake.uri("b/one"), "--format", "csv", "--columns", "id,ts"]);
+    assert_eq!(read.out, "id,ts\nk0,3\n");
+    assert_eq!(Lake::states(&lake.told(3, &[])), names.map(|name| (name, "idle")));
+    // What is known of a table does not hide what comes.
+    write(&lake.uri("a/two"), &["mon"], 1, 4..7).await;
+    assert_eq!(Lake::states(&lake.told(0, &[])), [("a/one", "idle"), ("a/two", "done"), ("b/one", "idle")]);
+}
+
+#[tokio::test]
+async fn a_table_that_fails_or_is_refused_does_not_stop_the_others() {
+    let lake = Lake::of(&["a/good"]).await;
+    lake.create("a/mdt");
+    let properties = lake.place.path("lake/a/mdt/.hoodie/hoodie.properties");
+    let text = fs::read_to_string(&properties).unwrap();
+    fs::write(&properties, text + "hoodie.table.metadata.partitions=files\n").unwrap();
+    lake.create("a/broken");
+    fs::write(lake.place.path("lake/a/broken/.hoodie/timeline/20260101.commit"), "").unwrap();
+    let told = lake.told(8, &[]);
+    assert_eq!(Lake::states(&told), [("a/broken", "failed"), ("a/good", "done"), ("a/mdt", "refused")]);
+    assert!(told[2].1["error"].as_str().unwrap().contains("metadata table"), "{told:?}");
+    lake.fleet("tables: [{uri: 'lake/**'}, {uri: lake/a/broken, skip: true}]");
+    assert_eq!(Lake::states(&lake.told(3, &[])), [("a/good", "idle"), ("a/mdt", "refused")]);
+}
+
+#[tokio::test]
+async fn settings_of_later_entries_lie_over_those_of_earlier_ones() {
+    let lake = Lake::of(&["a/one", "b/one"]).await;
+    lake.fleet(
+        "services: {compaction: {min_log_files: 2}}\n\
+         tables:\n  - {uri: 'lake/*/*', services: {compaction: {min_log_ratio: 1e9}}}\n\
+         \x20 - {uri: lake/b/one, services: {compaction: {min_log_files: 9}}}",
+    );
+    assert_eq!(Lake::states(&lake.told(0, &["--dry-run"])), [("a/one", "due"), ("b/one", "idle")]);
+    lake.fleet(
+        "services: {compaction: {enabled: false}}\n\
+         tables:\n  - uri: 'lake/*/*'\n  - {uri: lake/b/one, services: {compaction: {enabled: true}}}",
+    );
+    assert_eq!(Lake::states(&lake.told(0, &["--dry-run"])), [("a/one", "idle"), ("b/one", "due")]);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_fleet_file_is_said_with_its_place() {
+    let lake = Lake::of(&[]).await;
+    for (settings, problem) in [
+        ("tables: []", "tables: it is empty"),
+        ("tables: [{uri: a, service: {}}]", "unknown setting \"service\"; did you mean \"services\"?"),
+        (
+            "services: {clean: {policy: keep_latest_by_hours, retain_commits: 3}}\ntables: [{uri: a}]",
+            "retain_commits is no setting of policy KEEP_LATEST_BY_HOURS",
+        ),
+        (
+            "services: {archive: {min_commits: 40}}\ntables: [{uri: a, services: {archive: {max_commits: 40}}}]",
+            "tables[0].services.archive",
+        ),
+    ] {
+        lake.fleet(settings);
+        lake.maintain(&[]).refused(2, problem);
+    }
+    lake.fleet("tables: [{uri: 'lake/*'}]");
+    let ran = lake.maintain(&[]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(ran.out.contains("no table matches"), "{ran:?}");
+}
