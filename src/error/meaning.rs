@@ -127,6 +127,7 @@ impl Meaning for GroupError {
             Self::Write(error) => error.kind(),
             Self::Storage(error) => error.kind(),
             Self::Lapsed => ErrorKind::Conflict,
+            Self::Corrupt(_) => ErrorKind::Refused,
         }
     }
 }

@@ -6,7 +6,7 @@ use lakebed_hudi::timeline_metadata::MetadataError;
 
 use crate::commit::CommitError;
 use crate::human;
-use crate::read::ReadError;
+use crate::read::{CorruptBytes, ReadError};
 use crate::storage::lock::LockOptionsError;
 use crate::storage::{StorageError, TablePath, TablePathError};
 use crate::table::{FileGroupId, Refusal, TableError};
@@ -165,6 +165,13 @@ pub enum GroupError {
     /// What was done cannot be noted.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// A log file has bytes that are no block.
+    #[error(
+        "log file {} has a corrupt block at bytes {} to {}: {}; readers pass it over, and a compaction would lose \
+         what is in it for good: restore the file from a copy, or give it up by lakebed compact --skip-corrupt-blocks",
+        .0.file, .0.block.extent.start, .0.block.extent.end, .0.block.why
+    )]
+    Corrupt(Box<CorruptBytes>),
     /// Another process may be at work on it.
     #[error("this process stood still for so long that another one may be at work on it: run it again")]
     Lapsed,

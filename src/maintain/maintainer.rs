@@ -22,6 +22,9 @@ pub struct MaintainOptions {
     /// Whether base files are written anew as a whole: else what stays of them is copied where that can be
     /// done.
     pub rewrite_whole: bool,
+    /// Whether log files are merged that have corrupt blocks. Readers pass those over, so nothing shows that
+    /// did not before, but what is in them is lost for good; else such a file group is refused.
+    pub skip_corrupt_blocks: bool,
     /// How commits are made.
     pub commit: CommitOptions,
     /// The table lock.
@@ -35,6 +38,7 @@ impl Default for MaintainOptions {
             memory_bytes: 512 << 20,
             timeline_zone: None,
             rewrite_whole: false,
+            skip_corrupt_blocks: false,
             commit: CommitOptions::default(),
             lock: LockOptions::default(),
         }

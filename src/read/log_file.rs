@@ -10,8 +10,8 @@ use lakebed_hudi::base_file::OPERATION;
 use lakebed_hudi::file_name::LogFileName;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::log_file::{
-    AvroBlockReader, AvroReadOptions, BlockBody, BlockCheck, DeleteRecords, ScanRules, ScannedBlock,
-    ScannedLogFile, SkippedBytes, plan_scan,
+    AvroBlockReader, AvroReadOptions, BlockBody, BlockCheck, CorruptBlock, DeleteRecords, ScanRules,
+    ScannedBlock, ScannedLogFile, SkippedBytes, plan_scan,
 };
 use lakebed_hudi::table_config::TableConfig;
 
@@ -51,27 +51,44 @@ pub(super) struct LogBlock {
 /// What the log files of a slice consist of.
 ///
 /// Source: `HoodieReadStats` as `LogScanningRecordBufferLoader` fills it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogOutline {
     /// Log files.
     pub files: u64,
     /// Their blocks, those that do not count and bytes that are none included.
     pub blocks: u64,
-    /// Bytes that are no block, counted as one where they lie together.
-    pub corrupt_blocks: u64,
+    /// Bytes that are no block, each run of them as one.
+    pub corrupt_blocks: Vec<CorruptBytes>,
     /// Bytes of the rows in blocks that count, as they are encoded: deletes and headers are left out.
     pub bytes: u64,
+}
+
+/// Bytes of a log file that readers pass over, since they are no block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CorruptBytes {
+    /// The log file.
+    pub file: LogFileName,
+    /// Which bytes of it, and what is wrong with them.
+    pub block: CorruptBlock,
 }
 
 impl LogOutline {
     fn of(files: &[ScannedLogFile], counted: &[LogBlock]) -> Self {
         let blocks = || files.iter().flat_map(|file| &file.blocks);
-        let is_corrupt = |block: &&ScannedBlock| matches!(block, ScannedBlock::Corrupt(_));
+        let corrupt_in = |file: &ScannedLogFile| {
+            let of = |block: &ScannedBlock| match block {
+                ScannedBlock::Corrupt(block) => {
+                    Some(CorruptBytes { file: file.name.clone(), block: block.clone() })
+                }
+                ScannedBlock::Block(_) => None,
+            };
+            file.blocks.iter().filter_map(of).collect::<Vec<_>>()
+        };
         let of_rows = counted.iter().filter(|block| block.body != BlockBody::Delete);
         Self {
             files: files.len() as u64,
             blocks: blocks().count() as u64,
-            corrupt_blocks: blocks().filter(is_corrupt).count() as u64,
+            corrupt_blocks: files.iter().flat_map(corrupt_in).collect(),
             bytes: of_rows.map(|block| block.content.bytes).sum(),
         }
     }

@@ -47,7 +47,7 @@ use crate::table::{DataFileError, TableError};
 pub use as_of::{AsOfError, parse_as_of};
 pub(crate) use base_chunks::{BaseChunks, GroupChunks};
 pub use filter::{Comparison, Filter, FilterError, FilterTest};
-pub use log_file::LogOutline;
+pub use log_file::{CorruptBytes, LogOutline};
 pub use planned::PlannedSlice;
 pub use scan::Scan;
 pub use scan_options::ScanOptions;

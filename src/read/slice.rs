@@ -120,8 +120,8 @@ impl SliceReader {
     }
 
     /// What its log files consist of.
-    pub fn log_outline(&self) -> LogOutline {
-        self.log_outline
+    pub fn log_outline(&self) -> &LogOutline {
+        &self.log_outline
     }
 
     /// How many rows the base file has.

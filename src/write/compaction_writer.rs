@@ -109,7 +109,7 @@ impl CompactionWriter {
         let storage = context.storage.as_ref();
         let (path, mut file) =
             staging::create(storage, &context.attempt, &group.partition, &name, MarkerKind::Merge).await?;
-        let outline = slice.log_outline();
+        let outline = slice.log_outline().clone();
         let (format, merge) = (context.format.clone(), context.merge.clone());
         let copies = self.copies;
         let encode = move |pieces: &Pieces| {
@@ -119,7 +119,7 @@ impl CompactionWriter {
         let logs = CompactedLogs {
             files: outline.files,
             blocks: outline.blocks,
-            corrupt_blocks: outline.corrupt_blocks,
+            corrupt_blocks: outline.corrupt_blocks.len() as u64,
             bytes: outline.bytes,
             records: counts.log_records,
             keys: counts.log_keys,

@@ -167,10 +167,11 @@ async fn a_file_that_is_damaged_is_named() {
     }
 }
 
-/// A block that was cut is none to Hudi's readers of a local disk, and so to its compactions: readers see the same
-/// before and after, and the commit says that bytes were passed over.
+/// A block that was cut is none to Hudi's readers of a local disk, and so to its compactions. Ours refuse to lose it
+/// for good, unless they are told to: readers see the same before and after then, and the commit says that bytes were
+/// passed over.
 #[tokio::test]
-async fn a_block_that_was_cut_is_passed_over_and_counted() {
+async fn a_block_that_was_cut_is_refused_or_passed_over_and_counted() {
     let (files, model) = Place::template().await;
     let folder = tempfile::tempdir().unwrap();
     let place = Place::on_disk(folder.path(), &files).await;
@@ -181,6 +182,16 @@ async fn a_block_that_was_cut_is_passed_over_and_counted() {
     let bytes = place.disk.get(&path, u64::MAX).await.unwrap().bytes;
     place.disk.put(&path, bytes.slice(..bytes.len() - 9)).await.unwrap();
     let before = place.rows().await;
+    let error = services::run(&maintainer, planned).await.unwrap_err();
+    let (text, kind) = told_of(error);
+    assert_eq!(kind, ErrorKind::Refused, "{text}");
+    assert!(text.contains(path.file_name()) && text.contains("--skip-corrupt-blocks"), "{text}");
+    assert_eq!(place.rows().await, before);
+
+    let maintainer = place
+        .open_with(MaintainOptions { skip_corrupt_blocks: true, ..MaintainOptions::default() })
+        .await
+        .unwrap();
     services::run(&maintainer, planned).await.unwrap();
     assert_eq!(place.rows().await, before);
     let timeline = maintainer.table().timeline.load().await.unwrap();
@@ -267,7 +278,7 @@ async fn blocks_that_we_do_not_read_are_refused() {
 #[tokio::test]
 async fn too_little_memory_is_told_before_anything_is_written() {
     let planned = Planned::new().await;
-    let maintainer = planned.place.open_with(10 << 20).await.unwrap();
+    let maintainer = planned.place.open_within(10 << 20).await.unwrap();
     let error = maintainer.compact(planned.instant, &services::no_limits(), &|_| {}).await.unwrap_err();
     let (text, kind) = told_of(error);
     assert_eq!(kind, ErrorKind::FixInput);

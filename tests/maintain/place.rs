@@ -110,11 +110,14 @@ impl Place {
     }
 
     pub async fn open(&self) -> Result<Maintainer, MaintainError> {
-        self.open_with(128 << 20).await
+        self.open_within(128 << 20).await
     }
 
-    pub async fn open_with(&self, memory_bytes: u64) -> Result<Maintainer, MaintainError> {
-        let options = MaintainOptions { memory_bytes, ..MaintainOptions::default() };
+    pub async fn open_within(&self, memory_bytes: u64) -> Result<Maintainer, MaintainError> {
+        self.open_with(MaintainOptions { memory_bytes, ..MaintainOptions::default() }).await
+    }
+
+    pub async fn open_with(&self, options: MaintainOptions) -> Result<Maintainer, MaintainError> {
         Maintainer::open(self.disk.clone(), &self.environment, options).await
     }
 
@@ -161,7 +164,7 @@ impl Process {
         fault.into_iter().for_each(|fault| storage.add_fault(fault));
         let place = place.process(Arc::new(storage.clone()), seed);
         let run = tokio::spawn(async move {
-            let maintainer = place.open_with(MEMORY_OF_ONE).await?;
+            let maintainer = place.open_within(MEMORY_OF_ONE).await?;
             maintainer.compact(planned, &services::no_limits(), &|_| {}).await
         });
         Self { storage, run }

@@ -29,7 +29,7 @@ async fn planned() -> (Place, InstantTime, Model) {
 async fn die(place: &Place, planned: InstantTime, fault: Option<Fault>) -> FaultStorage {
     let storage = FaultStorage::new(place.disk.clone());
     fault.into_iter().for_each(|fault| storage.add_fault(fault));
-    let maintainer = place.process(Arc::new(storage.clone()), 5).open_with(MEMORY_OF_ONE).await.unwrap();
+    let maintainer = place.process(Arc::new(storage.clone()), 5).open_within(MEMORY_OF_ONE).await.unwrap();
     storage.outlive(maintainer.compact(planned, &services::no_limits(), &|_| {})).await;
     assert_eq!(storage.has_died(), fault.is_some());
     storage
@@ -165,7 +165,7 @@ async fn a_completed_file_that_comes_late_says_what_the_other_one_says() {
     let is_completed = |o: &LoggedOperation| o.path.as_str().ends_with(".commit");
     let at = operations.iter().position(is_completed).unwrap();
     let storage = FaultStorage::with_fault(place.disk.clone(), Fault { at, kind: FaultKind::DieDuring });
-    let maintainer = place.process(Arc::new(storage.clone()), 5).open_with(MEMORY_OF_ONE).await.unwrap();
+    let maintainer = place.process(Arc::new(storage.clone()), 5).open_within(MEMORY_OF_ONE).await.unwrap();
     let dying =
         tokio::spawn(async move { maintainer.compact(planned, &services::no_limits(), &|_| {}).await });
     while !storage.has_died() {

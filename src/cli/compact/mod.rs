@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::maintain::compaction::{
     CompactionDraft, CompactionEvent, CompactionReport, CompactionRules, DraftedGroup, plan,
 };
-use crate::maintain::{MaintainError, Maintainer, RunLimits, RunOutcome, Survey};
+use crate::maintain::{MaintainError, MaintainOptions, Maintainer, RunLimits, RunOutcome, Survey};
 use crate::memory::keep_within;
 use crate::settings::{Size, TimeSpan};
 use crate::table::FileGroupId;
@@ -57,6 +57,9 @@ pub(super) struct CompactArgs {
     /// Begin no more file groups after this time, such as 10m.
     #[arg(long, value_name = "TIME", conflicts_with_all = ["schedule", "plan", "dry_run"])]
     max_time: Option<TimeSpan>,
+    /// Merge log files with corrupt blocks, too: readers pass these over, and what is in them is lost then.
+    #[arg(long)]
+    skip_corrupt_blocks: bool,
 }
 
 /// What is due.
@@ -101,7 +104,8 @@ impl DueArgs {
 
 /// Runs `lakebed compact`.
 pub(super) async fn run(context: &Context, args: CompactArgs) -> Result<Exit, Error> {
-    let maintainer = args.service.open(context).await?;
+    let options = MaintainOptions { skip_corrupt_blocks: args.skip_corrupt_blocks, ..args.service.options() };
+    let maintainer = args.service.open_with(context, options).await?;
     tokio::spawn(keep_within(args.service.memory.0));
     let service = Compact { maintainer, rules: args.due.rules() };
     let driver = Driver { service: &service, output: context.output, max_time: args.max_time };

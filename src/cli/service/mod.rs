@@ -27,14 +27,27 @@ pub(super) struct ServiceArgs {
 }
 
 impl ServiceArgs {
-    /// Opens the table for its services.
-    pub(super) async fn open(&self, context: &Context) -> Result<Maintainer, Error> {
-        let storage = storage::open(&self.uri.parse()?, &context.environment).await?;
-        let options = MaintainOptions {
+    /// What the arguments say.
+    pub(super) fn options(&self) -> MaintainOptions {
+        MaintainOptions {
             memory_bytes: self.memory.0,
             timeline_zone: self.timeline_timezone.map(|Timezone(zone)| zone),
             ..MaintainOptions::default()
-        };
+        }
+    }
+
+    /// Opens the table for its services.
+    pub(super) async fn open(&self, context: &Context) -> Result<Maintainer, Error> {
+        self.open_with(context, self.options()).await
+    }
+
+    /// Opens the table for its services, with these options.
+    pub(super) async fn open_with(
+        &self,
+        context: &Context,
+        options: MaintainOptions,
+    ) -> Result<Maintainer, Error> {
+        let storage = storage::open(&self.uri.parse()?, &context.environment).await?;
         Ok(Maintainer::open(storage, &context.environment, options).await?)
     }
 }

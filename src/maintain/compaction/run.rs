@@ -292,6 +292,10 @@ impl Rewriting<'_> {
         let PlannedSlice { number, group, slice } = planned;
         let committer = self.maintainer.committer();
         let reader = SliceReader::open_to_rewrite(&self.snapshot, &slice).await?;
+        let corrupt = reader.log_outline().corrupt_blocks.first();
+        if let Some(corrupt) = corrupt.filter(|_| !self.maintainer.options().skip_corrupt_blocks) {
+            return Err(GroupError::Corrupt(Box::new(corrupt.clone())));
+        }
         let file = self.writer.write(number, group, slice.base.as_ref(), reader).await?;
         let has_lapsed = || self.run.has_lapsed(committer.options().heartbeat_expiry());
         // From here on others would see the file.
