@@ -6,6 +6,7 @@
 //! write     source -> decode -> mapping -> KeyedBatch -> bucket -> group writer -> StagedFiles -> commit
 //! read      TableSnapshot -> FileSlice -> merge -> RecordBatches
 //! maintain  Survey -> planner -> draft -> plan on the timeline -> merge of slices -> StagedFiles -> commit
+//! fleet     tables -> what is due in each -> order -> table by table
 //! ```
 //!
 //! Every arrow carries a plain value. A commit is data plus progress: one completed instant carries
@@ -26,7 +27,7 @@
 //! | [`commit`] | the only writer of the timeline: begin, publish, roll back, fence |
 //! | [`sink`] | the two-phase sink that any engine can embed |
 //! | [`ingest`] | sources, decoders, the checkpoint loop |
-//! | [`maintain`] | table services: pure planners, and an executor for each kind of plan |
+//! | [`maintain`] | table services: pure planners, and an executor for each kind of plan; fleets of tables |
 //! | [`settings`] | how times, sizes and zones are written in files and arguments |
 //! | [`cli`] | the program, a file or folder per command |
 //! | [`environment`], [`memory`], `near_match`, `human`, [`Error`] | time, ids and a place for what does not fit, injected; what the machine has; words for people; for everyone |
@@ -53,7 +54,7 @@
 //! commit of it holds.
 //!
 //! # Absent, and why
-//! * Of the table services all but compaction and cleaning: to come; those of other engines are lived with. A
+//! * Of the table services all but compaction, cleaning and archival: to come; those of other engines are lived with. A
 //!   metadata table is not kept up to date: one that is there is refused, or dropped on demand.
 //! * Merge modes of Java classes, schema-on-read history, HFile and ORC files: they need a JVM or are
 //!   of no use without one.
