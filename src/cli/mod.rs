@@ -14,6 +14,7 @@ mod files;
 mod ingest;
 mod logging;
 mod maintain;
+mod metrics_server;
 mod output;
 mod progress;
 mod read;

@@ -152,16 +152,13 @@ impl Metrics {
         self.times.committed(committed);
     }
 
-    /// All numbers as they are now, in the text form that [`Metrics::CONTENT_TYPE`] names.
+    /// All numbers as they are now, in Prometheus' text form.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = prometheus_text::encode(&mut text, &self.registry);
         text
     }
-
-    /// What [`Metrics::to_text`] writes.
-    pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 }
 
 /// Stands for a time that has not come.

@@ -1,11 +1,15 @@
 //! `lakebed maintain`, run as people and scripts run it.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::Stdio;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::written::write;
-use super::{Place, Ran, lakebed};
+use super::{Place, Ran, command, lakebed};
 
 /// A folder of tables, with a fleet file that names them all.
 struct Lake {
@@ -136,4 +140,55 @@ async fn what_is_wrong_with_a_fleet_file_is_said_with_its_place() {
     let ran = lake.maintain(&[]);
     assert_eq!(ran.code, 3, "{ran:?}");
     assert!(ran.out.contains("no table matches"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn what_a_round_did_is_written_for_prometheus() {
+    let lake = Lake::of(&["a/one", "a/two"]).await;
+    let file = lake.place.path("lakebed.prom");
+    assert_eq!(lake.maintain(&["--metrics-file", &file.display().to_string()]).code, 0);
+    let text = fs::read_to_string(&file).unwrap();
+    let uri = format!("file:{}", lake.uri("a/one"));
+    for line in [
+        "# TYPE lakebed_maintain_tables gauge".to_owned(),
+        "lakebed_maintain_tables{state=\"done\"} 2".to_owned(),
+        "lakebed_maintain_tables{state=\"failed\"} 0".to_owned(),
+        format!("lakebed_maintain_table_failed{{table=\"{uri}\"}} 0"),
+        format!("lakebed_maintain_compacted_file_groups{{table=\"{uri}\"}} 1"),
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in {text}");
+    }
+    let nowhere = lake.place.path("no/such/folder").display().to_string();
+    let ran = lake.maintain(&["--metrics-file", &nowhere]);
+    assert!(ran.code == 1 && ran.err.contains("--metrics-file"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn rounds_go_on_until_a_signal() {
+    let lake = Lake::of(&["a/one"]).await;
+    let fleet = lake.place.path("fleet.yaml").display().to_string();
+    let arguments = ["maintain", &fleet, "--every", "100ms", "--metrics", "0", "--format", "json"];
+    let mut running = command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut notes = BufReader::new(running.stderr.take().unwrap()).lines();
+    let note: Value = serde_json::from_str(&notes.next().unwrap().unwrap()).unwrap();
+    let address = note["note"].as_str().unwrap().split('/').nth(2).unwrap().to_owned();
+    let mut rounds =
+        serde_json::Deserializer::from_reader(running.stdout.take().unwrap()).into_iter::<Value>();
+    assert_eq!(rounds.next().unwrap().unwrap()["tables"][0]["state"], json!("done"));
+    assert_eq!(rounds.next().unwrap().unwrap()["tables"][0]["state"], json!("idle"));
+    write(&lake.uri("a/one"), &["mon"], 1, 4..7).await;
+    let worked = |round: &Value| round["tables"][0]["state"] == json!("done");
+    assert!(rounds.by_ref().take(100).any(|round| worked(&round.unwrap())));
+    assert!(get(&address).contains("lakebed_maintain_tables{state="));
+    kill_process(Pid::from_child(&running), Signal::TERM).unwrap();
+    rounds.for_each(drop);
+    assert!(running.wait().unwrap().success());
+}
+
+fn get(address: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
 }

@@ -1,7 +1,6 @@
 //! `lakebed ingest`: runs a job.
 
 mod display;
-mod metrics_server;
 mod report;
 
 use std::io;
@@ -10,6 +9,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::metrics_server::{self, MetricsServer, MetricsText};
 use super::output::JsonSchema;
 use super::signals::stop_signal;
 use super::{Context, Exit};
@@ -22,7 +22,6 @@ use crate::ingest::{
 use crate::memory::{default_budget_bytes, keep_within};
 
 use display::Display;
-use metrics_server::MetricsServer;
 use report::{DroppedReport, ProgressReport};
 
 const EXAMPLES: &str = "\
@@ -103,7 +102,7 @@ pub(super) async fn run(context: &Context, args: IngestArgs) -> Result<Exit, Err
     let stop = stop_signal(move |stop| told.tell_stop(stop))?;
     let metrics = Arc::new(Metrics::new(&job.pipeline, &context.environment));
     let server = match &args.metrics {
-        Some(address) => Some(MetricsServer::start(address, metrics.clone()).await?),
+        Some(address) => Some(MetricsServer::start(address, text_of(&metrics)).await?),
         None => None,
     };
     if let Some(server) = &server {
@@ -153,4 +152,9 @@ fn tell_dry_run(context: &Context, dry: DryRun) -> Result<Exit, Error> {
         None if dry.records == 0 && dry.commits == 0 && !dry.interrupted => Ok(Exit::NothingToDo),
         None => Ok(Exit::Done),
     }
+}
+
+fn text_of(metrics: &Arc<Metrics>) -> MetricsText {
+    let metrics = metrics.clone();
+    Arc::new(move || metrics.to_text())
 }

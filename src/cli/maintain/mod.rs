@@ -1,13 +1,16 @@
 //! `lakebed maintain`: the services of many tables.
 
+mod metrics;
 mod report;
 mod round;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
 
+use super::metrics_server::{self, MetricsServer, MetricsText};
 use super::output::JsonSchema;
 use super::progress::Progress;
 use super::signals::stop_signal;
@@ -25,6 +28,10 @@ Examples:
   lakebed maintain fleet.yaml                    do what is due in every table of the file, and end
   lakebed maintain fleet.yaml --dry-run          say what would be done, and what that costs
   lakebed maintain fleet.yaml --every 5m         again and again
+  lakebed maintain fleet.yaml --metrics-file /var/lib/node_exporter/lakebed.prom
+                                                 for Prometheus' textfile collector
+  lakebed maintain fleet.yaml --every 5m --metrics 9101
+                                                 serve http://127.0.0.1:9101/metrics meanwhile
   lakebed maintain '/lake/*/*' --max-time 4m     tables by a pattern, with the default settings
   lakebed maintain --print-schema                every setting of a fleet file, for editors
 
@@ -60,6 +67,13 @@ pub(super) struct MaintainArgs {
     /// Begin nothing more after this time, such as 4m; what the file says if left out.
     #[arg(long, value_name = "TIME")]
     max_time: Option<TimeSpan>,
+    /// Write what the last round did into this file, in Prometheus' form: for its textfile collector.
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    metrics_file: Option<PathBuf>,
+    /// Serve what the last round did, in Prometheus' form, at http://ADDR/metrics: a port, which is one of this
+    /// machine alone, or an address with a port.
+    #[arg(long, value_name = "ADDR", requires = "every", value_parser = metrics_server::parse_address)]
+    metrics: Option<String>,
     /// Print the JSON Schema of fleet files, for editors, and end.
     #[arg(long, exclusive = true)]
     print_schema: bool,
@@ -100,6 +114,14 @@ pub(super) async fn run(context: &Context, args: MaintainArgs) -> Result<Exit, E
     let progress = Progress::new(context.output);
     let told = progress.clone();
     let stop = stop_signal(move |stop| told.tell_stop(stop))?;
+    let served = Arc::new(Mutex::new(String::new()));
+    let server = match &args.metrics {
+        Some(address) => Some(MetricsServer::start(address, text_of(&served)).await?),
+        None => None,
+    };
+    if let Some(server) = &server {
+        context.output.note(&format!("metrics are at http://{}/metrics", server.address));
+    }
     let round = Round::new(&fleet, memory_bytes, &context.environment, &progress);
     if args.dry_run {
         let tables = find(&fleet, context).await?;
@@ -115,9 +137,15 @@ pub(super) async fn run(context: &Context, args: MaintainArgs) -> Result<Exit, E
         let tables = find(&fleet, context).await?;
         let report = round.run(tables, &limits).await;
         progress.end();
+        let took = context.environment.clock.monotonic().saturating_sub(begun);
+        let text = metrics::text(&report, took, context.environment.clock.unix_millis());
+        if let Some(path) = &args.metrics_file {
+            let failed = |error| format!("--metrics-file {}: {error}", path.display());
+            metrics::write(path, &text).map_err(|error| Error::new(ErrorKind::Failed, failed(error)))?;
+        }
+        *served.lock().unwrap_or_else(PoisonError::into_inner) = text;
         context.output.report(&report)?;
         let Some(TimeSpan(every)) = args.every else { return Ok(report.exit()) };
-        let took = context.environment.clock.monotonic().saturating_sub(begun);
         if !rest(context, &limits, every.saturating_sub(took)).await {
             return Ok(Exit::Done);
         }
@@ -127,6 +155,11 @@ pub(super) async fn run(context: &Context, args: MaintainArgs) -> Result<Exit, E
 async fn find(fleet: &Fleet, context: &Context) -> Result<FleetTables, Error> {
     let found = FleetTables::find(fleet, &context.environment).await;
     found.map_err(|error| Error::new(ErrorKind::FixInput, error))
+}
+
+fn text_of(served: &Arc<Mutex<String>>) -> MetricsText {
+    let served = served.clone();
+    Arc::new(move || served.lock().unwrap_or_else(PoisonError::into_inner).clone())
 }
 
 /// Waits for the next round; says whether there is to be one.

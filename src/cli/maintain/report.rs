@@ -46,11 +46,11 @@ pub(super) struct FleetReport {
 /// What was due in a table, and what was done of it.
 #[derive(Debug, Serialize)]
 pub(super) struct TableReport {
-    uri: String,
+    pub(super) uri: String,
     pub(super) state: State,
-    due: Vec<Due>,
+    pub(super) due: Vec<Due>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    done: Option<Done>,
+    pub(super) done: Option<Done>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(skip)]
@@ -59,19 +59,45 @@ pub(super) struct TableReport {
 
 /// What was done.
 #[derive(Debug, Serialize)]
-struct Done {
-    seconds: f64,
+pub(super) struct Done {
+    pub(super) seconds: f64,
     /// Writes of dead writers that were undone.
-    rolled_back: usize,
+    pub(super) rolled_back: usize,
     /// File groups that were compacted, bytes that were read and written for them.
-    compacted_groups: usize,
-    read_bytes: u64,
-    written_bytes: u64,
+    pub(super) compacted_groups: usize,
+    pub(super) read_bytes: u64,
+    pub(super) written_bytes: u64,
     /// Files that were deleted, and their bytes.
-    cleaned_files: usize,
-    freed_bytes: u64,
+    pub(super) cleaned_files: usize,
+    pub(super) freed_bytes: u64,
     /// Instants that went to the archive.
-    archived_instants: usize,
+    pub(super) archived_instants: usize,
+}
+
+impl State {
+    pub(super) const ALL: [Self; 8] = [
+        Self::Idle,
+        Self::Due,
+        Self::Done,
+        Self::Stopped,
+        Self::Left,
+        Self::Conflict,
+        Self::Refused,
+        Self::Failed,
+    ];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Due => "due",
+            Self::Done => "done",
+            Self::Stopped => "stopped",
+            Self::Left => "left",
+            Self::Conflict => "conflict",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 impl TableReport {
@@ -189,9 +215,8 @@ impl Report for FleetReport {
         let told = self.tables.iter().filter(|table| table.state != State::Idle);
         let rows: Vec<Vec<String>> = told
             .map(|table| {
-                let state = serde_json::to_value(table.state).unwrap_or_default();
                 let seconds = table.done.as_ref().map(|done| format!("{:.1}", done.seconds));
-                let state = state.as_str().unwrap_or_default().to_owned();
+                let state = table.state.as_str().to_owned();
                 vec![table.uri.clone(), state, seconds.unwrap_or_default(), table.what()]
             })
             .collect();

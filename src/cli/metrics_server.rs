@@ -12,18 +12,21 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::encoding::prometheus_text;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, ErrorKind};
-use crate::ingest::Metrics;
 
 /// Callers that are answered at the same time; more wait.
 const CALLERS: usize = 16;
 
 /// For how long a caller may be silent.
 const SILENCE: Duration = Duration::from_secs(10);
+
+/// Makes the text of all numbers as they are now.
+pub(super) type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Answers until it is dropped.
 #[derive(Debug)]
@@ -58,7 +61,7 @@ impl MetricsServer {
     ///
     /// # Errors
     /// An address that is not this machine's, or is taken.
-    pub(super) async fn start(address: &str, metrics: Arc<Metrics>) -> Result<Self, Error> {
+    pub(super) async fn start(address: &str, metrics: MetricsText) -> Result<Self, Error> {
         let failed = |error| Error::new(ErrorKind::FixInput, format!("--metrics {address}: {error}"));
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -66,7 +69,7 @@ impl MetricsServer {
     }
 }
 
-async fn accept(listener: TcpListener, metrics: Arc<Metrics>) {
+async fn accept(listener: TcpListener, metrics: MetricsText) {
     let callers = Arc::new(Semaphore::new(CALLERS));
     loop {
         let Ok(caller) = callers.clone().acquire_owned().await else { return };
@@ -86,7 +89,7 @@ async fn accept(listener: TcpListener, metrics: Arc<Metrics>) {
     }
 }
 
-async fn serve(stream: TcpStream, metrics: &Metrics) {
+async fn serve(stream: TcpStream, metrics: &MetricsText) {
     let service = service_fn(|request| async move { Ok::<_, Infallible>(answer(&request, metrics)) });
     let mut http = http1::Builder::new();
     let served = http
@@ -98,7 +101,7 @@ async fn serve(stream: TcpStream, metrics: &Metrics) {
     let _ = tokio::time::timeout(SILENCE * 2, served).await;
 }
 
-fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, metrics: &MetricsText) -> Response<Full<Bytes>> {
     let text = |status, text: String| {
         let mut response = Response::new(Full::new(Bytes::from(text)));
         *response.status_mut() = status;
@@ -112,8 +115,8 @@ fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    let mut response = text(StatusCode::OK, metrics.to_text());
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Metrics::CONTENT_TYPE));
+    let mut response = text(StatusCode::OK, metrics());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(prometheus_text::CONTENT_TYPE));
     response
 }
 
