@@ -130,19 +130,19 @@ fn show(folder: &Path, args: &CommitsArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-struct Commits {
+pub(super) struct Commits {
     environment: Environment,
     storage: Arc<dyn Storage>,
     scratch: Arc<dyn Storage>,
     row: RecordBatch,
     sink: Sink,
-    number: u64,
+    pub(super) number: u64,
     replays: u64,
 }
 
 impl Commits {
     /// A table of `groups` file groups, and its sink.
-    async fn start(folder: &Path, groups: u32) -> Result<Self, Failure> {
+    pub(super) async fn start(folder: &Path, groups: u32) -> Result<Self, Failure> {
         let environment = Environment::real();
         let open =
             async |folder: &Path| storage::open(&folder.display().to_string().parse()?, &environment).await;
@@ -177,7 +177,7 @@ impl Commits {
         Ok(Sink::open(storage, environment, "bench", Vec::new(), SinkOptions::default()).await?)
     }
 
-    async fn commit(&mut self) -> Result<(), Failure> {
+    pub(super) async fn commit(&mut self) -> Result<(), Failure> {
         self.number += 1;
         self.sink.write(&self.row, None).await?;
         let progress = PipelineProgress { checkpoint: self.number, ..PipelineProgress::default() };

@@ -2,6 +2,7 @@
 
 mod commits;
 mod compact;
+mod fleet;
 mod limit;
 mod load;
 mod measure;
@@ -24,6 +25,8 @@ pub enum Bench {
     Commits(commits::CommitsArgs),
     /// Compacts logs of several kinds.
     Compact(compact::CompactArgs),
+    /// Runs the services of many tables where nothing is due, and plans for a large one.
+    Fleet(fleet::FleetArgs),
     /// Takes the peak memory of checkpoints that are much larger than their budget.
     Memory(memory::MemoryArgs),
     /// Makes ten upserts and a delete on the loaded table, each a commit.
@@ -70,6 +73,7 @@ impl Bench {
             Self::Load(args) => load::run(args),
             Self::Commits(args) => commits::run(&args),
             Self::Compact(args) => compact::run(&args),
+            Self::Fleet(args) => fleet::run(&args),
             Self::Memory(args) => memory::run(&args),
             Self::Upserts(args) => upserts::run(args),
             Self::Peers(args) => peers::run(args),
