@@ -9,6 +9,10 @@
 //! it behind. Who wants to take over first creates `.hoodie/.lakebed-lock-takeover`, so that no
 //! second one deletes the fresh lock of the first.
 //!
+//! Hudi asks whether the file is there and then opens it, which on a local disk (not in HDFS) truncates a file
+//! that came in between: it then holds a lock that is held. We find our file empty and say that the lock was
+//! lost, so a commit is tried again; Hudi would notice nothing.
+//!
 //! Source: `FileSystemBasedLockProvider`, `LockInfo` of Hudi 1.2.0.
 
 use std::path::{Path, PathBuf};

@@ -25,6 +25,8 @@ use tokio::sync::watch;
 use super::Failed;
 
 const PIPELINE: &str = "interop";
+/// How often in a row a commit may lose the lock.
+const LOST_LOCKS_MAX: u32 = 5;
 
 /// Rows, and which of them only delete.
 pub type Batch = (RecordBatch, BooleanArray);
@@ -129,13 +131,20 @@ impl Ours {
         }
     }
 
-    /// Commits a checkpoint, or hears why not.
+    /// Commits a checkpoint, or hears why not. On a local disk Hudi's lock provider now and then takes a lock that is held.
     async fn publish(&mut self, prepared: &Prepared) -> Result<Outcome, Failed> {
-        let outcome = self.opened()?.committer().commit(prepared).await?;
-        if let Outcome::Committed { .. } = outcome {
-            self.committed = prepared.progress.checkpoint;
+        for _ in 0..LOST_LOCKS_MAX {
+            match self.opened()?.committer().commit(prepared).await? {
+                Outcome::Retryable { .. } => {}
+                outcome => {
+                    if let Outcome::Committed { .. } = outcome {
+                        self.committed = prepared.progress.checkpoint;
+                    }
+                    return Ok(outcome);
+                }
+            }
         }
-        Ok(outcome)
+        Err(format!("the table lock was lost {LOST_LOCKS_MAX} times").into())
     }
 
     /// Writes a checkpoint and commits it.
