@@ -92,7 +92,7 @@ fn write_stat(instant: InstantTime, file: &StagedFile) -> WriteStat {
     };
     match &file.kind {
         StagedKind::Base { previous } => on_base_file(previous.as_deref(), common),
-        StagedKind::Compacted { previous, logs } => WriteStat {
+        StagedKind::Compacted { previous, logs, .. } => WriteStat {
             total_log_files_compacted: count(logs.files),
             total_log_blocks: count(logs.blocks),
             total_corrupt_log_block: count(logs.corrupt_blocks),

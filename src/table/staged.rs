@@ -145,6 +145,8 @@ pub enum StagedKind {
         previous: Option<String>,
         /// What was read of its log files.
         logs: CompactedLogs,
+        /// Bytes of the base file before it that are in it as they were.
+        copied_bytes: u64,
     },
 }
 
@@ -193,6 +195,16 @@ pub struct RowCounts {
     pub updated: u64,
     /// Keys deleted.
     pub deleted: u64,
+}
+
+impl StagedFile {
+    /// Bytes that were copied from the file before it.
+    pub fn copied_bytes(&self) -> u64 {
+        match self.kind {
+            StagedKind::Compacted { copied_bytes, .. } => copied_bytes,
+            StagedKind::Base { .. } | StagedKind::Log { .. } => 0,
+        }
+    }
 }
 
 impl RowCounts {

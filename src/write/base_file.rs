@@ -35,6 +35,8 @@ pub(super) struct BaseFileFormat {
 pub(super) struct BaseFileSummary {
     pub(super) rows: u64,
     pub(super) columns: Vec<ColumnRange>,
+    /// Bytes that were copied from another file.
+    pub(super) copied_bytes: u64,
 }
 
 /// The first row group's rows are looked at before it is encoded, up to so many bytes.
@@ -115,7 +117,7 @@ impl BaseFileEncoder {
         let footer = self.keys.footer(&self.format.avro).to_key_values().into_iter();
         let entries = footer.map(|(key, value)| KeyValue::new(key.to_owned(), value));
         let (rest, metadata) = writer.finish(entries)?;
-        Ok((rest, BaseFileSummary { rows: self.rows, columns: column_ranges(&metadata) }))
+        Ok((rest, BaseFileSummary { rows: self.rows, columns: column_ranges(&metadata), copied_bytes: 0 }))
     }
 
     /// Opens the file with encodings that fit the rows collected so far.

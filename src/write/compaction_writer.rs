@@ -130,7 +130,11 @@ impl CompactionWriter {
             updated: counts.updated,
             deleted: counts.deleted,
         };
-        let kind = StagedKind::Compacted { previous: previous.map(|base| base.name.to_string()), logs };
+        let kind = StagedKind::Compacted {
+            previous: previous.map(|base| base.name.to_string()),
+            logs,
+            copied_bytes: summary.copied_bytes,
+        };
         let staged = StagedFile { group, path, kind, size_bytes: 0, rows, columns: summary.columns };
         Ok(UnfinishedFile { file, staged })
     }

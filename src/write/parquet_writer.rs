@@ -43,6 +43,8 @@ pub(super) struct ParquetWriter {
     encodings: EncodingSet,
     /// Rows of the row groups that are full.
     rows_flushed: u64,
+    /// Bytes of chunks that were copied.
+    copied_bytes: u64,
     open: Option<OpenGroup>,
     spare: SpareWriters,
 }
@@ -75,9 +77,25 @@ impl ParquetWriter {
         if generated.repeat_keys() {
             groups = groups.with_page_store_factory(Arc::new(key_pages.clone()));
         }
-        let (schema, rows_flushed, open) = (schema.clone(), 0, None);
+        let (schema, rows_flushed, copied_bytes, open) = (schema.clone(), 0, 0, None);
         let spare = SpareWriters::default();
-        Ok(Self { file, groups, schema, generated, key_pages, encodings, rows_flushed, open, spare })
+        Ok(Self {
+            file,
+            groups,
+            schema,
+            generated,
+            key_pages,
+            encodings,
+            rows_flushed,
+            copied_bytes,
+            open,
+            spare,
+        })
+    }
+
+    /// Bytes of the chunks that were copied from another file.
+    pub(super) fn copied_bytes(&self) -> u64 {
+        self.copied_bytes
     }
 
     /// Takes rows, which have the columns that are not generated, in the order of the schema.
@@ -133,6 +151,7 @@ impl ParquetWriter {
             if let PreparedColumn::Copied(bytes, close) = column {
                 self.file.inner_mut().expect(at, bytes.clone());
                 debug_assert_eq!(bytes.len() as i64, close.metadata.compressed_size());
+                self.copied_bytes += bytes.len() as u64;
             }
             at += column.bytes();
         }

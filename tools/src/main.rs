@@ -2,6 +2,7 @@
 
 mod bench;
 mod cache;
+mod copied;
 mod fixtures;
 mod interop;
 mod parquet_file;
@@ -31,6 +32,8 @@ enum Command {
     Fixtures(fixtures::FixturesCommand),
     /// Tables that real Spark and Lakebed write in turns, checked row by row.
     Interop(interop::InteropArguments),
+    /// Base files of which a compaction copied parts, read by Spark, pyarrow, DuckDB and parquet-rs.
+    Copied(copied::CopiedArguments),
     /// Ingests the README's flights and compares what real Spark reads with what they must be.
     Quickstart,
     /// A command with a bucket of S3 at hand: s3mock -- COMMAND...
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Spark(command) => command.run(),
         Command::Fixtures(command) => command.run(),
         Command::Interop(arguments) => arguments.run(),
+        Command::Copied(arguments) => copied::check(&arguments),
         Command::Quickstart => quickstart::check(),
         Command::S3mock(arguments) => return exit(arguments.run()),
     };

@@ -31,6 +31,7 @@ struct CompactionDone {
     finished: usize,
     read_bytes: u64,
     written_bytes: u64,
+    copied_bytes: u64,
     rows: u64,
 }
 
@@ -48,6 +49,7 @@ impl CompactReport {
             finished: report.finished,
             read_bytes: report.read_bytes,
             written_bytes: report.written_bytes,
+            copied_bytes: report.copied_bytes,
             rows: report.rows,
         };
         Self { table: table.config.name.clone(), compactions: reports.iter().map(done).collect() }
@@ -59,7 +61,8 @@ impl Report for CompactReport {
         if self.compactions.is_empty() {
             return page.line(&format!("{}: nothing is due", self.table));
         }
-        let columns = ["COMPACTION", "GROUPS>", "RESUMED>", "READ>", "WRITTEN>", "ROWS>", "OUTCOME"];
+        let columns =
+            ["COMPACTION", "GROUPS>", "RESUMED>", "READ>", "WRITTEN>", "COPIED>", "ROWS>", "OUTCOME"];
         page.rows(&columns, self.compactions.iter().map(CompactionDone::row).collect())
     }
 }
@@ -72,6 +75,7 @@ impl CompactionDone {
             human::count(self.resumed as u64),
             human::bytes(self.read_bytes),
             human::bytes(self.written_bytes),
+            human::bytes(self.copied_bytes),
             human::count(self.rows),
             self.outcome_text.clone(),
         ]

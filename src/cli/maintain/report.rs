@@ -67,6 +67,8 @@ pub(super) struct Done {
     pub(super) compacted_groups: usize,
     pub(super) read_bytes: u64,
     pub(super) written_bytes: u64,
+    /// Of the bytes written, those copied from other base files.
+    pub(super) copied_bytes: u64,
     /// Files that were deleted, and their bytes.
     pub(super) cleaned_files: usize,
     pub(super) freed_bytes: u64,
@@ -120,6 +122,7 @@ impl TableReport {
             compacted_groups: served.compactions.iter().map(|report| report.finished).sum(),
             read_bytes: served.read_bytes(),
             written_bytes: served.compactions.iter().map(|report| report.written_bytes).sum(),
+            copied_bytes: served.compactions.iter().map(|report| report.copied_bytes).sum(),
             cleaned_files: served.cleans.iter().map(|report| report.deleted).sum(),
             freed_bytes: served.cleans.iter().map(|report| report.freed_bytes).sum(),
             archived_instants: archived.map_or(0, |report| report.instants),

@@ -60,6 +60,8 @@ pub struct CompactionReport {
     pub read_bytes: u64,
     /// Bytes that were written.
     pub written_bytes: u64,
+    /// Of these, bytes that were copied from base files, as they were.
+    pub copied_bytes: u64,
     /// Rows in the new base files, those of earlier runs included.
     pub rows: u64,
 }
@@ -74,6 +76,7 @@ impl CompactionReport {
             finished: 0,
             read_bytes: 0,
             written_bytes: 0,
+            copied_bytes: 0,
             rows: 0,
         }
     }
@@ -165,6 +168,7 @@ impl Maintainer {
         report.finished = made.len();
         report.read_bytes = made.iter().map(|(_, read_bytes)| read_bytes).sum();
         report.written_bytes = made.iter().map(|(staged, _)| staged.size_bytes).sum();
+        report.copied_bytes = made.iter().map(|(staged, _)| staged.copied_bytes()).sum();
         let staged = StagedFiles {
             files: done.into_values().chain(made.into_iter().map(|(staged, _)| staged)).collect(),
             replaced: Vec::new(),

@@ -95,9 +95,10 @@ impl Splicing<'_> {
         let Self { logs, writer, keys, pieces, rows, .. } = self;
         let footer = keys.footer(avro).to_key_values().into_iter();
         let entries = footer.map(|(key, value)| KeyValue::new(key.to_owned(), value));
+        let copied_bytes = writer.copied_bytes();
         let (rest, metadata) = writer.finish(entries)?;
         send(pieces, rest)?;
-        Ok((BaseFileSummary { rows, columns: column_ranges(&metadata) }, logs.counts()))
+        Ok((BaseFileSummary { rows, columns: column_ranges(&metadata), copied_bytes }, logs.counts()))
     }
 
     /// One row group; behind the last one the rows of new keys.

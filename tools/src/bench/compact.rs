@@ -9,7 +9,7 @@ use arrow::compute::filter_record_batch;
 use clap::{Args, ValueEnum};
 use lakebed::commit::Scheduled;
 use lakebed::environment::Environment;
-use lakebed::maintain::compaction::{CompactionRules, plan};
+use lakebed::maintain::compaction::{CompactionReport, CompactionRules, plan};
 use lakebed::maintain::{MaintainOptions, Maintainer, RunLimits, RunOutcome};
 use lakebed::storage;
 use lakebed_hudi::bucket::BucketHash;
@@ -37,8 +37,9 @@ pub struct CompactArgs {
     memory_mib: u64,
 }
 
+/// What logs change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Case {
+pub enum Case {
     /// 30 % of the keys at random, all columns others.
     Full,
     /// 30 % of the keys at random, three columns others.
@@ -63,7 +64,7 @@ const FILE_GROUPS: u32 = 2;
 
 impl Case {
     /// The rows of the logs, and those that only delete their keys.
-    fn changes(self, workload: &Workload) -> Vec<(Vec<RecordBatch>, bool)> {
+    pub fn changes(self, workload: &Workload) -> Vec<(Vec<RecordBatch>, bool)> {
         let random = |key| workload.picks_percent(key, 30);
         let first = |key| key < workload.base_rows / 20;
         match self {
@@ -159,12 +160,14 @@ fn compacted(
         rewrite_whole: rewrite,
         ..MaintainOptions::default()
     };
-    let figures = measure(|| runtime.block_on(compact(&copy, options)))?;
+    let written = || Ok::<_, Failure>(runtime.block_on(compact(&copy, options))?.written_bytes);
+    let figures = measure(written)?;
     fs::remove_dir_all(&copy)?;
     Ok(figures)
 }
 
-async fn compact(table: &Path, options: MaintainOptions) -> Result<u64, Failure> {
+/// Compacts everything that has log files.
+pub async fn compact(table: &Path, options: MaintainOptions) -> Result<CompactionReport, Failure> {
     let environment = Environment::real();
     let storage = storage::open(&table.display().to_string().parse()?, &environment).await?;
     let maintainer = Maintainer::open(storage, &environment, options).await?;
@@ -176,13 +179,13 @@ async fn compact(table: &Path, options: MaintainOptions) -> Result<u64, Failure>
     let limits = RunLimits { stop: watch::channel(false).1, deadline: None };
     let report = maintainer.compact(instant, &limits, &|_| {}).await?;
     match report.outcome {
-        RunOutcome::Committed { .. } => Ok(report.written_bytes),
+        RunOutcome::Committed { .. } => Ok(report),
         other => Err(format!("not compacted: {other:?}").into()),
     }
 }
 
 /// A copy of a folder whose files are the same.
-fn link_all(from: &Path, to: &Path) -> Result<(), Failure> {
+pub fn link_all(from: &Path, to: &Path) -> Result<(), Failure> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

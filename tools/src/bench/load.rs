@@ -58,6 +58,13 @@ pub async fn open_table(path: &Path, new: &NewTable) -> Result<Sink, Failure> {
     Ok(Sink::open(storage, &environment, "bench", Vec::new(), SinkOptions::default()).await?)
 }
 
+/// A sink into a table that is there.
+pub async fn resume(path: &Path) -> Result<Sink, Failure> {
+    let environment = Environment::real();
+    let storage = storage::open(&path.display().to_string().parse()?, &environment).await?;
+    Ok(Sink::open(storage, &environment, "bench", Vec::new(), SinkOptions::default()).await?)
+}
+
 /// Writes `rows`, or deletes their keys, and commits; returns the bytes of its files.
 pub async fn checkpoint(
     sink: &mut Sink,

@@ -1,10 +1,10 @@
 //! Lakebed beside the limit, which is arrow and parquet alone on the same rows, and beside its peers.
 
 mod commits;
-mod compact;
+pub mod compact;
 mod fleet;
 mod limit;
-mod load;
+pub mod load;
 mod measure;
 mod memory;
 mod merge_limit;
