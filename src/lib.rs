@@ -6,7 +6,7 @@
 //! write     source -> decode -> mapping -> KeyedBatch -> bucket -> group writer -> StagedFiles -> commit
 //! read      TableSnapshot -> FileSlice -> merge -> RecordBatches
 //! maintain  Survey -> planner -> draft -> plan on the timeline -> merge of slices -> StagedFiles -> commit
-//! fleet     tables -> what is due in each -> order -> table by table
+//! fleet     tables -> known files, advanced by the timeline -> what is due in each -> order -> table by table
 //! ```
 //!
 //! Every arrow carries a plain value. A commit is data plus progress: one completed instant carries
@@ -45,7 +45,8 @@
 //! * A file goes when no newest slice, savepoint, pending plan or reader within the window needs it.
 //! * A service that dies is gone on with, not undone: its plan stays. One executor is at work at a time, and
 //!   never are there two base files of one group and instant.
-//! * Work follows what changed: buckets and columns touched, never the age of the table.
+//! * Work follows what changed: buckets and columns touched, never the age of the table. What is planned by what
+//!   was known before is looked for anew; what a commit wrote and is not there is not compacted over.
 //!
 //! # Terms
 //! Hudi's own: *instant*, *file group*, *file slice*, *base file*, *log file*, *record key*, *partition

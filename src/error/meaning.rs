@@ -114,6 +114,7 @@ impl Meaning for MaintainError {
             Self::Path(_)
             | Self::Plan { .. }
             | Self::MissingFile { .. }
+            | Self::LostFile { .. }
             | Self::OtherFile { .. }
             | Self::RepeatedGroup { .. } => ErrorKind::Failed,
         }

@@ -78,6 +78,21 @@ pub enum MaintainError {
         /// The file.
         path: TablePath,
     },
+    /// A file of a slice that a commit wrote is not there.
+    #[error(
+        "commit {commit} says that {file} of file group {} in partition {:?} is there, and it is not, nor does the \
+         timeline say that it went; a compaction would lose what was in it for good, and nothing was planned: \
+         restore the file, or take the table back to before it was lost",
+        group.file_id, group.partition
+    )]
+    LostFile {
+        /// The commit.
+        commit: InstantTime,
+        /// The group.
+        group: FileGroupId,
+        /// The name of the file.
+        file: String,
+    },
     /// A plan that takes a file for one of a group that it does not belong to.
     #[error(
         "the {action} {instant} takes {path} for a file of file group {}, and it is none: no engine can carry it out",

@@ -10,7 +10,7 @@ use crate::commit::{CommitOptions, Committer};
 use crate::environment::Environment;
 use crate::storage::Storage;
 use crate::storage::lock::{LockOptions, TableLock};
-use crate::table::{Refusal, Table, check_writable};
+use crate::table::{Refusal, Table, TableFiles, check_writable};
 
 /// How a table's services are run.
 #[derive(Debug, Clone)]
@@ -101,7 +101,19 @@ impl Maintainer {
     /// # Errors
     /// A table that cannot be read.
     pub async fn survey(&self) -> Result<Survey, MaintainError> {
-        Ok(Survey::of(&self.committer).await?)
+        Ok(self.survey_from(None).await?.0)
+    }
+
+    /// The same, and of the files of the table only those are listed that may have come or gone since they were
+    /// `known`. Returns what is known of them now as well.
+    ///
+    /// # Errors
+    /// As [`Maintainer::survey`].
+    pub async fn survey_from(
+        &self,
+        known: Option<TableFiles>,
+    ) -> Result<(Survey, TableFiles), MaintainError> {
+        Ok(Survey::of(&self.committer, known).await?)
     }
 }
 

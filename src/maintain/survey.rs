@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lakebed_hudi::instant::InstantTime;
 
 use crate::commit::{CommitError, Committer};
-use crate::table::{FileGroup, FileGroupId, TableSnapshot};
+use crate::table::{FileGroup, FileGroupId, TableFiles, TableSnapshot};
 
 /// A table as planners see it.
 #[derive(Debug, Clone)]
@@ -21,18 +21,25 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Looks at the table of `committer`.
+    /// Looks at the table of `committer`, and lists only what has changed since `known`, if its files were known
+    /// before. Returns what is known of them now as well.
     ///
     /// # Errors
     /// A table, or plans of services, that cannot be read.
-    pub async fn of(committer: &Committer) -> Result<Self, CommitError> {
+    pub async fn of(
+        committer: &Committer,
+        known: Option<TableFiles>,
+    ) -> Result<(Self, TableFiles), CommitError> {
         let table = committer.table();
         let unix_millis = table.environment.clock.unix_millis();
         let snapshot = table.snapshot(None).await?;
         let busy = committer.planned_groups(&snapshot.timeline).await?;
-        let partitions = snapshot.all_file_groups().await?;
-        let groups = partitions.into_iter().flat_map(|(_, groups)| groups).collect();
-        Ok(Self { snapshot, groups, busy, unix_millis })
+        let files = match known {
+            Some(known) => known.advance(&snapshot).await?,
+            None => TableFiles::list(&snapshot).await?,
+        };
+        let groups = snapshot.file_groups_in(files.partitions()).await?.into_iter().flatten().collect();
+        Ok((Self { snapshot, groups, busy, unix_millis }, files))
     }
 
     /// The age of an instant in milliseconds.

@@ -158,13 +158,21 @@ impl TableSnapshot {
     /// As [`TableSnapshot::partitions`] and [`TableSnapshot::file_groups`].
     pub async fn all_file_groups(&self) -> Result<Vec<(String, Vec<FileGroup>)>, TableError> {
         let partitions = self.partitions().await?;
-        let archived = self.archived_completions_in(&partitions).await?;
+        let groups = self.file_groups_in(&partitions).await?;
+        Ok(partitions.into_iter().map(|(partition, _)| partition).zip(groups).collect())
+    }
+
+    /// The file groups of each of `partitions`, with the files there.
+    ///
+    /// # Errors
+    /// As [`TableSnapshot::file_groups`].
+    pub async fn file_groups_in(
+        &self,
+        partitions: &[(String, Vec<Entry>)],
+    ) -> Result<Vec<Vec<FileGroup>>, TableError> {
+        let archived = self.archived_completions_in(partitions).await?;
         let rules = self.rules(&archived);
-        let groups = |(partition, files): (String, Vec<Entry>)| {
-            let groups = file_groups(&partition, &files, &rules);
-            (partition, groups)
-        };
-        Ok(partitions.into_iter().map(groups).collect())
+        Ok(partitions.iter().map(|(partition, files)| file_groups(partition, files, &rules)).collect())
     }
 
     /// All file groups in `partitions`, with the files there: also those that were replaced, and with

@@ -8,7 +8,8 @@ use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::table_config::TableConfig;
 use lakebed_hudi::timeline_file::{Action, TimelineFile, TimelineLayout};
 use lakebed_hudi::timeline_metadata::{
-    CleanMetadata, CommitMetadata, MetadataError, RequestedReplaceMetadata, SavepointMetadata,
+    CleanMetadata, CommitMetadata, MetadataError, RequestedReplaceMetadata, RollbackMetadata,
+    SavepointMetadata,
 };
 
 use super::{Instant, Timeline, TimelineError};
@@ -200,6 +201,15 @@ impl TimelineStore {
     /// A file that is gone or cannot be understood.
     pub async fn clean_metadata(&self, instant: &Instant) -> Result<CleanMetadata, TimelineError> {
         let read = CleanMetadata::from_avro(&self.read_anywhere(instant).await?);
+        read.map_err(|source| TimelineError::Metadata { path: self.path(&instant.file()), source })
+    }
+
+    /// What a completed rollback says of itself.
+    ///
+    /// # Errors
+    /// A file that is gone or cannot be understood.
+    pub async fn rollback_metadata(&self, instant: &Instant) -> Result<RollbackMetadata, TimelineError> {
+        let read = RollbackMetadata::from_avro(&self.read_anywhere(instant).await?);
         read.map_err(|source| TimelineError::Metadata { path: self.path(&instant.file()), source })
     }
 

@@ -87,6 +87,30 @@ async fn what_is_due_in_all_tables_is_told_and_done_and_then_nothing_is() {
 }
 
 #[tokio::test]
+async fn files_that_are_known_from_before_are_looked_for_before_they_are_planned_for() {
+    let lake = Lake::of(&["a/one"]).await;
+    lake.told(0, &["--dry-run"]);
+    let known = fs::read_dir(lake.place.path("known")).unwrap().map(|file| file.unwrap().path());
+    let known = known.filter(|file| file.to_str().unwrap().ends_with(".files.json")).collect::<Vec<_>>();
+    let text = fs::read_to_string(&known[0]).unwrap();
+    assert!(text.contains(".log.1_"), "{text}");
+    let partition = lake.place.path("lake/a/one/day=mon");
+    let files = fs::read_dir(&partition).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>();
+    let log = files.iter().find(|file| file.to_str().unwrap().contains(".log.1_")).unwrap();
+    let kept = lake.place.path("kept");
+    fs::rename(log, &kept).unwrap();
+    for _ in 0..2 {
+        let ran = lake.maintain(&[]);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(ran.out.contains(log.file_name().unwrap().to_str().unwrap()), "{ran:?}");
+    }
+    fs::rename(&kept, log).unwrap();
+    // What cannot be understood is as if it were not there.
+    fs::write(&known[0], text.replace("deltacommit", "deltacommitted")).unwrap();
+    assert_eq!(Lake::states(&lake.told(0, &[])), [("a/one", "done")]);
+}
+
+#[tokio::test]
 async fn a_table_that_fails_or_is_refused_does_not_stop_the_others() {
     let lake = Lake::of(&["a/good"]).await;
     lake.create("a/mdt");

@@ -101,6 +101,28 @@ fn told_of(error: impl Into<Error>) -> (String, ErrorKind) {
 }
 
 #[tokio::test]
+async fn nothing_is_planned_where_a_file_vanished_that_a_commit_wrote() {
+    for is_log in [false, true] {
+        let (place, model) = Place::written().await;
+        let planned = Planned { groups: groups(&place).await, place, instant: no_instant(), model };
+        let (path, place) = (planned.file(is_log), &planned.place);
+        let bytes = place.disk.get(&path, u64::MAX).await.unwrap().bytes;
+        place.disk.delete(&path).await.unwrap();
+        let (text, kind) = told_of(services::schedule(&place.maintainer().await).await.unwrap_err());
+        assert_eq!(kind, ErrorKind::Failed, "{text}");
+        assert!(text.contains(path.file_name()) && text.contains("restore the file"), "{text}");
+        assert_eq!(services::planned(&place.table().await).await, []);
+        place.disk.put(&path, bytes).await.unwrap();
+        services::compact(&place.table().await).await;
+        assert_eq!(place.problems(&planned.model).await, [""; 0]);
+    }
+}
+
+fn no_instant() -> InstantTime {
+    "00000000000000000".parse().unwrap()
+}
+
+#[tokio::test]
 async fn a_file_that_vanished_is_named_before_anything_is_written() {
     for is_log in [false, true] {
         let planned = Planned::new().await;

@@ -8,6 +8,7 @@ mod clock;
 mod crash;
 mod faults;
 mod kill;
+mod known_files;
 mod place;
 mod result;
 mod standstill;

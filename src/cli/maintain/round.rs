@@ -102,10 +102,6 @@ impl<'a> Round<'a> {
         limits: &RunLimits,
         max_read_bytes: u64,
     ) -> (Served, Result<(), MaintainError>) {
-        let maintainer = match self.look().open(table).await {
-            Ok(maintainer) => maintainer,
-            Err(error) => return (Served::default(), Err(error)),
-        };
         let tell = |event: CompactionEvent| match event {
             CompactionEvent::Begun { instant, groups, bytes } => {
                 let groups = human::counted(groups as u64, "file group");
@@ -113,7 +109,7 @@ impl<'a> Round<'a> {
             }
             CompactionEvent::Finished { read_bytes, .. } => self.progress.advance(read_bytes),
         };
-        serve(&maintainer, table, limits, max_read_bytes, &tell).await
+        serve(&self.look(), table, limits, max_read_bytes, &tell).await
     }
 }
 

@@ -125,6 +125,14 @@ impl CompactionDraft {
         })
     }
 
+    /// The files that it reads, each with its partition path.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &SliceFile)> {
+        self.groups.iter().flat_map(|group| {
+            let files = group.base.iter().chain(&group.logs);
+            files.map(|file| (group.group.partition.as_str(), file))
+        })
+    }
+
     /// Bytes that it reads.
     pub fn read_bytes(&self) -> u64 {
         self.groups.iter().map(DraftedGroup::read_bytes).sum()

@@ -13,6 +13,7 @@
 
 mod draft;
 mod finished;
+mod named_files;
 mod plan;
 mod rules;
 mod run;

@@ -10,8 +10,8 @@ use lakebed_hudi::timeline_file::{Action, TimelineFile};
 use lakebed_hudi::timeline_metadata::CompactionPlan;
 
 use super::draft::CompactionDraft;
-use super::finished;
 use super::slices::{self, PlanFiles, PlannedSlice};
+use super::{finished, named_files};
 use crate::commit::{Scheduled, ServiceRun, Taken, compaction_metadata};
 use crate::maintain::error::GroupError;
 use crate::maintain::{MaintainError, Maintainer, RunLimits, RunOutcome, Survey};
@@ -86,12 +86,13 @@ impl Maintainer {
     /// Puts a compaction on the timeline that was drafted on `survey`.
     ///
     /// # Errors
-    /// No lock in time; those of the storage.
+    /// [`MaintainError::LostFile`]; no lock in time; those of the storage.
     pub async fn schedule_compaction(
         &self,
         survey: &Survey,
         draft: &CompactionDraft,
     ) -> Result<Scheduled, MaintainError> {
+        named_files::check(&survey.snapshot, draft).await?;
         let settle = |news: &_| draft.settled(news).map(|plan| Ok(plan.to_avro()?.into())).transpose();
         let committer = self.committer();
         Ok(committer.schedule(Action::Compaction, &survey.snapshot.timeline, settle).await?)

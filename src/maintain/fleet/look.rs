@@ -60,43 +60,62 @@ impl Look<'_> {
         if !is_pending && self.known.is_idle(table, stamp, now) {
             return Ok(Looked::Unchanged);
         }
-        let due = due(&maintainer, &timeline, table).await?;
+        let due = self.due(&maintainer, &timeline, table).await?;
         if due.is_empty() && !is_pending {
-            self.known.keep(table, stamp, now.saturating_add(LOOK_AGAIN_MILLIS));
+            self.known.keep_idle(table, stamp, now.saturating_add(LOOK_AGAIN_MILLIS));
         }
         Ok(Looked::Due(due))
     }
-}
 
-async fn due(
-    maintainer: &Maintainer,
-    timeline: &Timeline,
-    table: &FleetTable,
-) -> Result<Vec<Due>, MaintainError> {
-    let services = &table.services;
-    let mut due = Vec::new();
-    let dead = maintainer.committer().dead_writes(timeline).await?;
-    due.extend((!dead.is_empty()).then(|| Due::cheap(Service::Rollback, dead.len())));
-    if services.compaction.enabled.unwrap_or(true) {
-        due.extend(pending(timeline, Service::Compaction, Action::Compaction));
-        let survey = maintainer.survey().await?;
-        let draft = compaction::plan(&survey, &services.compaction.rules());
-        due.extend(compaction_due(&survey, &draft, services.compaction.rules().due_log_age.as_millis()));
+    /// What planners look at, of a table that is opened. Only what has changed is listed where files of the table
+    /// are known; keeps what is known of them then. Says whether some were known before.
+    ///
+    /// # Errors
+    /// As [`Maintainer::survey`].
+    pub(super) async fn survey(
+        &self,
+        table: &FleetTable,
+        maintainer: &Maintainer,
+    ) -> Result<(Survey, bool), MaintainError> {
+        let now = self.environment.clock.unix_millis();
+        let (known, listed_unix_millis) = self.known.files(table, maintainer.table(), now).unzip();
+        let was_known = known.is_some();
+        let (survey, files) = maintainer.survey_from(known).await?;
+        self.known.keep_files(table, maintainer.table(), &files, listed_unix_millis.unwrap_or(now));
+        Ok((survey, was_known))
     }
-    if services.clean.enabled.unwrap_or(true) {
-        due.extend(pending(timeline, Service::Clean, Action::Clean));
-        let rules = services.clean.rules().map_err(|problem| MaintainError::Rules { problem })?;
-        let draft = clean::plan(&maintainer.survey_for_clean(rules).await?);
-        due.extend(draft.is_due().then(|| Due {
-            freed_bytes: draft.bytes(),
-            ..Due::cheap(Service::Clean, draft.files().count())
-        }));
+
+    async fn due(
+        &self,
+        maintainer: &Maintainer,
+        timeline: &Timeline,
+        table: &FleetTable,
+    ) -> Result<Vec<Due>, MaintainError> {
+        let services = &table.services;
+        let mut due = Vec::new();
+        let dead = maintainer.committer().dead_writes(timeline).await?;
+        due.extend((!dead.is_empty()).then(|| Due::cheap(Service::Rollback, dead.len())));
+        if services.compaction.enabled.unwrap_or(true) {
+            due.extend(pending(timeline, Service::Compaction, Action::Compaction));
+            let (survey, _) = self.survey(table, maintainer).await?;
+            let draft = compaction::plan(&survey, &services.compaction.rules());
+            due.extend(compaction_due(&survey, &draft, services.compaction.rules().due_log_age.as_millis()));
+        }
+        if services.clean.enabled.unwrap_or(true) {
+            due.extend(pending(timeline, Service::Clean, Action::Clean));
+            let rules = services.clean.rules().map_err(|problem| MaintainError::Rules { problem })?;
+            let draft = clean::plan(&maintainer.survey_for_clean(rules).await?);
+            due.extend(draft.is_due().then(|| Due {
+                freed_bytes: draft.bytes(),
+                ..Due::cheap(Service::Clean, draft.files().count())
+            }));
+        }
+        if services.archive.enabled.unwrap_or(true) {
+            let going = maintainer.plan_archive(&services.archive.rules()?).await?.going.len();
+            due.extend((going > 0).then(|| Due::cheap(Service::Archive, going)));
+        }
+        Ok(due)
     }
-    if services.archive.enabled.unwrap_or(true) {
-        let going = maintainer.plan_archive(&services.archive.rules()?).await?.going.len();
-        due.extend((going > 0).then(|| Due::cheap(Service::Archive, going)));
-    }
-    Ok(due)
 }
 
 fn pending(timeline: &Timeline, service: Service, action: Action) -> Option<Due> {

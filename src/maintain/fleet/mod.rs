@@ -8,8 +8,10 @@
 //! one service after the other, since each changes what is due of the next: first what dead processes left
 //! and pending plans, then compaction, clean and archival.
 //!
-//! A table that has not changed since nothing was due there is not looked at again for an hour: what was
-//! known of it is kept in a folder outside of the table, which may be deleted at any time.
+//! A table that has not changed since nothing was due there is not looked at again for an hour. Of one that
+//! has, only those partitions are listed in which the timeline says that files came or went: what was known of
+//! it is kept in a folder outside of the table, which may be deleted at any time. Where the timeline does not
+//! tell, and once a day, the table is listed as a whole; and what a plan names is looked for anew.
 
 mod due;
 mod known;
@@ -17,6 +19,7 @@ mod look;
 mod order;
 mod serve;
 mod settings;
+mod still_there;
 mod tables;
 
 pub use due::{Due, Service};

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::Action;
 
+use super::look::Look;
+use super::still_there::are_there;
 use super::tables::FleetTable;
 use crate::commit::Scheduled;
 use crate::maintain::archive::ArchiveReport;
@@ -37,18 +39,28 @@ impl Served {
 /// Does what is due in a table, as far as `limits` and `max_read_bytes` of compaction let it; what was done
 /// is told even where something failed.
 pub async fn serve(
-    maintainer: &Maintainer,
+    look: &Look<'_>,
     table: &FleetTable,
     limits: &RunLimits,
     max_read_bytes: u64,
     tell: &(dyn Fn(CompactionEvent) + Sync),
 ) -> (Served, Result<(), MaintainError>) {
-    let mut serving = Serving { maintainer, table, limits, max_read_bytes, served: Served::default() };
+    let maintainer = match look.open(table).await {
+        Ok(maintainer) => maintainer,
+        Err(error) => return (Served::default(), Err(error)),
+    };
+    let maintainer = &maintainer;
+    let mut serving = Serving { look, maintainer, table, limits, max_read_bytes, served: Served::default() };
     let result = serving.all(tell).await;
+    if result.is_err() {
+        // It may be that files are not there which are said to be.
+        look.known.forget_files(table);
+    }
     (serving.served, result)
 }
 
 struct Serving<'a> {
+    look: &'a Look<'a>,
     maintainer: &'a Maintainer,
     table: &'a FleetTable,
     limits: &'a RunLimits,
@@ -104,8 +116,14 @@ impl Serving<'_> {
         }
         let mut rules = self.table.services.compaction.rules();
         rules.max_read_bytes = rules.max_read_bytes.min(left_bytes);
-        let survey = self.maintainer.survey().await?;
-        let draft = compaction::plan(&survey, &rules);
+        let (mut survey, was_known) = self.look.survey(self.table, self.maintainer).await?;
+        let mut draft = compaction::plan(&survey, &rules);
+        if was_known && !are_there(&survey.snapshot, draft.files()).await? {
+            tracing::info!(table = %self.table.uri, "files are not as they were known: the table is listed again");
+            self.look.known.forget_files(self.table);
+            (survey, _) = self.look.survey(self.table, self.maintainer).await?;
+            draft = compaction::plan(&survey, &rules);
+        }
         if draft.groups.is_empty() {
             return Ok(());
         }

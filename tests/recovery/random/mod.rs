@@ -13,7 +13,7 @@ use lakebed::environment::Environment;
 use lakebed::sink::{Prepared, Sink, SinkOptions};
 use lakebed::storage::Storage;
 use lakebed::storage::object::ObjectStorage;
-use lakebed::table::{Table, WriteOperation};
+use lakebed::table::{Table, TableFiles, TableSnapshot, WriteOperation};
 use lakebed_hudi::table_config::{NewTable, TableType};
 use lakebed_hudi::timeline_file::Action;
 
@@ -34,6 +34,8 @@ struct Run {
     environment: Environment,
     sink: Sink,
     expected: Expected,
+    /// The files of the table, as of an earlier step.
+    known: TableFiles,
 }
 
 impl Run {
@@ -45,7 +47,8 @@ impl Run {
             .await
             .unwrap();
         let sink = open(&storage, &environment, "p", WriteOperation::Upsert, Vec::new()).await;
-        Self { storage, environment, sink, expected: Expected::new(late, table_type) }
+        let known = TableFiles::default();
+        Self { storage, environment, sink, expected: Expected::new(late, table_type), known }
     }
 
     async fn take(&mut self, step: &Step) {
@@ -168,10 +171,23 @@ impl Run {
         Table::open(self.storage.clone(), &self.environment, None).await.unwrap()
     }
 
-    async fn check(&self) {
+    async fn check(&mut self) {
         let table = self.table().await;
         let found = audit::rows(&table).await.unwrap();
         assert_eq!(self.expected.rows().differences(&found), [""; 0]);
+        if self.environment.ids.uuid().as_u128().is_multiple_of(2) {
+            self.check_known(&table.snapshot(None).await.unwrap()).await;
+        }
+    }
+
+    /// Whether what follows of the files from the timeline is what a listing of all of them shows.
+    async fn check_known(&mut self, snapshot: &TableSnapshot) {
+        self.known = std::mem::take(&mut self.known).advance(snapshot).await.unwrap();
+        let known = snapshot.file_groups_in(self.known.partitions()).await.unwrap().concat();
+        let listed = TableFiles::list(snapshot).await.unwrap();
+        let listed = snapshot.file_groups_in(listed.partitions()).await.unwrap().concat();
+        // Of partitions without files nothing is told.
+        assert_eq!(known, listed);
     }
 }
 
