@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::cli::output::{Page, Report};
 use crate::cli::{Exit, human};
 use crate::error::{Error, ErrorKind};
-use crate::maintain::fleet::{Due, FleetTable, Served};
+use crate::maintain::fleet::{Due, FleetTable, Price, Served};
 
 /// How it stands about a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -69,6 +69,8 @@ pub(super) struct Done {
     pub(super) written_bytes: u64,
     /// Of the bytes written, those copied from other base files.
     pub(super) copied_bytes: u64,
+    /// The most memory that the process had meanwhile, in bytes; 0 where the system does not tell.
+    pub(super) memory_bytes: u64,
     /// Files that were deleted, and their bytes.
     pub(super) cleaned_files: usize,
     pub(super) freed_bytes: u64,
@@ -114,7 +116,12 @@ impl TableReport {
         report
     }
 
-    pub(super) fn served(&mut self, served: &Served, took: Duration, result: Result<(), Error>) {
+    pub(super) fn served(
+        &mut self,
+        served: &Served,
+        (took, memory_bytes): (Duration, u64),
+        result: Result<(), Error>,
+    ) {
         let archived = served.archive.as_ref();
         self.done = Some(Done {
             seconds: took.as_secs_f64(),
@@ -123,6 +130,7 @@ impl TableReport {
             read_bytes: served.read_bytes(),
             written_bytes: served.compactions.iter().map(|report| report.written_bytes).sum(),
             copied_bytes: served.compactions.iter().map(|report| report.copied_bytes).sum(),
+            memory_bytes,
             cleaned_files: served.cleans.iter().map(|report| report.deleted).sum(),
             freed_bytes: served.cleans.iter().map(|report| report.freed_bytes).sum(),
             archived_instants: archived.map_or(0, |report| report.instants),
@@ -141,6 +149,25 @@ impl TableReport {
         };
         self.exit = Some(Exit::from(error.kind()));
         self.error = Some(error.chain().join(": "));
+    }
+
+    /// What the compaction that is due was expected to take.
+    fn price(&self) -> Option<Price> {
+        self.due.iter().find_map(|due| due.price)
+    }
+
+    /// What a compaction took, beside what was expected.
+    fn beside_expected(&self) -> Option<Vec<String>> {
+        let (price, done) = (self.price()?, self.done.as_ref()?);
+        let bytes = |found, expected| format!("{} / {}", human::bytes(found), human::bytes(expected));
+        Some(vec![
+            self.uri.clone(),
+            bytes(done.read_bytes, price.read_bytes),
+            bytes(done.written_bytes, price.written_bytes),
+            bytes(done.copied_bytes, price.copied_bytes),
+            format!("{:.1} / {:.1}", done.seconds, price.seconds),
+            bytes(done.memory_bytes, price.memory_bytes),
+        ])
     }
 
     /// What is due, and what came of it.
@@ -162,9 +189,10 @@ impl Done {
             parts.push(format!("{} rolled back", counted(self.rolled_back, "write")));
         }
         if self.compacted_groups > 0 {
-            let (read, written) = (human::bytes(self.read_bytes), human::bytes(self.written_bytes));
             let groups = counted(self.compacted_groups, "file group");
-            parts.push(format!("{groups} compacted ({read} read, {written} written)"));
+            let [read, written, copied] =
+                [self.read_bytes, self.written_bytes, self.copied_bytes].map(human::bytes);
+            parts.push(format!("{groups} compacted ({read} read, {written} written, {copied} of it copied)"));
         }
         if self.cleaned_files > 0 {
             let freed = human::bytes(self.freed_bytes);
@@ -185,10 +213,8 @@ fn due_text(due: &Due) -> String {
     }
     match due.service {
         Rollback => format!("roll {} back", human::counted(count, "dead write")),
-        Compaction => {
-            let groups = human::counted(count, "file group");
-            format!("compact {groups} (read {})", human::bytes(due.read_bytes))
-        }
+        Compaction => format!("compact {}", human::counted(count, "file group")),
+        Clean if count == 0 => "note how far the table is clean".to_owned(),
         Clean => format!("delete {} ({})", human::counted(count, "file"), human::bytes(due.freed_bytes)),
         Archive => format!("archive {}", human::counted(count, "instant")),
     }
@@ -215,18 +241,11 @@ impl FleetReport {
 
 impl Report for FleetReport {
     fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
-        let told = self.tables.iter().filter(|table| table.state != State::Idle);
-        let rows: Vec<Vec<String>> = told
-            .map(|table| {
-                let seconds = table.done.as_ref().map(|done| format!("{:.1}", done.seconds));
-                let state = table.state.as_str().to_owned();
-                vec![table.uri.clone(), state, seconds.unwrap_or_default(), table.what()]
-            })
-            .collect();
-        let idle = self.tables.len() - rows.len();
-        if !rows.is_empty() {
-            page.rows(&["TABLE", "STATE", "SECONDS>", "WHAT"], rows)?;
+        match self.dry_run {
+            true => self.render_due(page)?,
+            false => self.render_done(page)?,
         }
+        let idle = self.tables.iter().filter(|table| table.state == State::Idle).count();
         if idle > 0 {
             page.line(&format!("{}: nothing is due", human::counted(idle as u64, "table")))?;
         }
@@ -235,4 +254,67 @@ impl Report for FleetReport {
         }
         Ok(())
     }
+}
+
+impl FleetReport {
+    /// What is due, with what it costs and brings; then which tables cannot be looked at.
+    fn render_due(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let columns =
+            ["TABLE", "DUE", "READ>", "WRITTEN>", "COPIED>", "SECONDS>", "MEMORY>", "FILES>", "READ COST>"];
+        let due = self.tables.iter().flat_map(|table| table.due.iter().map(move |due| (table, due)));
+        let rows: Vec<Vec<String>> = due
+            .map(|(table, due)| {
+                let price = due.price.as_ref().map_or_else(|| vec![String::new(); 7], price_cells);
+                [vec![table.uri.clone(), due_text(due)], price].concat()
+            })
+            .collect();
+        if !rows.is_empty() {
+            page.rows(&columns, rows)?;
+        }
+        for table in &self.tables {
+            if let Some(error) = &table.error {
+                page.line(&format!("{}: {}: {error}", table.uri, table.state.as_str()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was done, then what that took beside what was expected.
+    fn render_done(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let told = self.tables.iter().filter(|table| table.state != State::Idle);
+        let rows: Vec<Vec<String>> = told
+            .map(|table| {
+                let seconds = table.done.as_ref().map(|done| format!("{:.1}", done.seconds));
+                let state = table.state.as_str().to_owned();
+                vec![table.uri.clone(), state, seconds.unwrap_or_default(), table.what()]
+            })
+            .collect();
+        if !rows.is_empty() {
+            page.rows(&["TABLE", "STATE", "SECONDS>", "WHAT"], rows)?;
+        }
+        let expected: Vec<Vec<String>> =
+            self.tables.iter().filter_map(TableReport::beside_expected).collect();
+        if expected.is_empty() {
+            return Ok(());
+        }
+        page.line("")?;
+        page.rows(&["FOUND / EXPECTED", "READ>", "WRITTEN>", "COPIED>", "SECONDS>", "MEMORY>"], expected)
+    }
+}
+
+/// Bytes read, written and copied, seconds, bytes of memory, files and costs of readers.
+fn price_cells(price: &Price) -> Vec<String> {
+    let before_and_after = |before: String, after: String| format!("{before} -> {after}");
+    vec![
+        human::bytes(price.read_bytes),
+        human::bytes(price.written_bytes),
+        human::bytes(price.copied_bytes),
+        format!("{:.1}", price.seconds),
+        human::bytes(price.memory_bytes),
+        before_and_after(human::count(price.files_before), human::count(price.files_after)),
+        before_and_after(
+            format!("{:.2}", price.read_amplification_before),
+            format!("{:.2}", price.read_amplification_after),
+        ),
+    ]
 }

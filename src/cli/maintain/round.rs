@@ -1,6 +1,7 @@
 //! One round over all tables.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _};
 
@@ -14,10 +15,14 @@ use crate::maintain::fleet::{
     Due, Fleet, FleetTable, FleetTables, KnownTables, Look, Looked, Served, order, serve,
 };
 use crate::maintain::{MaintainError, MaintainOptions, RunLimits};
+use crate::memory::resident_bytes;
 use crate::settings::Size;
 
 /// How many tables are looked at at the same time.
 const LOOKS: usize = 16;
+
+/// How often the memory of the process is looked at.
+const MEMORY_PERIOD: Duration = Duration::from_millis(50);
 
 /// Goes over all tables once.
 pub(super) struct Round<'a> {
@@ -82,10 +87,11 @@ impl<'a> Round<'a> {
                 continue;
             }
             let begun = self.environment.clock.monotonic();
-            let (served, result) = self.serve(&found.tables[number], limits, left_bytes).await;
+            let serving = self.serve(&found.tables[number], limits, left_bytes);
+            let ((served, result), memory_bytes) = with_memory(serving).await;
             left_bytes = left_bytes.saturating_sub(served.read_bytes());
             let took = self.environment.clock.monotonic().saturating_sub(begun);
-            reports[number].served(&served, took, result.map_err(Error::from));
+            reports[number].served(&served, (took, memory_bytes), result.map_err(Error::from));
         }
         FleetReport { tables: reports, unmatched: found.unmatched, dry_run: false }
     }
@@ -110,6 +116,19 @@ impl<'a> Round<'a> {
             CompactionEvent::Finished { read_bytes, .. } => self.progress.advance(read_bytes),
         };
         serve(&self.look(), table, limits, max_read_bytes, &tell).await
+    }
+}
+
+/// What comes of `work`, and the most memory that the process had meanwhile.
+async fn with_memory<T>(work: impl Future<Output = T>) -> (T, u64) {
+    let mut most = resident_bytes().unwrap_or_default();
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return (done, most.max(resident_bytes().unwrap_or_default())),
+            () = tokio::time::sleep(MEMORY_PERIOD) => most = most.max(resident_bytes().unwrap_or_default()),
+        }
     }
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::price::Price;
+
 /// What is done to a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -46,6 +48,9 @@ pub struct Due {
     pub saved_bytes: u64,
     /// For how long it has been due by age, in milliseconds; 0 if it is not.
     pub overdue_millis: u64,
+    /// What a compaction is expected to take and bring.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
 }
 
 impl Due {
@@ -59,6 +64,7 @@ impl Due {
             freed_bytes: 0,
             saved_bytes: 0,
             overdue_millis: 0,
+            price: None,
         }
     }
 }

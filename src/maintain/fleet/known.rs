@@ -7,6 +7,7 @@ use lakebed_hudi::timeline_file::TimelineFile;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_128};
 
+use super::price::Rates;
 use super::settings::Services;
 use super::tables::FleetTable;
 use crate::storage::Entry;
@@ -21,7 +22,7 @@ const VERSION: u32 = 1;
 const LIST_AGAIN_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
 /// A folder with what is known of tables: of each at which nothing was due that it is so, and of each the files
-/// that it had when they were last listed.
+/// that it had when they were last listed, and what its compactions took.
 ///
 /// It is a cache: whatever is missing, broken or of another version is as if it had never been there, and a
 /// folder that cannot be written to is one in which nothing stays.
@@ -98,6 +99,17 @@ impl KnownTables {
         is_good.then(|| Some((files.to_table(table)?, files.listed_unix_millis))).flatten()
     }
 
+    /// What compactions of the table took.
+    pub(super) fn rates(&self, of: &FleetTable) -> Rates {
+        let rates: Option<(u32, Rates)> = self.read(&Self::rates_name(of));
+        rates.filter(|(version, _)| *version == VERSION).map(|(_, rates)| rates).unwrap_or_default()
+    }
+
+    /// Keeps what compactions of the table took.
+    pub(super) fn keep_rates(&self, of: &FleetTable, rates: Rates) {
+        self.keep(&Self::rates_name(of), &(VERSION, rates));
+    }
+
     /// Keeps the files of the table.
     pub(super) fn keep_files(
         &self,
@@ -125,6 +137,10 @@ impl KnownTables {
 
     fn files_name(table: &FleetTable) -> String {
         format!("{:032x}.files.json", xxh3_128(table.uri.to_string().as_bytes()))
+    }
+
+    fn rates_name(table: &FleetTable) -> String {
+        format!("{:032x}.rates.json", xxh3_128(table.uri.to_string().as_bytes()))
     }
 
     fn read<T: for<'a> Deserialize<'a>>(&self, name: &str) -> Option<T> {

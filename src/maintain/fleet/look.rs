@@ -4,6 +4,7 @@ use lakebed_hudi::timeline_file::Action;
 
 use super::due::{Due, Service};
 use super::known::{KnownTables, stamp};
+use super::price::Price;
 use super::tables::FleetTable;
 use crate::environment::Environment;
 use crate::maintain::compaction::{CompactionDraft, saved_bytes};
@@ -99,7 +100,9 @@ impl Look<'_> {
             due.extend(pending(timeline, Service::Compaction, Action::Compaction));
             let (survey, _) = self.survey(table, maintainer).await?;
             let draft = compaction::plan(&survey, &services.compaction.rules());
-            due.extend(compaction_due(&survey, &draft, services.compaction.rules().due_log_age.as_millis()));
+            let price = Price::of(&survey, &draft, self.known.rates(table), self.options.memory_bytes);
+            let of = compaction_due(&survey, &draft, services.compaction.rules().due_log_age.as_millis());
+            due.extend(of.map(|due| Due { price: Some(price), ..due }));
         }
         if services.clean.enabled.unwrap_or(true) {
             due.extend(pending(timeline, Service::Clean, Action::Clean));

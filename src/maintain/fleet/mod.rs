@@ -17,6 +17,7 @@ mod due;
 mod known;
 mod look;
 mod order;
+mod price;
 mod serve;
 mod settings;
 mod still_there;
@@ -26,6 +27,7 @@ pub use due::{Due, Service};
 pub use known::KnownTables;
 pub use look::{Look, Looked};
 pub use order::order;
+pub use price::Price;
 pub use serve::{Served, serve};
 pub use settings::{
     ArchiveSettings, Budget, CleanSettings, CompactionSettings, Fleet, Services, TableEntry, json_schema,

@@ -107,8 +107,7 @@ impl Serving<'_> {
             if self.is_stopped() {
                 return Ok(());
             }
-            let report = self.maintainer.compact(instant, self.limits, tell).await?;
-            self.served.compactions.push(report);
+            self.carry_out(instant, tell).await?;
         }
         let left_bytes = self.max_read_bytes.saturating_sub(self.served.read_bytes());
         if self.is_stopped() || left_bytes == 0 {
@@ -128,9 +127,23 @@ impl Serving<'_> {
             return Ok(());
         }
         if let Some(instant) = at(self.maintainer.schedule_compaction(&survey, &draft).await?)? {
-            let report = self.maintainer.compact(instant, self.limits, tell).await?;
-            self.served.compactions.push(report);
+            self.carry_out(instant, tell).await?;
         }
+        Ok(())
+    }
+
+    async fn carry_out(
+        &mut self,
+        instant: InstantTime,
+        tell: &(dyn Fn(CompactionEvent) + Sync),
+    ) -> Result<(), MaintainError> {
+        let clock = &self.maintainer.table().environment.clock;
+        let begun = clock.monotonic();
+        let report = self.maintainer.compact(instant, self.limits, tell).await?;
+        let took = clock.monotonic().saturating_sub(begun);
+        let rates = self.look.known.rates(self.table).after(&report, took.as_secs_f64());
+        self.look.known.keep_rates(self.table, rates);
+        self.served.compactions.push(report);
         Ok(())
     }
 

@@ -1,0 +1,113 @@
+//! What a compaction costs and brings, as far as that can be told beforehand.
+
+use serde::{Deserialize, Serialize};
+
+use crate::maintain::Survey;
+use crate::maintain::compaction::{CompactionDraft, CompactionReport, DraftedGroup, saved_bytes};
+
+/// A merge holds log records as columns, which take so many times the bytes of their log files.
+const DECODED: u64 = 4;
+
+/// A file group takes so much besides: row groups that are read, merged and encoded.
+const GROUP_BYTES: u64 = 64 << 20;
+
+/// What a compaction costs and brings.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Price {
+    /// Bytes of base and log files that are read.
+    pub read_bytes: u64,
+    /// Bytes of base files that are written.
+    pub written_bytes: u64,
+    /// Of these, bytes that are copied from base files as they are.
+    pub copied_bytes: u64,
+    /// Files that a reader of the table opens before.
+    pub files_before: u64,
+    /// The same, after.
+    pub files_after: u64,
+    /// How long it takes.
+    pub seconds: f64,
+    /// The memory that it takes at most.
+    pub memory_bytes: u64,
+    /// What reading the whole table costs before, over what its base files alone cost.
+    pub read_amplification_before: f64,
+    /// The same, after.
+    pub read_amplification_after: f64,
+}
+
+/// What compactions of a table took in the past.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Rates {
+    /// Seconds for each byte that is read.
+    seconds_per_byte: f64,
+    /// Bytes written for each byte read.
+    written: f64,
+    /// Bytes copied for each byte written.
+    copied: f64,
+}
+
+impl Default for Rates {
+    /// Of a table that was never compacted: everything is encoded anew, at 40 MB/s.
+    fn default() -> Self {
+        Self { seconds_per_byte: 1.0 / 40e6, written: 1.0, copied: 0.0 }
+    }
+}
+
+impl Rates {
+    /// What is to be expected after a compaction of so many seconds.
+    pub(super) fn after(self, report: &CompactionReport, seconds: f64) -> Self {
+        if report.read_bytes == 0 || report.written_bytes == 0 {
+            return self;
+        }
+        let (read, written) = (report.read_bytes as f64, report.written_bytes as f64);
+        let mean =
+            |before: f64, now: f64| if self == Self::default() { now } else { f64::midpoint(before, now) };
+        Self {
+            seconds_per_byte: mean(self.seconds_per_byte, seconds / read),
+            written: mean(self.written, written / read),
+            copied: mean(self.copied, report.copied_bytes as f64 / written),
+        }
+    }
+}
+
+impl Price {
+    /// Of a draft, with so much memory in all.
+    pub(super) fn of(survey: &Survey, draft: &CompactionDraft, rates: Rates, memory_bytes: u64) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let at_once = usize::try_from(memory_bytes / GROUP_BYTES).unwrap_or(cores).clamp(1, cores);
+        let read_bytes = draft.read_bytes();
+        let of_read = |share: f64| (read_bytes as f64 * share) as u64;
+        let mut working: Vec<u64> =
+            draft.groups.iter().map(|group| GROUP_BYTES + group.log_bytes() * DECODED).collect();
+        working.sort_unstable_by(|a, b| b.cmp(a));
+        let (files_before, base_bytes, cost) = of_table(survey);
+        let merged: usize = draft.groups.iter().map(|group| group.logs.len()).sum();
+        let without_base = draft.groups.iter().filter(|group| group.base.is_none()).count();
+        let saved: u64 = draft.groups.iter().map(saved_bytes).sum();
+        let over_base = |cost: u64| cost as f64 / base_bytes.max(1) as f64;
+        Self {
+            read_bytes,
+            written_bytes: of_read(rates.written),
+            copied_bytes: of_read(rates.written * rates.copied),
+            files_before,
+            files_after: files_before - merged as u64 + without_base as u64,
+            seconds: read_bytes as f64 * rates.seconds_per_byte,
+            memory_bytes: working.iter().take(at_once).sum::<u64>().min(memory_bytes),
+            read_amplification_before: over_base(cost),
+            read_amplification_after: over_base(cost.saturating_sub(saved)),
+        }
+    }
+}
+
+/// Files that a reader of the whole table opens, bytes of the base files, and what reading costs in such bytes. A
+/// slice without a base file counts as if it had one of the bytes of its log files.
+fn of_table(survey: &Survey) -> (u64, u64, u64) {
+    let (mut files, mut base_bytes, mut cost) = (0, 0, 0);
+    for (group, slice) in survey.groups.iter().filter_map(|group| Some((group, group.latest()?))) {
+        let drafted = DraftedGroup::of(group.id.clone(), slice);
+        let base = if drafted.base.is_some() { drafted.base_bytes() } else { drafted.log_bytes() };
+        files += u64::from(drafted.base.is_some()) + drafted.logs.len() as u64;
+        base_bytes += base;
+        cost += base + saved_bytes(&drafted);
+    }
+    (files, base_bytes, cost)
+}
