@@ -55,6 +55,20 @@ impl Progress {
         }
     }
 
+    /// Goes on with something else of it.
+    pub(super) fn describe(&self, message: String) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(message);
+        }
+    }
+
+    /// It turns out that so much more is to be done.
+    pub(super) fn lengthen(&self, amount: u64) {
+        if let Some(bar) = &self.bar {
+            bar.inc_length(amount);
+        }
+    }
+
     /// So much more of it is done.
     pub(super) fn advance(&self, amount: u64) {
         if let Some(bar) = &self.bar {

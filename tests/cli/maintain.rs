@@ -1,5 +1,6 @@
 //! `lakebed maintain`, run as people and scripts run it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -181,6 +182,13 @@ async fn what_a_round_did_is_written_for_prometheus() {
         format!("lakebed_maintain_compacted_file_groups{{table=\"{uri}\"}} 1"),
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in {text}");
+    }
+    let dashboard = include_str!("../../tools/grafana/maintain.json");
+    let words = dashboard.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let asked: BTreeSet<&str> = words.filter(|word| word.starts_with("lakebed_maintain_")).collect();
+    assert!(asked.len() > 10, "{asked:?}");
+    for name in asked {
+        assert!(text.contains(&format!("# TYPE {name} ")), "{name} is not in {text}");
     }
     let nowhere = lake.place.path("no/such/folder").display().to_string();
     let ran = lake.maintain(&["--metrics-file", &nowhere]);

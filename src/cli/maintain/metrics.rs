@@ -79,6 +79,13 @@ fn register_tables(registry: &mut Registry, report: &FleetReport) {
     let help = "For how long log files of a table were older than they may become";
     registry.register_with_unit("overdue", help, Unit::Seconds, overdue);
 
+    let amplification = OfTables::<f64, AtomicU64>::default();
+    for (table, price) in report.tables.iter().filter_map(|table| Some((table, table.price()?))) {
+        amplification.get_or_create(&by(table)).set(price.read_amplification_before);
+    }
+    let help = "What reading a table cost before, over what its base files alone cost";
+    registry.register("read_amplification", help, amplification);
+
     type Count = fn(&super::report::Done) -> u64;
     let counts: [(&str, &str, Option<Unit>, Count); 8] = [
         ("rolled_back_writes", "Writes of dead writers that were undone", None, |d| d.rolled_back as u64),

@@ -152,7 +152,7 @@ impl TableReport {
     }
 
     /// What the compaction that is due was expected to take.
-    fn price(&self) -> Option<Price> {
+    pub(super) fn price(&self) -> Option<Price> {
         self.due.iter().find_map(|due| due.price)
     }
 

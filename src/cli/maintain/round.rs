@@ -1,6 +1,7 @@
 //! One round over all tables.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _};
@@ -80,6 +81,8 @@ impl<'a> Round<'a> {
                 }
             }
         }
+        let expected_bytes: u64 = due.iter().map(|due| read_bytes(due)).sum();
+        self.progress.begin(expected_bytes, "looking at tables".to_owned());
         let mut left_bytes = self.max_read_bytes;
         for number in order(&due) {
             if limits.are_reached(self.environment.clock.as_ref()) {
@@ -87,7 +90,7 @@ impl<'a> Round<'a> {
                 continue;
             }
             let begun = self.environment.clock.monotonic();
-            let serving = self.serve(&found.tables[number], limits, left_bytes);
+            let serving = self.serve(&found.tables[number], limits, (left_bytes, read_bytes(&due[number])));
             let ((served, result), memory_bytes) = with_memory(serving).await;
             left_bytes = left_bytes.saturating_sub(served.read_bytes());
             let took = self.environment.clock.monotonic().saturating_sub(begun);
@@ -106,12 +109,17 @@ impl<'a> Round<'a> {
         &self,
         table: &FleetTable,
         limits: &RunLimits,
-        max_read_bytes: u64,
+        (max_read_bytes, expected_bytes): (u64, u64),
     ) -> (Served, Result<(), MaintainError>) {
+        let left_bytes = AtomicU64::new(expected_bytes);
         let tell = |event: CompactionEvent| match event {
             CompactionEvent::Begun { instant, groups, bytes } => {
                 let groups = human::counted(groups as u64, "file group");
-                self.progress.begin(bytes, format!("{}: compaction {instant}, {groups}", table.uri));
+                self.progress.describe(format!("{}: compaction {instant}, {groups}", table.uri));
+                // Of pending plans nobody knew what they read.
+                let left = left_bytes.load(Ordering::Relaxed);
+                left_bytes.store(left.saturating_sub(bytes), Ordering::Relaxed);
+                self.progress.lengthen(bytes.saturating_sub(left));
             }
             CompactionEvent::Finished { read_bytes, .. } => self.progress.advance(read_bytes),
         };
@@ -130,6 +138,10 @@ async fn with_memory<T>(work: impl Future<Output = T>) -> (T, u64) {
             () = tokio::time::sleep(MEMORY_PERIOD) => most = most.max(resident_bytes().unwrap_or_default()),
         }
     }
+}
+
+fn read_bytes(due: &[Due]) -> u64 {
+    due.iter().map(|due| due.read_bytes).sum()
 }
 
 fn due_of(looked: Looked) -> Vec<Due> {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::Action;
+use tracing::Instrument as _;
 
 use super::look::Look;
 use super::still_there::are_there;
@@ -51,7 +52,8 @@ pub async fn serve(
     };
     let maintainer = &maintainer;
     let mut serving = Serving { look, maintainer, table, limits, max_read_bytes, served: Served::default() };
-    let result = serving.all(tell).await;
+    // Whatever is logged meanwhile names the table.
+    let result = serving.all(tell).instrument(tracing::info_span!("serve", table = %table.uri)).await;
     if result.is_err() {
         // It may be that files are not there which are said to be.
         look.known.forget_files(table);
@@ -118,7 +120,7 @@ impl Serving<'_> {
         let (mut survey, was_known) = self.look.survey(self.table, self.maintainer).await?;
         let mut draft = compaction::plan(&survey, &rules);
         if was_known && !are_there(&survey.snapshot, draft.files()).await? {
-            tracing::info!(table = %self.table.uri, "files are not as they were known: the table is listed again");
+            tracing::info!("files are not as they were known: the table is listed again");
             self.look.known.forget_files(self.table);
             (survey, _) = self.look.survey(self.table, self.maintainer).await?;
             draft = compaction::plan(&survey, &rules);
@@ -139,7 +141,8 @@ impl Serving<'_> {
     ) -> Result<(), MaintainError> {
         let clock = &self.maintainer.table().environment.clock;
         let begun = clock.monotonic();
-        let report = self.maintainer.compact(instant, self.limits, tell).await?;
+        let compaction = self.maintainer.compact(instant, self.limits, tell);
+        let report = compaction.instrument(tracing::info_span!("compaction", %instant)).await?;
         let took = clock.monotonic().saturating_sub(begun);
         let rates = self.look.known.rates(self.table).after(&report, took.as_secs_f64());
         self.look.known.keep_rates(self.table, rates);

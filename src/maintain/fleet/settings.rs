@@ -303,3 +303,50 @@ impl ArchiveSettings {
         ArchiveRules::chosen(self.min_commits, self.max_commits)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("example.yaml");
+
+    #[test]
+    fn the_annotated_example_has_the_documented_defaults() {
+        let fleet = Fleet::from_yaml(EXAMPLE).unwrap();
+        let (example, default) = (fleet.services, Services::default());
+        let compaction = CompactionRules { max_groups: usize::MAX, ..example.compaction.rules() };
+        assert_eq!(compaction, default.compaction.rules());
+        assert_eq!(example.clean.rules().unwrap(), default.clean.rules().unwrap());
+        assert_eq!(example.archive.rules().unwrap(), default.archive.rules().unwrap());
+        assert_eq!(fleet.budget.memory, Some(Size(512 << 20)));
+        assert_eq!(fleet.tables.iter().filter(|entry| entry.skip).count(), 1);
+    }
+
+    #[test]
+    fn the_annotated_example_shows_every_setting() {
+        fn keys(schema: &Value, found: &mut BTreeSet<String>) {
+            match schema {
+                Value::Object(map) => {
+                    found.extend(
+                        map.get("properties")
+                            .and_then(Value::as_object)
+                            .into_iter()
+                            .flatten()
+                            .map(|p| p.0.clone()),
+                    );
+                    map.values().for_each(|child| keys(child, found));
+                }
+                Value::Array(list) => list.iter().for_each(|child| keys(child, found)),
+                _ => {}
+            }
+        }
+        let mut settings = BTreeSet::new();
+        keys(&json_schema(), &mut settings);
+        assert!(settings.len() > 20, "{settings:?}");
+        for setting in settings {
+            assert!(EXAMPLE.contains(&format!("{setting}:")), "{setting} is not in example.yaml");
+        }
+    }
+}

@@ -168,3 +168,69 @@ impl Search<'_> {
 fn any_folders(name: &Pattern) -> bool {
     name.as_str() == "**"
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::environment::Environment;
+
+    #[test]
+    fn what_is_fixed_is_told_from_what_is_looked_for() {
+        for (text, expected) in [
+            ("/lake/a", None),
+            ("/lake/*/b", Some(("/lake", "*/b"))),
+            ("/lake/a?/b", Some(("/lake", "a?/b"))),
+            ("/*", Some(("/", "*"))),
+            ("s3://lake/**", Some(("s3://lake", "**"))),
+            ("file:///lake/x/[ab]", Some(("file:///lake/x", "[ab]"))),
+        ] {
+            assert_eq!(split(text), expected, "{text}");
+        }
+    }
+
+    /// The tables that a fleet of `uris` below `folder` has, and the patterns that match none.
+    async fn found(folder: &std::path::Path, uris: &[&str]) -> (Vec<String>, Vec<String>) {
+        let base = folder.display().to_string();
+        let fleet = Fleet::of_tables(uris.iter().map(|uri| format!("{base}/{uri}"))).unwrap();
+        let found = FleetTables::find(&fleet, &Environment::real()).await.unwrap();
+        let below = |text: &str| text.rsplit_once(&format!("{base}/")).unwrap().1.to_owned();
+        let tables = found.tables.iter().map(|table| below(&table.uri.to_string())).collect();
+        (tables, found.unmatched.iter().map(|text| below(text)).collect())
+    }
+
+    #[tokio::test]
+    async fn folders_that_match_and_are_tables_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        for table in ["a/one", "a/two", "b/one", "b/deep/er/one", ".hidden/one"] {
+            let meta = folder.path().join(table).join(".hoodie");
+            fs::create_dir_all(&meta).unwrap();
+            fs::write(meta.join("hoodie.properties"), "").unwrap();
+        }
+        // No tables: without properties, and what is in a table.
+        fs::create_dir_all(folder.path().join("a/none/.hoodie")).unwrap();
+        fs::create_dir_all(folder.path().join("a/one/inner/.hoodie")).unwrap();
+        fs::write(folder.path().join("a/one/inner/.hoodie/hoodie.properties"), "").unwrap();
+        for (uris, tables, unmatched) in [
+            (&["*/*"][..], &["a/one", "a/two", "b/one"][..], &[][..]),
+            (&["*/one", "a/*"], &["a/one", "b/one", "a/two"], &[]),
+            (&["b/**"], &["b/deep/er/one", "b/one"], &[]),
+            (&["**/one"], &["a/one", "b/deep/er/one", "b/one"], &[]),
+            (&["a/t?o"], &["a/two"], &[]),
+            (&["c/*"], &[], &["c/*"]),
+            (&["a/gone"], &["a/gone"], &[]),
+        ] {
+            let (found, left) = found(folder.path(), uris).await;
+            assert_eq!(
+                (found.as_slice(), left.as_slice()),
+                (&owned(tables)[..], &owned(unmatched)[..]),
+                "{uris:?}"
+            );
+        }
+    }
+
+    fn owned(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+}
