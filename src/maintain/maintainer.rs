@@ -17,6 +17,8 @@ use crate::table::{Refusal, Table, TableFiles, check_writable};
 pub struct MaintainOptions {
     /// Bytes of memory for all that is done at a time.
     pub memory_bytes: u64,
+    /// File groups that are rewritten at the same time, at most.
+    pub threads: usize,
     /// The zone of a timeline in LOCAL time: that of the JVMs which write to the table.
     pub timeline_zone: Option<TimelineZone>,
     /// Whether base files are written anew as a whole: else what stays of them is copied where that can be
@@ -32,10 +34,11 @@ pub struct MaintainOptions {
 }
 
 impl Default for MaintainOptions {
-    /// 512 MiB, and Hudi's defaults.
+    /// 512 MiB, all cores, and Hudi's defaults.
     fn default() -> Self {
         Self {
             memory_bytes: 512 << 20,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
             timeline_zone: None,
             rewrite_whole: false,
             skip_corrupt_blocks: false,

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | [`local`] | a folder of this machine | `link(2)` and `rename(2)` of synced temporary files |
 //! | [`object`] | a bucket of S3, or memory | conditional puts |
+//! | [`paced`] | either of them, with data files read and written no faster than is asked for | |
 //! | [`lock`] | the lock all writers of a table share | the two above |
 
 use std::fmt;
@@ -24,6 +25,7 @@ pub mod fault;
 pub mod local;
 pub mod lock;
 pub mod object;
+pub mod paced;
 mod table_path;
 mod table_uri;
 

@@ -4,7 +4,7 @@ pub mod archive;
 mod beside;
 mod catalogue;
 mod clean;
-mod clock;
+pub mod clock;
 mod crash;
 mod faults;
 mod kill;

@@ -4,6 +4,7 @@ mod conformance;
 mod full_disk;
 mod local;
 mod lock;
+mod pace;
 mod power_loss;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use lakebed::environment::Environment;
 use lakebed::storage::fault::FaultStorage;
 use lakebed::storage::object::ObjectStorage;
+use lakebed::storage::paced::{Pace, PacedStorage};
 use lakebed::storage::{self, Storage, TablePath, TableUri};
 
 /// An empty place for a table that nobody else uses.
@@ -35,6 +37,13 @@ impl Place {
     pub async fn faultless() -> Self {
         let place = Self::local().await;
         Self { storage: Arc::new(FaultStorage::new(place.storage)), folder: place.folder }
+    }
+
+    /// So fast that nobody waits.
+    pub async fn paced() -> Self {
+        let place = Self::local().await;
+        let pace = Pace::new(u64::MAX, &Environment::real());
+        Self { storage: Arc::new(PacedStorage::new(place.storage, pace)), folder: place.folder }
     }
 
     /// A prefix of its own in the bucket that the environment names.
@@ -71,6 +80,12 @@ macro_rules! on_every_storage {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $check() {
                 super::conformance::$check(super::Place::faultless().await.storage).await;
+            })*
+        }
+        mod at_a_pace {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $check() {
+                super::conformance::$check(super::Place::paced().await.storage).await;
             })*
         }
         mod on_s3 {

@@ -110,6 +110,10 @@ pub(super) async fn run(context: &Context, args: MaintainArgs) -> Result<Exit, E
     }
     let fleet = args.fleet()?;
     let memory_bytes = fleet.budget.memory.map_or(512 << 20, |Size(bytes)| bytes);
+    if let Some(threads) = fleet.budget.threads {
+        // Somebody who embeds the program's entry may have started them already.
+        drop(rayon::ThreadPoolBuilder::new().num_threads(threads).build_global());
+    }
     tokio::spawn(keep_within(memory_bytes));
     let progress = Progress::new(context.output);
     let told = progress.clone();

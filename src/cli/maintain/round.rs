@@ -1,6 +1,7 @@
 //! One round over all tables.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::maintain::fleet::{
 use crate::maintain::{MaintainError, MaintainOptions, RunLimits};
 use crate::memory::resident_bytes;
 use crate::settings::Size;
+use crate::storage::paced::Pace;
 
 /// How many tables are looked at at the same time.
 const LOOKS: usize = 16;
@@ -31,6 +33,7 @@ pub(super) struct Round<'a> {
     progress: &'a Progress,
     known: KnownTables,
     options: MaintainOptions,
+    pace: Option<Arc<Pace>>,
     max_read_bytes: u64,
 }
 
@@ -42,17 +45,24 @@ impl<'a> Round<'a> {
         progress: &'a Progress,
     ) -> Self {
         let folder = fleet.cache.as_ref().map(|folder| KnownTables::new(Some(PathBuf::from(folder))));
+        let default = MaintainOptions::default();
         Self {
             environment,
             progress,
             known: folder.unwrap_or_else(KnownTables::of_user),
-            options: MaintainOptions { memory_bytes, ..MaintainOptions::default() },
+            options: MaintainOptions {
+                memory_bytes,
+                threads: fleet.budget.threads.unwrap_or(default.threads),
+                ..default
+            },
+            pace: fleet.budget.bytes_per_second.map(|Size(bytes)| Pace::new(bytes, environment)),
             max_read_bytes: fleet.budget.read.map_or(u64::MAX, |Size(bytes)| bytes),
         }
     }
 
     fn look(&self) -> Look<'_> {
-        Look { environment: self.environment, known: &self.known, options: &self.options }
+        let pace = self.pace.clone();
+        Look { environment: self.environment, known: &self.known, options: &self.options, pace }
     }
 
     /// Says what is due.

@@ -14,7 +14,7 @@ use super::slices::{self, PlanFiles, PlannedSlice};
 use super::{finished, named_files};
 use crate::commit::{Scheduled, ServiceRun, Taken, compaction_metadata};
 use crate::maintain::error::GroupError;
-use crate::maintain::{MaintainError, Maintainer, RunLimits, RunOutcome, Survey};
+use crate::maintain::{MaintainError, MaintainOptions, Maintainer, RunLimits, RunOutcome, Survey};
 use crate::read::SliceReader;
 use crate::storage::TablePath;
 use crate::table::{Attempt, FileGroupId, StagedFile, StagedFiles, TableSnapshot};
@@ -143,7 +143,7 @@ impl Maintainer {
         let plan = self.read_plan(run.instant).await?;
         let snapshot = self.table().snapshot(None).await?;
         let schema = snapshot.schema().await?;
-        let memory = Memory::of(self.options().memory_bytes, &schema)?;
+        let memory = Memory::of(self.options(), &schema)?;
         let attempt = Attempt { instant: run.instant, token_stage: self.token_stage() };
         let writer = CompactionWriter::new(self.table(), attempt, &schema, memory.merge_bytes)?;
         let writer = if self.options().rewrite_whole { writer.without_copying() } else { writer };
@@ -229,13 +229,13 @@ struct Memory {
 }
 
 impl Memory {
-    fn of(memory_bytes: u64, schema: &TableSchema) -> Result<Self, MaintainError> {
+    fn of(options: &MaintainOptions, schema: &TableSchema) -> Result<Self, MaintainError> {
+        let memory_bytes = options.memory_bytes;
         let group_bytes = WriteOptions::least_memory_bytes(schema.arrow());
         if memory_bytes < group_bytes {
             return Err(MaintainError::Memory { memory_bytes, needed_bytes: group_bytes });
         }
-        let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-        let at_once = (memory_bytes / group_bytes).clamp(1, cores);
+        let at_once = (memory_bytes / group_bytes).clamp(1, options.threads.max(1) as u64);
         // Row groups that are decoded, copied and encoded take the rest.
         let merge_bytes = memory_bytes / at_once - group_bytes / 4 * 3;
         Ok(Self { at_once: at_once as usize, merge_bytes: merge_bytes as usize })

@@ -1,5 +1,7 @@
 //! What is due in a table.
 
+use std::sync::Arc;
+
 use lakebed_hudi::timeline_file::Action;
 
 use super::due::{Due, Service};
@@ -10,6 +12,7 @@ use crate::environment::Environment;
 use crate::maintain::compaction::{CompactionDraft, saved_bytes};
 use crate::maintain::{MaintainError, MaintainOptions, Maintainer, Survey, clean, compaction};
 use crate::storage;
+use crate::storage::paced::{Pace, PacedStorage};
 use crate::timeline::{Instant, Timeline};
 
 /// An unchanged table is looked at again after so long: what is due by age, and what dead processes left
@@ -34,6 +37,8 @@ pub struct Look<'a> {
     pub known: &'a KnownTables,
     /// How the tables' services are run.
     pub options: &'a MaintainOptions,
+    /// How fast data files are read and written; as fast as can be if `None`.
+    pub pace: Option<Arc<Pace>>,
 }
 
 impl Look<'_> {
@@ -42,7 +47,10 @@ impl Look<'_> {
     /// # Errors
     /// As [`Maintainer::open`].
     pub async fn open(&self, table: &FleetTable) -> Result<Maintainer, MaintainError> {
-        let storage = storage::open(&table.uri, self.environment).await?;
+        let mut storage = storage::open(&table.uri, self.environment).await?;
+        if let Some(pace) = &self.pace {
+            storage = Arc::new(PacedStorage::new(storage, pace.clone()));
+        }
         let timeline_zone = table.timeline_timezone.map(|zone| zone.0);
         let options = MaintainOptions { timeline_zone, ..self.options.clone() };
         Maintainer::open(storage, self.environment, options).await
@@ -100,7 +108,7 @@ impl Look<'_> {
             due.extend(pending(timeline, Service::Compaction, Action::Compaction));
             let (survey, _) = self.survey(table, maintainer).await?;
             let draft = compaction::plan(&survey, &services.compaction.rules());
-            let price = Price::of(&survey, &draft, self.known.rates(table), self.options.memory_bytes);
+            let price = Price::of(&survey, &draft, self.known.rates(table), self.options);
             let of = compaction_due(&survey, &draft, services.compaction.rules().due_log_age.as_millis());
             due.extend(of.map(|due| Due { price: Some(price), ..due }));
         }

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::maintain::Survey;
 use crate::maintain::compaction::{CompactionDraft, CompactionReport, DraftedGroup, saved_bytes};
+use crate::maintain::{MaintainOptions, Survey};
 
 /// A merge holds log records as columns, which take so many times the bytes of their log files.
 const DECODED: u64 = 4;
@@ -70,10 +70,15 @@ impl Rates {
 }
 
 impl Price {
-    /// Of a draft, with so much memory in all.
-    pub(super) fn of(survey: &Survey, draft: &CompactionDraft, rates: Rates, memory_bytes: u64) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let at_once = usize::try_from(memory_bytes / GROUP_BYTES).unwrap_or(cores).clamp(1, cores);
+    /// Of a draft, with the memory and the threads of `options`.
+    pub(super) fn of(
+        survey: &Survey,
+        draft: &CompactionDraft,
+        rates: Rates,
+        options: &MaintainOptions,
+    ) -> Self {
+        let (memory_bytes, threads) = (options.memory_bytes, options.threads.max(1));
+        let at_once = usize::try_from(memory_bytes / GROUP_BYTES).unwrap_or(threads).clamp(1, threads);
         let read_bytes = draft.read_bytes();
         let of_read = |share: f64| (read_bytes as f64 * share) as u64;
         let mut working: Vec<u64> =

@@ -51,6 +51,13 @@ pub struct Budget {
     /// Bytes that compactions of all tables together may read in a run; no limit if not set.
     #[serde(default)]
     pub read: Option<Size>,
+    /// Bytes of data files that are read and written in a second; no limit if not set.
+    #[serde(default)]
+    pub bytes_per_second: Option<Size>,
+    /// Threads that compute; as many as there are cores if not set.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub threads: Option<usize>,
 }
 
 /// Tables, and what is different about them.
@@ -187,6 +194,12 @@ impl Fleet {
     fn at(mut self, folder: &str) -> Result<Self, SettingsError> {
         let of_all = self.services;
         of_all.check("services")?;
+        if self.budget.threads == Some(0) {
+            return Err(SettingsError::new(
+                "budget.threads",
+                "0 threads do nothing; write 1 or more".to_owned(),
+            ));
+        }
         for (number, entry) in self.tables.iter_mut().enumerate() {
             let at = format!("tables[{number}]");
             entry.services.over(&of_all).check(&format!("{at}.services"))?;
