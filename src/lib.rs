@@ -32,8 +32,8 @@
 //! | [`cli`] | the program, a file or folder per command |
 //! | [`environment`], [`memory`], `near_match`, `human`, [`Error`] | time, ids and a place for what does not fit, injected; what the machine has; words for people; for everyone |
 //!
-//! Dependencies point down: `cli -> {ingest, maintain} -> sink -> {write, commit} -> read -> merge -> table
-//! -> timeline -> storage`; `maintain` needs no sink. Everyone may use `formats/hudi`; nobody imports `cli`. `write` and `commit` share only
+//! Dependencies point down: `cli -> ingest -> {sink, maintain} -> {write, commit} -> read -> merge -> table
+//! -> timeline -> storage`; `maintain` needs no sink, and `ingest` runs it beside a job on demand. Everyone may use `formats/hudi`; nobody imports `cli`. `write` and `commit` share only
 //! [`WriteTask`](table::WriteTask) and [`StagedFiles`](table::StagedFiles); `write` reads the base files
 //! that it replaces.
 //!

@@ -27,6 +27,9 @@ pub struct Metrics {
     commits: Counter,
     rewinds: Counter,
     retries: Counter,
+    service_rounds: Counter,
+    service_failures: Counter,
+    compacted_groups: Counter,
     buffered_bytes: Gauge<u64, AtomicU64>,
     epoch: Gauge<u64, AtomicU64>,
     checkpoint: Gauge<u64, AtomicU64>,
@@ -62,6 +65,9 @@ impl Metrics {
             commits: Counter::default(),
             rewinds: Counter::default(),
             retries: Counter::default(),
+            service_rounds: Counter::default(),
+            service_failures: Counter::default(),
+            compacted_groups: Counter::default(),
             buffered_bytes: Gauge::default(),
             epoch: Gauge::default(),
             checkpoint: Gauge::default(),
@@ -89,6 +95,9 @@ impl Metrics {
             ("commits", "Commits", &self.commits),
             ("rewinds", "Checkpoints given up because of what others did", &self.rewinds),
             ("retries", "Commits that were tried again", &self.retries),
+            ("service_rounds", "Rounds of the table's services", &self.service_rounds),
+            ("service_failures", "Services of the table that failed", &self.service_failures),
+            ("compacted_file_groups", "File groups that were compacted", &self.compacted_groups),
         ];
         counters.into_iter().for_each(|(name, help, counter)| registry.register(name, help, counter.clone()));
         let bytes = [
@@ -130,6 +139,11 @@ impl Metrics {
                 self.buffered_bytes.set(*buffered_bytes);
             }
             Event::Committed(committed) => self.committed(committed),
+            Event::Served { totals, .. } => {
+                self.service_rounds.inc();
+                self.compacted_groups.inc_by(totals.compacted_groups as u64);
+            }
+            Event::ServicesFailed { .. } => _ = self.service_failures.inc(),
             Event::Rewound { .. } => {
                 self.rewinds.inc();
             }

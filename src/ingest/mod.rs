@@ -20,6 +20,7 @@ mod progress;
 mod reading;
 mod report;
 mod run;
+mod services;
 pub mod source;
 mod target;
 mod watermark;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::decode::Chunk;
+use crate::maintain::fleet::Totals;
 
 /// Something that happened in a run. How it is shown is up to the caller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -55,6 +56,20 @@ pub enum Event {
     Committed(Committed),
     /// A checkpoint was given up: reading goes on from the last progress.
     Rewound {
+        /// Why.
+        reason: String,
+    },
+    /// A round of the table's services has ended.
+    Served {
+        /// What was done.
+        #[serde(flatten)]
+        totals: Totals,
+        /// How long it took.
+        #[serde(rename = "seconds", serialize_with = "seconds")]
+        took: Duration,
+    },
+    /// A service of the table failed; the next round tries again.
+    ServicesFailed {
         /// Why.
         reason: String,
     },

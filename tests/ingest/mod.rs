@@ -6,6 +6,7 @@ mod files;
 mod foreign;
 mod mistakes;
 mod overwrites;
+mod services;
 mod start;
 mod stdin;
 mod watermark;

@@ -130,6 +130,9 @@ fn line(event: &Event) -> Option<String> {
             let (checkpoint, instant) = (done.checkpoint, &done.instant);
             format!("checkpoint {checkpoint} committed at {instant}: {}", human::counted(done.rows, "row"))
         }
+        Event::Served { totals, .. } if totals.is_nothing() => return None,
+        Event::Served { totals, took } => format!("services: {totals}, in {:.1} s", took.as_secs_f64()),
+        Event::ServicesFailed { reason } => format!("a service failed, and is tried again: {reason}"),
         Event::Rewound { reason } => format!("going back to the last commit: {reason}"),
         Event::Retrying { reason } => format!("trying again: {reason}"),
     })

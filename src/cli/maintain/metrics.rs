@@ -10,6 +10,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::maintain::fleet::Totals;
+
 use super::report::{FleetReport, State, TableReport};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -86,7 +88,7 @@ fn register_tables(registry: &mut Registry, report: &FleetReport) {
     let help = "What reading a table cost before, over what its base files alone cost";
     registry.register("read_amplification", help, amplification);
 
-    type Count = fn(&super::report::Done) -> u64;
+    type Count = fn(&Totals) -> u64;
     let counts: [(&str, &str, Option<Unit>, Count); 8] = [
         ("rolled_back_writes", "Writes of dead writers that were undone", None, |d| d.rolled_back as u64),
         ("compacted_file_groups", "File groups that were compacted", None, |d| d.compacted_groups as u64),
@@ -100,7 +102,7 @@ fn register_tables(registry: &mut Registry, report: &FleetReport) {
     for (name, help, unit, count) in counts {
         let gauges = OfTables::<u64, AtomicU64>::default();
         for (table, done) in served() {
-            gauges.get_or_create(&by(table)).set(count(done));
+            gauges.get_or_create(&by(table)).set(count(&done.totals));
         }
         match unit {
             Some(unit) => registry.register_with_unit(name, help, unit, gauges),

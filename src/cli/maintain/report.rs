@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::cli::output::{Page, Report};
 use crate::cli::{Exit, human};
 use crate::error::{Error, ErrorKind};
-use crate::maintain::fleet::{Due, FleetTable, Price, Served};
+use crate::maintain::fleet::{Due, FleetTable, Price, Served, Totals};
 
 /// How it stands about a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -61,21 +61,10 @@ pub(super) struct TableReport {
 #[derive(Debug, Serialize)]
 pub(super) struct Done {
     pub(super) seconds: f64,
-    /// Writes of dead writers that were undone.
-    pub(super) rolled_back: usize,
-    /// File groups that were compacted, bytes that were read and written for them.
-    pub(super) compacted_groups: usize,
-    pub(super) read_bytes: u64,
-    pub(super) written_bytes: u64,
-    /// Of the bytes written, those copied from other base files.
-    pub(super) copied_bytes: u64,
     /// The most memory that the process had meanwhile, in bytes; 0 where the system does not tell.
     pub(super) memory_bytes: u64,
-    /// Files that were deleted, and their bytes.
-    pub(super) cleaned_files: usize,
-    pub(super) freed_bytes: u64,
-    /// Instants that went to the archive.
-    pub(super) archived_instants: usize,
+    #[serde(flatten)]
+    pub(super) totals: Totals,
 }
 
 impl State {
@@ -122,19 +111,7 @@ impl TableReport {
         (took, memory_bytes): (Duration, u64),
         result: Result<(), Error>,
     ) {
-        let archived = served.archive.as_ref();
-        self.done = Some(Done {
-            seconds: took.as_secs_f64(),
-            rolled_back: served.rolled_back,
-            compacted_groups: served.compactions.iter().map(|report| report.finished).sum(),
-            read_bytes: served.read_bytes(),
-            written_bytes: served.compactions.iter().map(|report| report.written_bytes).sum(),
-            copied_bytes: served.compactions.iter().map(|report| report.copied_bytes).sum(),
-            memory_bytes,
-            cleaned_files: served.cleans.iter().map(|report| report.deleted).sum(),
-            freed_bytes: served.cleans.iter().map(|report| report.freed_bytes).sum(),
-            archived_instants: archived.map_or(0, |report| report.instants),
-        });
+        self.done = Some(Done { seconds: took.as_secs_f64(), memory_bytes, totals: served.totals() });
         self.state = if served.was_stopped { State::Stopped } else { State::Done };
         if let Err(error) = result {
             self.fail(&error);
@@ -162,9 +139,9 @@ impl TableReport {
         let bytes = |found, expected| format!("{} / {}", human::bytes(found), human::bytes(expected));
         Some(vec![
             self.uri.clone(),
-            bytes(done.read_bytes, price.read_bytes),
-            bytes(done.written_bytes, price.written_bytes),
-            bytes(done.copied_bytes, price.copied_bytes),
+            bytes(done.totals.read_bytes, price.read_bytes),
+            bytes(done.totals.written_bytes, price.written_bytes),
+            bytes(done.totals.copied_bytes, price.copied_bytes),
             format!("{:.1} / {:.1}", done.seconds, price.seconds),
             bytes(done.memory_bytes, price.memory_bytes),
         ])
@@ -173,35 +150,12 @@ impl TableReport {
     /// What is due, and what came of it.
     fn what(&self) -> String {
         let mut parts: Vec<String> = match &self.done {
-            Some(done) => done.parts(),
+            Some(done) if done.totals.is_nothing() => Vec::new(),
+            Some(done) => vec![done.totals.to_string()],
             None => self.due.iter().map(due_text).collect(),
         };
         parts.extend(self.error.clone());
         parts.join(", ")
-    }
-}
-
-impl Done {
-    fn parts(&self) -> Vec<String> {
-        let counted = |count: usize, noun| human::counted(count as u64, noun);
-        let mut parts = Vec::new();
-        if self.rolled_back > 0 {
-            parts.push(format!("{} rolled back", counted(self.rolled_back, "write")));
-        }
-        if self.compacted_groups > 0 {
-            let groups = counted(self.compacted_groups, "file group");
-            let [read, written, copied] =
-                [self.read_bytes, self.written_bytes, self.copied_bytes].map(human::bytes);
-            parts.push(format!("{groups} compacted ({read} read, {written} written, {copied} of it copied)"));
-        }
-        if self.cleaned_files > 0 {
-            let freed = human::bytes(self.freed_bytes);
-            parts.push(format!("{} deleted ({freed})", counted(self.cleaned_files, "file")));
-        }
-        if self.archived_instants > 0 {
-            parts.push(format!("{} archived", counted(self.archived_instants, "instant")));
-        }
-        parts
     }
 }
 

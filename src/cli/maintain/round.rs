@@ -133,7 +133,12 @@ impl<'a> Round<'a> {
             }
             CompactionEvent::Finished { read_bytes, .. } => self.progress.advance(read_bytes),
         };
-        serve(&self.look(), table, limits, max_read_bytes, &tell).await
+        let look = self.look();
+        let maintainer = match look.open(table).await {
+            Ok(maintainer) => maintainer,
+            Err(error) => return (Served::default(), Err(error)),
+        };
+        serve(&look, &maintainer, table, limits, max_read_bytes, &tell).await
     }
 }
 

@@ -25,6 +25,9 @@ pub(super) fn check(job: &Job) -> Result<(), SettingsError> {
     check_mapping(job)?;
     check_mapped_columns(job)?;
     check_bad_records(job)?;
+    if let Some(services) = &job.services {
+        services.services().check("services")?;
+    }
     if job.commit.rows == Some(0) {
         return Err(SettingsError::new("commit.rows", "it must be at least 1"));
     }

@@ -8,6 +8,7 @@
 mod check;
 mod create;
 mod paths;
+mod services;
 mod settings;
 mod table;
 
@@ -19,6 +20,7 @@ use std::path::Path;
 use crate::settings::{SettingsError, from_yaml, read_file, working_folder};
 
 pub use create::{Buckets, CreateSettings, MergeKind, PartialUpdate, TableKind};
+pub use services::ServiceSettings;
 pub use settings::{
     BadRecordPolicy, BadRecordSettings, Cast, CastUnit, ColumnPolicy, CommitSettings, FormatSettings, Job,
     LateNames, MappingSettings, MissingColumns, Operation, OperationColumn, PartitionExpression,

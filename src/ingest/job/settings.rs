@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
-use super::TableSettings;
+use super::{ServiceSettings, TableSettings};
 use crate::ingest::decode::{CsvOptions, Format, FormatKind, Limits, Packing};
 use crate::settings::{Size, TimeSpan};
 use crate::table::WriteOperation;
@@ -37,6 +37,9 @@ pub struct Job {
     /// What happens to records that cannot be taken.
     #[serde(default)]
     pub bad_records: BadRecordSettings,
+    /// The services of the table, run beside the job; none if not set.
+    #[serde(default)]
+    pub services: Option<ServiceSettings>,
     /// Memory for input, buffers, encoding, merging and uploads; a quarter of the machine's or the
     /// control group's, at most 2 GiB, if not set. What does not fit waits in the folder that TMPDIR names.
     /// A page of Parquet, a message of Arrow or a block of Avro that does not fit is refused.

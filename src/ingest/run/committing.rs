@@ -107,6 +107,9 @@ impl Run {
         };
         self.summary.add(&committed);
         (self.events)(&Event::Committed(committed));
+        if let Some(services) = &mut self.services {
+            services.committed();
+        }
         Ok(())
     }
 

@@ -21,6 +21,7 @@ use super::mapping::Mapping;
 use super::memory::InputMemory;
 use super::reading::{Chunks, Ready, open_source, refusal};
 use super::report::InputCount;
+use super::services::InlineServices;
 use super::source::first_file;
 use super::target::{self, Target, sink_options};
 use super::{Event, IngestError, Summary};
@@ -54,6 +55,8 @@ pub async fn run(
     let started = environment.clock.monotonic();
     job.source.follow &= !options.once;
     let storage = options.open_storage(&job, environment).await?;
+    let table = (storage.uri().clone(), storage.clone());
+    let services = InlineServices::of(&job, table, environment, events.clone());
     let bad = BadRecords::open(&job, storage.uri(), options.dead_letters.take(), environment).await?;
     if let Some(schema) = create_table_of(&job, &storage, environment).await? {
         let columns = schema.arrow().fields().len() as u64;
@@ -82,8 +85,13 @@ pub async fn run(
         committing: None,
         bad_committed: 0,
         forget: options.reset_progress,
+        services,
     };
-    if let Err(error) = run.read_to_end(&mut options, &mut stop).await {
+    let ended = run.read_to_end(&mut options, &mut stop).await;
+    if let Some(services) = run.services.take() {
+        services.end(ended.is_ok() && run.summary.commits > 0 && !*stop.borrow()).await;
+    }
+    if let Err(error) = ended {
         run.give_up(&error).await;
         return Err(error);
     }
@@ -118,6 +126,7 @@ struct Run {
     bad_committed: u64,
     /// Whether the last progress is not to be gone on from.
     forget: bool,
+    services: Option<InlineServices>,
 }
 
 impl Run {

@@ -22,6 +22,7 @@ mod serve;
 mod settings;
 mod still_there;
 mod tables;
+mod totals;
 
 pub use due::{Due, Service};
 pub use known::KnownTables;
@@ -33,3 +34,4 @@ pub use settings::{
     ArchiveSettings, Budget, CleanSettings, CompactionSettings, Fleet, Services, TableEntry, json_schema,
 };
 pub use tables::{FleetError, FleetTable, FleetTables};
+pub use totals::Totals;

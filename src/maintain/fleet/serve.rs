@@ -9,6 +9,7 @@ use tracing::Instrument as _;
 use super::look::Look;
 use super::still_there::are_there;
 use super::tables::FleetTable;
+use super::totals::Totals;
 use crate::commit::Scheduled;
 use crate::maintain::archive::ArchiveReport;
 use crate::maintain::clean::{self, CleanReport};
@@ -35,22 +36,32 @@ impl Served {
     pub fn read_bytes(&self) -> u64 {
         self.compactions.iter().map(|report| report.read_bytes).sum()
     }
+
+    /// The same in numbers.
+    pub fn totals(&self) -> Totals {
+        Totals {
+            rolled_back: self.rolled_back,
+            compacted_groups: self.compactions.iter().map(|report| report.finished).sum(),
+            read_bytes: self.read_bytes(),
+            written_bytes: self.compactions.iter().map(|report| report.written_bytes).sum(),
+            copied_bytes: self.compactions.iter().map(|report| report.copied_bytes).sum(),
+            cleaned_files: self.cleans.iter().map(|report| report.deleted).sum(),
+            freed_bytes: self.cleans.iter().map(|report| report.freed_bytes).sum(),
+            archived_instants: self.archive.as_ref().map_or(0, |report| report.instants),
+        }
+    }
 }
 
 /// Does what is due in a table, as far as `limits` and `max_read_bytes` of compaction let it; what was done
 /// is told even where something failed.
 pub async fn serve(
     look: &Look<'_>,
+    maintainer: &Maintainer,
     table: &FleetTable,
     limits: &RunLimits,
     max_read_bytes: u64,
     tell: &(dyn Fn(CompactionEvent) + Sync),
 ) -> (Served, Result<(), MaintainError>) {
-    let maintainer = match look.open(table).await {
-        Ok(maintainer) => maintainer,
-        Err(error) => return (Served::default(), Err(error)),
-    };
-    let maintainer = &maintainer;
     let mut serving = Serving { look, maintainer, table, limits, max_read_bytes, served: Served::default() };
     // Whatever is logged meanwhile names the table.
     let result = serving.all(tell).instrument(tracing::info_span!("serve", table = %table.uri)).await;

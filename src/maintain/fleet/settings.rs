@@ -230,7 +230,8 @@ impl Services {
         }
     }
 
-    fn check(&self, at: &str) -> Result<(), SettingsError> {
+    /// Refuses settings of services that contradict each other, which are those of `at`.
+    pub(crate) fn check(&self, at: &str) -> Result<(), SettingsError> {
         let ratio = self.compaction.min_log_ratio.unwrap_or_default();
         if ratio.is_nan() || ratio < 0.0 {
             let problem = format!("{ratio} is no ratio; write for example 0.3");
@@ -335,6 +336,20 @@ mod tests {
         assert_eq!(example.archive.rules().unwrap(), default.archive.rules().unwrap());
         assert_eq!(fleet.budget.memory, Some(Size(512 << 20)));
         assert_eq!(fleet.tables.iter().filter(|entry| entry.skip).count(), 1);
+    }
+
+    #[test]
+    fn the_published_schema_is_the_generated_one() {
+        let generated = format!("{:#}\n", json_schema());
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/fleet.schema.json");
+        if std::env::var_os("LAKEBED_WRITE_SCHEMA").is_some() {
+            std::fs::write(path, &generated).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(path).unwrap(),
+            generated,
+            "run again with LAKEBED_WRITE_SCHEMA=1"
+        );
     }
 
     #[test]

@@ -18,17 +18,18 @@ pub(super) async fn are_there<'a>(
     snapshot: &TableSnapshot,
     files: impl Iterator<Item = (&'a str, &'a SliceFile)>,
 ) -> Result<bool, TableError> {
-    let mut known: BTreeMap<&str, Vec<&SliceFile>> = BTreeMap::new();
+    let mut known: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
     for (partition, file) in files {
-        known.entry(partition).or_default().push(file);
+        known.entry(partition.to_owned()).or_default().insert(file.name.clone(), file.bytes);
     }
     let mut checks = stream::iter(known)
-        .map(|(partition, files)| async move {
-            let listed = snapshot.partition_files(partition).await?;
-            let sizes: BTreeMap<&str, u64> =
-                listed.iter().map(|entry| (entry.path.file_name(), entry.size)).collect();
-            let is_there = |file: &&SliceFile| sizes.get(file.name.as_str()) == Some(&file.bytes);
-            Ok::<_, TableError>(files.iter().all(is_there))
+        .map(|(partition, mut missing)| async move {
+            for found in snapshot.partition_files(&partition).await? {
+                if missing.get(found.path.file_name()) == Some(&found.size) {
+                    missing.remove(found.path.file_name());
+                }
+            }
+            Ok::<_, TableError>(missing.is_empty())
         })
         .buffer_unordered(LISTINGS);
     while let Some(are_there) = checks.try_next().await? {
