@@ -42,6 +42,7 @@ mod progress;
 mod publish;
 mod rollback;
 mod service;
+mod settings;
 mod table_properties;
 
 use std::collections::BTreeMap;
@@ -70,6 +71,7 @@ pub(crate) use pipeline::{PUT_MAX, begun_by, check_pipeline};
 pub use progress::{PipelineProgress, Progress, SourceProgress};
 pub use publish::{Outcome, Publication};
 pub use service::{News, Scheduled, ServiceRun, Taken, may_write_to, our_mark};
+pub use settings::{HeartbeatSettings, LockSettings};
 
 /// For how long the lock is held while the clock is behind the timeline.
 const CLOCK_PATIENCE: Duration = Duration::from_secs(10);

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::job::{Job, ServiceSettings};
+use super::job::Job;
 use super::{Event, Events};
 use crate::environment::Environment;
 use crate::maintain::fleet::{FleetTable, KnownTables, Look, Totals, serve};
@@ -60,8 +60,7 @@ impl InlineServices {
             lock: job.table.lock_options(),
             ..MaintainOptions::default()
         };
-        let timeline_timezone = job.table.timeline_timezone;
-        let table = FleetTable { uri, timeline_timezone, services: ServiceSettings::services(settings) };
+        let table = FleetTable::new(uri, settings.services());
         // Without one the table is listed as a whole each time.
         let cache = tempfile::tempdir_in(environment.spill.folder()).ok();
         let interval = settings.interval.map_or(INTERVAL, |TimeSpan(interval)| interval);

@@ -6,7 +6,7 @@ use super::{BadRecordPolicy, CreateSettings, FormatSettings, Job, MergeKind, Ope
 use crate::commit::check_pipeline_name;
 use crate::ingest::decode::FormatKind;
 use crate::near_match::near_match;
-use crate::settings::{SettingsError, TimeSpan, has_scheme};
+use crate::settings::{SettingsError, has_scheme};
 use crate::storage::TableUri;
 
 /// The longest record that can be asked for.
@@ -55,17 +55,7 @@ fn check_table(job: &Job) -> Result<(), SettingsError> {
         let why = "clocks only differ where others write the table too";
         return Err(contradiction("table.clock_skew", "table.shared", why));
     }
-    let whole = [
-        ("table.lock.expire", table.lock.expire, 60, "minutes"),
-        ("table.lock.validity", table.lock.validity, 1, "seconds"),
-        ("table.lock.renew", table.lock.renew, 1, "seconds"),
-    ];
-    for (setting, span, unit_seconds, units) in whole {
-        let Some(TimeSpan(span)) = span else { continue };
-        if span.subsec_nanos() != 0 || span.as_secs() % unit_seconds != 0 {
-            return Err(SettingsError::new(setting, format!("it must be whole {units}, as Hudi counts it")));
-        }
-    }
+    table.lock.check("table.lock")?;
     let Some(create) = &table.create else { return Ok(()) };
     match (create.merge_mode, create.ordering.is_empty()) {
         (Some(MergeKind::EventTime), true) => {

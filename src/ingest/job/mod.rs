@@ -26,7 +26,7 @@ pub use settings::{
     LateNames, MappingSettings, MissingColumns, Operation, OperationColumn, PartitionExpression,
     SourceSettings,
 };
-pub use table::{HeartbeatSettings, LockSettings, TableSettings};
+pub use table::TableSettings;
 
 impl Job {
     /// Reads a job file and checks it.

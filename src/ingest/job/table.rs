@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::time::Duration;
 
 use lakebed_hudi::instant::TimelineZone;
 use lakebed_hudi::table_config::BucketIndex;
@@ -12,13 +11,10 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::CreateSettings;
-use crate::commit::CommitOptions;
+use crate::commit::{CommitOptions, HeartbeatSettings, LockSettings};
 use crate::settings::{TimeSpan, Timezone};
 use crate::sink::{MetadataTablePolicy, StatedIndex};
 use crate::storage::lock::LockOptions;
-
-/// By how much clocks may differ where others write too, as Hudi has it.
-const SHARED_CLOCK_SKEW: Duration = Duration::from_millis(200);
 
 /// The table of a job.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -77,67 +73,15 @@ pub struct BucketIndexSettings {
     pub hash_field: Vec<String>,
 }
 
-/// The table lock.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LockSettings {
-    /// How long to wait for it. If not set 1m, in a bucket for so long after the lock of a dead
-    /// writer has lost its validity.
-    #[serde(default)]
-    pub wait: Option<TimeSpan>,
-    /// On disk: after which time a lock file is taken for abandoned, in whole minutes; never if not
-    /// set (hoodie.write.lock.filesystem.expire).
-    #[serde(default)]
-    pub expire: Option<TimeSpan>,
-    /// In a bucket: how long a lock is valid once written; 5m if not set
-    /// (hoodie.write.lock.storage.validity.timeout.secs).
-    #[serde(default)]
-    pub validity: Option<TimeSpan>,
-    /// In a bucket: how often a lock is renewed while it is held; 30s if not set
-    /// (hoodie.write.lock.storage.renew.interval.secs).
-    #[serde(default)]
-    pub renew: Option<TimeSpan>,
-}
-
-/// The signs of life of a writer.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HeartbeatSettings {
-    /// How often; 1m if not set (hoodie.client.heartbeat.interval_in_ms).
-    #[serde(default)]
-    pub interval: Option<TimeSpan>,
-    /// After how many missed ones a writer is dead; 2 if not set
-    /// (hoodie.client.heartbeat.tolerable.misses).
-    #[serde(default)]
-    pub misses: Option<u32>,
-}
-
 impl TableSettings {
     /// How commits are made.
     pub fn commit_options(&self) -> CommitOptions {
-        let span = |set: Option<TimeSpan>, default| set.map_or(default, |TimeSpan(span)| span);
-        let default = CommitOptions::default();
-        let clock_skew = if self.shared { SHARED_CLOCK_SKEW } else { default.clock_skew };
-        CommitOptions {
-            lock_wait: self.lock.wait.map(|TimeSpan(wait)| wait),
-            clock_skew: span(self.clock_skew, clock_skew),
-            heartbeat_interval: span(self.heartbeat.interval, default.heartbeat_interval),
-            heartbeat_misses: self.heartbeat.misses.unwrap_or(default.heartbeat_misses),
-        }
+        CommitOptions::of_settings(self.shared, self.clock_skew, &self.lock, &self.heartbeat)
     }
 
     /// How the lock is kept.
     pub fn lock_options(&self) -> LockOptions {
-        let count = |set: Option<TimeSpan>, unit_seconds, default| match set {
-            Some(TimeSpan(span)) => u32::try_from(span.as_secs() / unit_seconds).unwrap_or(u32::MAX),
-            None => default,
-        };
-        let default = LockOptions::default();
-        LockOptions {
-            file_system_expire_minutes: count(self.lock.expire, 60, default.file_system_expire_minutes),
-            storage_validity_seconds: count(self.lock.validity, 1, default.storage_validity_seconds),
-            storage_renew_seconds: count(self.lock.renew, 1, default.storage_renew_seconds),
-        }
+        self.lock.options()
     }
 
     /// What is stated of the index of a table that declares none.

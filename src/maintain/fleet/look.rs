@@ -51,9 +51,7 @@ impl Look<'_> {
         if let Some(pace) = &self.pace {
             storage = Arc::new(PacedStorage::new(storage, pace.clone()));
         }
-        let timeline_zone = table.timeline_timezone.map(|zone| zone.0);
-        let options = MaintainOptions { timeline_zone, ..self.options.clone() };
-        Maintainer::open(storage, self.environment, options).await
+        Maintainer::open(storage, self.environment, table.options(self.options)).await
     }
 
     /// What is due in `table`. Changes nothing.

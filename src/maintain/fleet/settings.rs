@@ -7,6 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
+use crate::commit::{HeartbeatSettings, LockSettings};
 use crate::maintain::archive::ArchiveRules;
 use crate::maintain::clean::{CleanPolicy, CleanRules, PolicyName};
 use crate::maintain::compaction::CompactionRules;
@@ -72,6 +73,19 @@ pub struct TableEntry {
     /// The zone of a timeline in LOCAL time: that of the JVMs that write to the table, such as Europe/Berlin.
     #[serde(default)]
     pub timeline_timezone: Option<Timezone>,
+    /// Whether others than Lakebed write the tables too: then clocks may differ.
+    #[serde(default)]
+    pub shared: Option<bool>,
+    /// For shared tables: by how much the clocks of their writers may differ, 200ms if not set
+    /// (hoodie.time.generator.max_expected_clock_skew_ms).
+    #[serde(default)]
+    pub clock_skew: Option<TimeSpan>,
+    /// The table lock: all writers of a table should agree on it.
+    #[serde(default)]
+    pub lock: LockSettings,
+    /// Signs of life: all writers of a table should agree on them.
+    #[serde(default)]
+    pub heartbeat: HeartbeatSettings,
     /// What is done to these tables.
     #[serde(default)]
     pub services: Services,
@@ -203,6 +217,7 @@ impl Fleet {
         for (number, entry) in self.tables.iter_mut().enumerate() {
             let at = format!("tables[{number}]");
             entry.services.over(&of_all).check(&format!("{at}.services"))?;
+            entry.lock.check(&format!("{at}.lock"))?;
             if !has_scheme(&entry.uri) {
                 entry.uri = absolute(folder, &entry.uri, glob::Pattern::escape);
             }

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use glob::{MatchOptions, Pattern};
 
 use super::settings::{Fleet, Services, TableEntry};
+use crate::commit::{CommitOptions, HeartbeatSettings, LockSettings};
 use crate::environment::Environment;
-use crate::settings::Timezone;
+use crate::maintain::MaintainOptions;
+use crate::settings::{TimeSpan, Timezone};
 use crate::storage::{self, Listing, Storage, StorageError, TablePath, TableUri, TableUriError};
 use crate::table::properties;
 
@@ -21,6 +23,14 @@ pub struct FleetTable {
     pub uri: TableUri,
     /// The zone of a timeline in LOCAL time.
     pub timeline_timezone: Option<Timezone>,
+    /// Whether others write it too, and by how much their clocks may differ.
+    pub shared: bool,
+    /// See there.
+    pub clock_skew: Option<TimeSpan>,
+    /// Its lock.
+    pub lock: LockSettings,
+    /// Signs of life.
+    pub heartbeat: HeartbeatSettings,
     /// What is done to it.
     pub services: Services,
 }
@@ -71,8 +81,7 @@ impl FleetTables {
             for uri in uris {
                 let number = *places.entry(uri.to_string()).or_insert(found.tables.len());
                 if number == found.tables.len() {
-                    let services = fleet.services;
-                    found.tables.push(FleetTable { uri, timeline_timezone: None, services });
+                    found.tables.push(FleetTable::new(uri, fleet.services));
                 }
                 found.tables[number].lay_over(entry);
                 if entry.skip {
@@ -87,9 +96,36 @@ impl FleetTables {
 }
 
 impl FleetTable {
+    /// A table that nobody else writes, with Hudi's defaults.
+    pub fn new(uri: TableUri, services: Services) -> Self {
+        Self {
+            uri,
+            timeline_timezone: None,
+            shared: false,
+            clock_skew: None,
+            lock: LockSettings::default(),
+            heartbeat: HeartbeatSettings::default(),
+            services,
+        }
+    }
+
+    /// How its services are run, which is like `options` but for what is said of the table.
+    pub(super) fn options(&self, options: &MaintainOptions) -> MaintainOptions {
+        MaintainOptions {
+            timeline_zone: self.timeline_timezone.map(|Timezone(zone)| zone),
+            commit: CommitOptions::of_settings(self.shared, self.clock_skew, &self.lock, &self.heartbeat),
+            lock: self.lock.options(),
+            ..options.clone()
+        }
+    }
+
     /// What `entry` says counts from here on.
     fn lay_over(&mut self, entry: &TableEntry) {
         self.timeline_timezone = entry.timeline_timezone.or(self.timeline_timezone);
+        self.shared = entry.shared.unwrap_or(self.shared);
+        self.clock_skew = entry.clock_skew.or(self.clock_skew);
+        self.lock = entry.lock.over(&self.lock);
+        self.heartbeat = entry.heartbeat.over(&self.heartbeat);
         self.services = entry.services.over(&self.services);
     }
 }
