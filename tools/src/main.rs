@@ -5,6 +5,7 @@ mod cache;
 mod copied;
 mod fixtures;
 mod interop;
+mod live;
 mod parquet_file;
 mod peers;
 mod quickstart;
@@ -34,6 +35,8 @@ enum Command {
     Interop(interop::InteropArguments),
     /// Base files of which a compaction copied parts, read by Spark, pyarrow, DuckDB and parquet-rs.
     Copied(copied::CopiedArguments),
+    /// A table that is written to, maintained and read by many processes at the same time, for minutes.
+    Live(live::LiveArguments),
     /// Ingests the README's flights and compares what real Spark reads with what they must be.
     Quickstart,
     /// A command with a bucket of S3 at hand: s3mock -- COMMAND...
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Fixtures(command) => command.run(),
         Command::Interop(arguments) => arguments.run(),
         Command::Copied(arguments) => copied::check(&arguments),
+        Command::Live(arguments) => live::run(arguments),
         Command::Quickstart => quickstart::check(),
         Command::S3mock(arguments) => return exit(arguments.run()),
     };
