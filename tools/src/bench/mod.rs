@@ -11,6 +11,7 @@ mod merge_limit;
 mod peers;
 mod process;
 mod upserts;
+mod year;
 
 use clap::{Args, Subcommand};
 
@@ -31,6 +32,8 @@ pub enum Bench {
     Memory(memory::MemoryArgs),
     /// Makes ten upserts and a delete on the loaded table, each a commit.
     Upserts(WorkloadArgs),
+    /// Makes a commit every minute of a year, and maintains the table every five.
+    Year(year::YearArgs),
     /// Does both and reads, beside hudi-core and Spark with Hudi.
     Peers(peers::PeersArgs),
 }
@@ -76,6 +79,7 @@ impl Bench {
             Self::Fleet(args) => fleet::run(&args),
             Self::Memory(args) => memory::run(&args),
             Self::Upserts(args) => upserts::run(args),
+            Self::Year(args) => year::run(args),
             Self::Peers(args) => peers::run(args),
         }
     }
