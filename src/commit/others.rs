@@ -188,7 +188,10 @@ fn plan_remedy(service: &Instant) -> String {
 }
 
 /// What a completed commit touched.
-fn written(instant: InstantTime, metadata: &CommitMetadata) -> impl Iterator<Item = OtherWrite> + use<> {
+pub(super) fn written(
+    instant: InstantTime,
+    metadata: &CommitMetadata,
+) -> impl Iterator<Item = OtherWrite> + use<> {
     let groups = metadata.write_stats().filter_map(|(partition, stat)| {
         Some(FileGroupId { partition: partition.to_owned(), file_id: stat.group()? })
     });

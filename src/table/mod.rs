@@ -18,6 +18,7 @@ pub(crate) mod schema_history;
 mod sharing;
 mod snapshot;
 mod staged;
+mod undeclared_index;
 
 use std::sync::Arc;
 
@@ -51,6 +52,7 @@ pub use staged::{
     WriteTask,
 };
 pub(crate) use staged::{marker_folder, marker_root};
+pub(crate) use undeclared_index::{CONSISTENT_HASHING, LIKELY_BUCKETS, has_consistent_hashing};
 
 /// Why a table could not be opened, created or looked at.
 #[derive(Debug, thiserror::Error)]

@@ -28,6 +28,7 @@ use lakebed_hudi::timeline_file::Action;
 use lakebed_hudi::timeline_metadata::{CleanerPlan, CommitMetadata, SavepointMetadata};
 
 use super::Heartbeat;
+use super::others::written;
 use crate::table::FileGroupId;
 use crate::timeline::Instant;
 
@@ -40,6 +41,17 @@ pub struct News {
     pub planned: BTreeMap<FileGroupId, InstantTime>,
     /// The savepoints that were made, by the instant that they keep.
     pub savepoints: BTreeMap<InstantTime, SavepointMetadata>,
+}
+
+impl News {
+    /// The groups that completed writes have written to or ended, each with the newest of them.
+    pub fn touched(&self) -> BTreeMap<FileGroupId, InstantTime> {
+        let touched = self.commits.iter().flat_map(|(commit, metadata)| {
+            let groups = written(commit.time, metadata).flat_map(|other| other.groups);
+            groups.map(|group| (group, commit.time))
+        });
+        touched.collect()
+    }
 }
 
 /// What became of a plan.
