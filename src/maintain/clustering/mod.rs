@@ -23,6 +23,8 @@ mod plan;
 mod rules;
 mod run;
 mod slices;
+#[cfg(test)]
+mod tests;
 
 pub use draft::{ClusteringDraft, DraftedGroup};
 pub use fit::check_fit;

@@ -259,7 +259,7 @@ impl Ours {
         Ok(self.maintainer().await?.archive(&ArchiveRules::new(2, 3)?, &stop, &|_| {}).await?)
     }
 
-    async fn maintainer(&self) -> Result<Maintainer, Failed> {
+    pub(super) async fn maintainer(&self) -> Result<Maintainer, Failed> {
         let options = MaintainOptions { commit: self.commit, ..MaintainOptions::default() };
         Ok(Maintainer::open(self.storage().await?, &self.environment, options).await?)
     }

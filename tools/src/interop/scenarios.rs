@@ -202,6 +202,18 @@ fn unbucketed(shape: Shape) -> Scenarios {
         ),
         ("ours/clustering".to_owned(), shape, script::clustering()),
         ("ours/cleaning/clustered".to_owned(), shape, script::cleaning_clustered()),
+        ("ours/clustering/in_turns".to_owned(), shape, script::clustering_in_turns()),
+        (
+            "ours/clustering/unpartitioned".to_owned(),
+            Shape { partitioning: Partitioning::None, ..shape },
+            script::clustering_in_turns(),
+        ),
+        ("theirs/clustering/in_turns".to_owned(), shape, after_spark(script::clustering_in_turns())),
+        (
+            "theirs/version_8/clustering/in_turns".to_owned(),
+            Shape { version: 8, ..shape },
+            after_spark(script::clustering_in_turns()),
+        ),
         ("theirs/clustering".to_owned(), shape, after_spark(script::clustering())),
     ]
 }

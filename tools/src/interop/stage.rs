@@ -110,6 +110,8 @@ impl<'a> Stage<'a> {
                 self.runtime.block_on(self.ours.compact())?;
                 self.model.compact();
             }
+            Step::ScheduleClusterOurs => _ = self.runtime.block_on(self.ours.schedule_clustering())?,
+            Step::ClusterOurs => self.cluster()?,
             Step::CleanOurs(policy) => self.cleans(*policy)?,
             Step::ScheduleCleanOurs(policy) => {
                 self.runtime.block_on(self.ours.schedule_clean(*policy))?;
