@@ -88,7 +88,7 @@ enum Command {
     Archive(archive::ArchiveArgs),
     /// Delete files that no reader needs any more, beside the table's writers.
     Clean(Box<clean::CleanArgs>),
-    /// Do what is due in many tables: undo dead writes, compact, clean, archive.
+    /// Do what is due in many tables: undo dead writes, compact, cluster, clean, archive.
     Maintain(maintain::MaintainArgs),
     /// Run a job: read records from files or a stream and commit them to a table, checkpoint by checkpoint.
     Ingest(ingest::IngestArgs),

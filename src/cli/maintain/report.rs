@@ -63,8 +63,9 @@ pub(super) struct Done {
     pub(super) seconds: f64,
     /// Writes of dead writers that were undone.
     pub(super) rolled_back: usize,
-    /// File groups that were compacted, bytes that were read and written for them.
+    /// File groups that were compacted and clustered, bytes that were read and written for them.
     pub(super) compacted_groups: usize,
+    pub(super) clustered_groups: usize,
     pub(super) read_bytes: u64,
     pub(super) written_bytes: u64,
     /// Files that were deleted, and their bytes.
@@ -118,8 +119,9 @@ impl TableReport {
             seconds: took.as_secs_f64(),
             rolled_back: served.rolled_back,
             compacted_groups: served.compactions.iter().map(|report| report.finished).sum(),
+            clustered_groups: served.clusterings.iter().map(|report| report.finished).sum(),
             read_bytes: served.read_bytes(),
-            written_bytes: served.compactions.iter().map(|report| report.written_bytes).sum(),
+            written_bytes: served.written_bytes(),
             cleaned_files: served.cleans.iter().map(|report| report.deleted).sum(),
             freed_bytes: served.cleans.iter().map(|report| report.freed_bytes).sum(),
             archived_instants: archived.map_or(0, |report| report.instants),
@@ -158,10 +160,13 @@ impl Done {
         if self.rolled_back > 0 {
             parts.push(format!("{} rolled back", counted(self.rolled_back, "write")));
         }
-        if self.compacted_groups > 0 {
+        let rewritten = [(self.compacted_groups, "compacted"), (self.clustered_groups, "clustered")];
+        let rewritten = rewritten.into_iter().filter(|(groups, _)| *groups > 0);
+        let rewritten: Vec<String> =
+            rewritten.map(|(groups, what)| format!("{} {what}", counted(groups, "file group"))).collect();
+        if !rewritten.is_empty() {
             let (read, written) = (human::bytes(self.read_bytes), human::bytes(self.written_bytes));
-            let groups = counted(self.compacted_groups, "file group");
-            parts.push(format!("{groups} compacted ({read} read, {written} written)"));
+            parts.push(format!("{} ({read} read, {written} written)", rewritten.join(", ")));
         }
         if self.cleaned_files > 0 {
             let freed = human::bytes(self.freed_bytes);
@@ -176,7 +181,7 @@ impl Done {
 
 fn due_text(due: &Due) -> String {
     let count = due.count as u64;
-    use crate::maintain::fleet::Service::{Archive, Clean, Compaction, Rollback};
+    use crate::maintain::fleet::Service::{Archive, Clean, Clustering, Compaction, Rollback};
     if due.is_pending {
         return format!("carry {} of {} out", human::counted(count, "pending plan"), due.service);
     }
@@ -185,6 +190,10 @@ fn due_text(due: &Due) -> String {
         Compaction => {
             let groups = human::counted(count, "file group");
             format!("compact {groups} (read {})", human::bytes(due.read_bytes))
+        }
+        Clustering => {
+            let groups = human::counted(count, "small file group");
+            format!("cluster {groups} (read {})", human::bytes(due.read_bytes))
         }
         Clean => format!("delete {} ({})", human::counted(count, "file"), human::bytes(due.freed_bytes)),
         Archive => format!("archive {}", human::counted(count, "instant")),

@@ -9,9 +9,8 @@ use crate::cli::human;
 use crate::cli::progress::Progress;
 use crate::environment::Environment;
 use crate::error::Error;
-use crate::maintain::compaction::CompactionEvent;
 use crate::maintain::fleet::{
-    Due, Fleet, FleetTable, FleetTables, KnownTables, Look, Looked, Served, order, serve,
+    Due, Fleet, FleetTable, FleetTables, KnownTables, Look, Looked, ServeEvent, Served, order, serve,
 };
 use crate::maintain::{MaintainError, MaintainOptions, RunLimits};
 use crate::settings::Size;
@@ -106,12 +105,12 @@ impl<'a> Round<'a> {
             Ok(maintainer) => maintainer,
             Err(error) => return (Served::default(), Err(error)),
         };
-        let tell = |event: CompactionEvent| match event {
-            CompactionEvent::Begun { instant, groups, bytes } => {
+        let tell = |event: ServeEvent| match event {
+            ServeEvent::Begun { service, instant, groups, bytes } => {
                 let groups = human::counted(groups as u64, "file group");
-                self.progress.begin(bytes, format!("{}: compaction {instant}, {groups}", table.uri));
+                self.progress.begin(bytes, format!("{}: {service} {instant}, {groups}", table.uri));
             }
-            CompactionEvent::Finished { read_bytes, .. } => self.progress.advance(read_bytes),
+            ServeEvent::Finished { read_bytes } => self.progress.advance(read_bytes),
         };
         serve(&maintainer, table, limits, max_read_bytes, &tell).await
     }

@@ -25,25 +25,25 @@ impl Committer {
         staged: &StagedFiles,
         metadata: Vec<u8>,
     ) -> Result<Outcome, CommitError> {
-        let settle = |_: &News| Ok((staged.clone(), metadata));
-        self.complete_settled(run, staged, None, settle).await
+        let made = staged.files.iter().map(|file| file.path.clone()).collect();
+        self.complete_settled(run, made, None, |_| Ok((staged.clone(), metadata))).await
     }
 
     /// Completes a service as [`Committer::complete`] does, after what happened since `seen`: `settle` says which
-    /// of the files in `staged` are to stay, and the content of the completed file; it is called under the table
-    /// lock. It is told nothing where nothing is `seen`.
+    /// files are to stay, and the content of the completed file; it is called under the table lock, and told
+    /// nothing where nothing is `seen`. What does not stay of the files that attempts have `made`, or that their
+    /// markers name, is deleted.
     ///
     /// # Errors
     /// As [`Committer::complete`]; metadata that cannot be read.
     pub async fn complete_settled(
         &self,
         run: &ServiceRun,
-        staged: &StagedFiles,
+        mut made: BTreeSet<TablePath>,
         seen: Option<&Timeline>,
         settle: impl FnOnce(&News) -> Result<(StagedFiles, Vec<u8>), CommitError> + Send,
     ) -> Result<Outcome, CommitError> {
-        let mut made = self.files_of(run.instant).await?;
-        made.extend(staged.files.iter().map(|file| file.path.clone()));
+        made.extend(self.files_of(run.instant).await?);
         let guard = match self.locked().await {
             Ok(guard) => guard,
             Err(CommitError::Lock(error)) => return Ok(Outcome::Retryable { reason: error.to_string() }),
@@ -54,8 +54,8 @@ impl Committer {
             tracing::warn!(%error, "the table lock could not be released");
         }
         let outcome = outcome?;
-        if matches!(outcome, Outcome::AlreadyCommitted { .. }) && !staged.files.is_empty() {
-            self.delete_unnamed(run, staged).await?;
+        if matches!(outcome, Outcome::AlreadyCommitted { .. }) && !made.is_empty() {
+            self.delete_unnamed(run, &made).await?;
         }
         Ok(outcome)
     }
@@ -135,9 +135,9 @@ impl Committer {
         self.changed_properties().await
     }
 
-    /// Deletes those of `staged` that the completed file does not name: somebody else has completed the
+    /// Deletes those of the files `made` that the completed file does not name: somebody else has completed the
     /// service.
-    async fn delete_unnamed(&self, run: &ServiceRun, staged: &StagedFiles) -> Result<(), CommitError> {
+    async fn delete_unnamed(&self, run: &ServiceRun, made: &BTreeSet<TablePath>) -> Result<(), CommitError> {
         let timeline = self.timeline().await?;
         let Some(completed) = timeline.get(run.instant, run.action).filter(|i| i.is_completed()) else {
             return Ok(());
@@ -145,12 +145,7 @@ impl Committer {
         let metadata = self.table.timeline.commit_metadata(completed).await?;
         let named: BTreeSet<&str> =
             metadata.write_stats().filter_map(|(_, stat)| stat.path.as_deref()).collect();
-        let unnamed: Vec<&TablePath> = staged
-            .files
-            .iter()
-            .map(|file| &file.path)
-            .filter(|path| !named.contains(path.as_str()))
-            .collect();
+        let unnamed: Vec<&TablePath> = made.iter().filter(|path| !named.contains(path.as_str())).collect();
         self.delete_late(run.instant, unnamed).await
     }
 

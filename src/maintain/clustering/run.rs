@@ -216,21 +216,23 @@ impl Maintainer {
         report.files = made.iter().map(|done| done.staged.len()).sum();
         report.rows = made.iter().flat_map(|done| &done.staged).map(|file| file.rows.written).sum();
         if report.resumed + report.finished == report.groups {
-            self.complete_clustering(run, (&snapshot.timeline, &schema), made, &mut report).await?;
+            let strays = files.made_at(run.instant);
+            let seen = (&snapshot.timeline, &schema);
+            self.complete_clustering(run, seen, (made, strays), &mut report).await?;
         }
         Ok(report)
     }
 
-    /// Makes what was rewritten visible, but for what somebody has written to since it was `seen`.
+    /// Makes what was `made` visible, but for what somebody has written to since it was `seen`, and for `strays`.
     async fn complete_clustering(
         &self,
         run: &ServiceRun,
         (seen, schema): (&crate::timeline::Timeline, &TableSchema),
-        made: Vec<Done>,
+        (made, strays): (Vec<Done>, BTreeSet<TablePath>),
         report: &mut ClusteringReport,
     ) -> Result<(), MaintainError> {
-        let files = made.iter().flat_map(|done| done.staged.clone()).collect();
-        let all = StagedFiles { files, replaced: Vec::new() };
+        let mut all = strays;
+        all.extend(made.iter().flat_map(|done| &done.staged).map(|file| file.path.clone()));
         let left_out = &mut report.left_out;
         let settle = |news: &News| {
             let touched = news.touched();
@@ -248,7 +250,7 @@ impl Maintainer {
             let metadata = clustering_metadata(run.instant, &staged, schema).to_avro()?;
             Ok((staged, metadata))
         };
-        let outcome = self.committer().complete_settled(run, &all, Some(seen), settle).await?;
+        let outcome = self.committer().complete_settled(run, all, Some(seen), settle).await?;
         report.outcome = RunOutcome::of(outcome)?;
         Ok(())
     }

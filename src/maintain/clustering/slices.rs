@@ -11,6 +11,7 @@ use lakebed_hudi::timeline_metadata::{ClusteringGroup, ClusteringPlan, Clusterin
 use serde::Serialize;
 
 use crate::maintain::MaintainError;
+use crate::storage::TablePath;
 use crate::table::{FileGroup, FileGroupId, FileSlice, TableSnapshot, partition_folder};
 use crate::write::SlicesTogether;
 
@@ -70,6 +71,17 @@ pub(super) struct PlanFiles {
     pub(super) there: BTreeMap<FileGroupId, FileGroup>,
     /// All files there, by path.
     pub(super) sizes: BTreeMap<String, u64>,
+}
+
+impl PlanFiles {
+    /// The data files of an instant that were there: of attempts at it, whose markers may be gone.
+    pub(super) fn made_at(&self, instant: InstantTime) -> BTreeSet<TablePath> {
+        let paths = self.sizes.keys().filter_map(|path| path.parse::<TablePath>().ok());
+        let is_of = |path: &TablePath| {
+            DataFileName::parse(path.file_name()).is_some_and(|name| name.instant() == instant)
+        };
+        paths.filter(is_of).collect()
+    }
 }
 
 /// Finds the slices that the plan of the clustering `instant` names.

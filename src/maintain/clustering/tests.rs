@@ -97,8 +97,7 @@ fn numbers(draft: &ClusteringDraft) -> Vec<Vec<u32>> {
 #[test]
 fn small_files_come_together_until_they_fill_one_the_smallest_first() {
     let sizes = [50, 99, 100, 101, 1, 60, 2, 30];
-    let specs: Vec<Spec> =
-        sizes.iter().zip(0..).map(|(mib, number)| spec("p", number, mib * MIB)).collect();
+    let specs: Vec<Spec> = sizes.iter().zip(0..).map(|(mib, number)| spec("p", number, mib * MIB)).collect();
     let draft = planned(&specs, &ClusteringRules::default());
     assert_eq!(numbers(&draft), [vec![4, 6, 7, 0]], "what is left makes no fewer files");
     assert_eq!((draft.groups[0].files, draft.read_bytes()), (1, 83 * MIB));
@@ -179,7 +178,15 @@ fn any_rules() -> impl Strategy<Value = ClusteringRules> {
     let bytes = prop_oneof![3 => Just(u64::MAX), 1 => 0..500 * MIB];
     let sort = prop_oneof![Just(Vec::new()), Just(vec!["id".to_owned()])];
     (1..200 * MIB, 0..=6_u64, 1..400 * MIB, sort, 2..6_usize, groups, bytes).prop_map(
-        |(target_file_bytes, sixths, max_group_bytes, sort_columns, due_small_files, max_groups, max_read_bytes)| {
+        |(
+            target_file_bytes,
+            sixths,
+            max_group_bytes,
+            sort_columns,
+            due_small_files,
+            max_groups,
+            max_read_bytes,
+        )| {
             ClusteringRules {
                 small_file_bytes: target_file_bytes / 6 * sixths,
                 target_file_bytes,

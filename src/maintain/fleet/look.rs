@@ -2,12 +2,13 @@
 
 use lakebed_hudi::timeline_file::Action;
 
+use super::cluster;
 use super::due::{Due, Service};
 use super::known::{KnownTables, stamp};
 use super::tables::FleetTable;
 use crate::environment::Environment;
 use crate::maintain::compaction::{CompactionDraft, saved_bytes};
-use crate::maintain::{MaintainError, MaintainOptions, Maintainer, Survey, clean, compaction};
+use crate::maintain::{MaintainError, MaintainOptions, Maintainer, Survey, clean, clustering, compaction};
 use crate::storage;
 use crate::timeline::{Instant, Timeline};
 
@@ -82,6 +83,16 @@ async fn due(
         let survey = maintainer.survey().await?;
         let draft = compaction::plan(&survey, &services.compaction.rules());
         due.extend(compaction_due(&survey, &draft, services.compaction.rules().due_log_age.as_millis()));
+    }
+    if cluster::is_clustered(maintainer, &services.clustering) {
+        due.extend(pending(timeline, Service::Clustering, Action::Clustering));
+        let drafted = cluster::draft(maintainer, &services.clustering, u64::MAX).await?;
+        due.extend(drafted.map(|(_, draft)| Due {
+            read_bytes: draft.read_bytes(),
+            freed_bytes: draft.read_bytes(),
+            saved_bytes: clustering::saved_bytes(&draft),
+            ..Due::cheap(Service::Clustering, draft.slices())
+        }));
     }
     if services.clean.enabled.unwrap_or(true) {
         due.extend(pending(timeline, Service::Clean, Action::Clean));

@@ -1,14 +1,20 @@
 //! Clusterings beside writers, other services, and what else happens to a table.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use lakebed::commit::{Outcome, Scheduled};
 use lakebed::maintain::clustering::plan;
-use lakebed::maintain::compaction;
-use lakebed::maintain::RunOutcome;
+use lakebed::maintain::{RunOutcome, compaction};
+use lakebed::storage::Operation;
+use lakebed::storage::fault::{Fault, FaultKind, FaultStorage};
+use lakebed_hudi::instant::TimelineZone;
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
 use lakebed_hudi::timeline_metadata::WriteStat;
 
 use super::*;
 use crate::maintain::place::{prepare, publish};
+use crate::recovery::audit;
 use crate::test_table::is_committed;
 
 #[tokio::test]
@@ -41,31 +47,146 @@ async fn an_overwrite_waits_for_a_planned_clustering_and_leaves_it_nothing_where
     assert_eq!(model.differences(&place.rows().await), [""; 0]);
 }
 
-/// A writer that has not heard of the plan writes to a group of it, or ends one: one of Hudi's, as the only
-/// writer of its table.
-async fn written_by_others(place: &Place, partition: &str, replaces: bool) -> Vec<String> {
+/// A writer that has not heard of the plan writes to a group of `partition`, or ends one: one of Hudi's, as the
+/// only writer of its table. Returns the group.
+async fn written_by_others(place: &Place, partition: &str, replaces: bool) -> FileGroupId {
     let slices = place.slices().await;
     let (group, slice) = slices.iter().find(|(group, _)| group.partition == partition).unwrap();
-    let base = slice.base.as_ref().unwrap();
-    let table = place.table().await;
-    let (begun, completed) = ["20991231235959001", "20991231235959002"].map(|time| time.parse().unwrap()).into();
+    // Two of them are not at the same time.
+    place.environment.clock.sleep(Duration::from_millis(9)).await;
+    let now = place.environment.clock.unix_millis();
+    let [begun, completed] = [1, 2].map(|n| InstantTime::from_unix_millis(now + n, TimelineZone::Utc));
     let mut metadata = CommitMetadata::default();
     if replaces {
-        metadata.partition_to_replace_file_ids = Some([(partition.to_owned(), vec![group.file_id.clone()])].into());
+        let replaced = (partition.to_owned(), vec![group.file_id.clone()]);
+        metadata.partition_to_replace_file_ids = Some([replaced].into());
     } else {
         // The same rows in a new base file.
-        let bytes = table.storage.get(&base.path, u64::MAX).await.unwrap().bytes;
-        let name = format!("{partition}/{}_7-7-7_{begun}.parquet", group.file_id);
-        table.storage.put(&name.parse().unwrap(), bytes).await.unwrap();
-        let stat = WriteStat {
-            file_id: group.file_id.to_string(),
-            path: Some(name),
-            ..WriteStat::default()
-        };
+        let bytes = place.disk.get(&slice.base.as_ref().unwrap().path, u64::MAX).await.unwrap().bytes;
+        let path = Some(format!("{partition}/{}_7-7-7_{begun}.parquet", group.file_id));
+        place.disk.put(&path.as_ref().unwrap().parse().unwrap(), bytes).await.unwrap();
+        let stat = WriteStat { file_id: group.file_id.to_string(), path, ..WriteStat::default() };
         metadata.partition_to_write_stats = [(partition.to_owned(), vec![stat])].into();
     }
     let action = if replaces { Action::ReplaceCommit } else { Action::Commit };
     let file = TimelineFile::completed(begun, action, completed);
-    table.storage.put(&table.timeline.path(&file), metadata.to_avro().unwrap().into()).await.unwrap();
-    vec![group.file_id.to_string()]
+    let path = place.table().await.timeline.path(&file);
+    place.disk.put(&path, metadata.to_avro().unwrap().into()).await.unwrap();
+    group.clone()
+}
+
+/// The operation with which a run has its first file done.
+async fn first_file() -> usize {
+    let (place, instant, _) = with_plan().await;
+    let counting = FaultStorage::new(place.disk.clone());
+    run(&place.process(Arc::new(counting.clone()), 5), instant).await.unwrap();
+    counting.operations().iter().position(|o| o.operation == Operation::Finish).unwrap()
+}
+
+/// A run during which somebody else writes, when its first file is there.
+async fn run_beside(place: &Place, instant: InstantTime, replaces: bool) -> (ClusteringReport, FileGroupId) {
+    let fault = Fault { at: first_file().await + 1, kind: FaultKind::StandStill };
+    let storage = FaultStorage::with_fault(place.disk.clone(), fault);
+    let process = place.process(Arc::new(storage.clone()), 5);
+    let running = tokio::spawn(async move { run(&process, instant).await });
+    while !storage.stands_still() {
+        assert!(!running.is_finished());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let group = written_by_others(place, "p=x", replaces).await;
+    storage.wake();
+    (running.await.unwrap().unwrap(), group)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_wrote_in_spite_of_the_plan_stays_and_so_does_what_was_planned_with_it() {
+    for (replaces, within_the_run) in [(false, false), (true, false), (false, true), (true, true)] {
+        let (place, instant, model) = with_plan().await;
+        let (report, group) = if within_the_run {
+            run_beside(&place, instant, replaces).await
+        } else {
+            let group = written_by_others(&place, "p=x", replaces).await;
+            (run(&place, instant).await.unwrap(), group)
+        };
+        assert!(matches!(report.outcome, RunOutcome::Committed { .. }), "{report:?}");
+        let told: Vec<&FileGroupId> = report.left_out.iter().map(|left| &left.group).collect();
+        assert_eq!(told, [&group], "{report:?}");
+        let slices = place.slices().await;
+        let of = |partition| slices.keys().filter(|group| group.partition == partition).count();
+        let left = COMMITS as usize - usize::from(replaces);
+        assert_eq!((of("p=x"), of("p=y")), (left, 1), "replaces: {replaces}, within: {within_the_run}");
+        if !replaces {
+            assert_eq!(model.differences(&place.rows().await), [""; 0]);
+        }
+        let [done] = place.clusterings().await.try_into().unwrap();
+        let replaced = done.partition_to_replace_file_ids.unwrap();
+        assert_eq!(replaced.keys().collect::<Vec<_>>(), ["p=y"]);
+        let strays = audit::strays(&place.table().await).await;
+        assert_eq!(strays, [""; 0], "replaces: {replaces}, within: {within_the_run}");
+    }
+}
+
+#[tokio::test]
+async fn a_plan_of_which_nothing_is_left_ends_and_replaces_nothing() {
+    let (place, instant, model) = with_plan().await;
+    for partition in ["p=x", "p=y"] {
+        written_by_others(&place, partition, false).await;
+    }
+    let report = run(&place, instant).await.unwrap();
+    assert!(matches!(report.outcome, RunOutcome::Committed { .. }), "{report:?}");
+    assert_eq!((report.groups, report.files, report.left_out.len()), (0, 0, 2));
+    assert_eq!(place.problems(&model).await, [""; 0]);
+    // Nothing stands against the next plan.
+    run(&place, planned(&place.maintainer().await).await).await.unwrap();
+    assert_eq!(place.slices().await.len(), PARTITIONS.len());
+}
+
+#[tokio::test]
+async fn groups_of_a_pending_plan_are_planned_by_nobody_else() {
+    let (place, _, _) = with_plan().await;
+    let maintainer = place.maintainer().await;
+    assert_eq!(services::schedule_clustering(&maintainer, &everything()).await.unwrap(), None);
+    let survey = maintainer.survey().await.unwrap();
+    assert_eq!(survey.busy.len(), GROUPS);
+    let rules = compaction::CompactionRules::everything();
+    assert_eq!(compaction::plan(&survey, &rules).groups, []);
+}
+
+#[tokio::test]
+async fn groups_that_somebody_is_writing_to_are_left_to_a_later_plan() {
+    let (place, _) = Place::small_files(&keyed_table()).await;
+    let slices = place.slices().await;
+    let group = slices.keys().next().unwrap();
+    let now = place.environment.clock.unix_millis();
+    let begun = InstantTime::from_unix_millis(now + 1, TimelineZone::Utc);
+    let marker = format!("{}/{}_0-1-2_{begun}.parquet.marker.MERGE", group.partition, group.file_id);
+    for path in [
+        format!(".hoodie/timeline/{begun}.commit.requested"),
+        format!(".hoodie/timeline/{begun}.inflight"),
+        format!(".hoodie/.temp/{begun}/{marker}"),
+    ] {
+        place.disk.put(&path.parse().unwrap(), "".into()).await.unwrap();
+    }
+    let survey = place.maintainer().await.survey_for_clustering().await.unwrap();
+    let drafted = plan(&survey, &everything());
+    assert_eq!(drafted.slices(), GROUPS - 1);
+    assert!(drafted.groups.iter().flat_map(|g| &g.slices).all(|slice| slice.group != *group));
+}
+
+#[tokio::test]
+async fn what_happens_between_a_look_and_its_plan_is_taken_in() {
+    let (place, model) = Place::small_files(&keyed_table()).await;
+    let maintainer = place.maintainer().await;
+    let survey = maintainer.survey_for_clustering().await.unwrap();
+    let draft = plan(&survey, &everything());
+    let group = written_by_others(&place, "p=x", false).await;
+    let scheduled = maintainer.schedule_clustering(&survey, &draft).await.unwrap();
+    let Scheduled::At(instant) = scheduled else { panic!("{scheduled:?}") };
+    let busy = maintainer.survey().await.unwrap().busy;
+    assert!(busy.len() == GROUPS - 1 && !busy.contains_key(&group), "{busy:?}");
+    assert_eq!(run(&place, instant).await.unwrap().left_out, []);
+    assert_eq!(place.problems(&model).await, [""; 0]);
+    // The same draft once more is of no use.
+    let again = maintainer.schedule_clustering(&survey, &draft).await.unwrap();
+    assert_eq!(again, Scheduled::Nothing);
 }

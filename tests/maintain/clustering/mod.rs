@@ -45,7 +45,8 @@ impl Place {
     /// A table of small files, and its rows.
     async fn small_files(new: &NewTable) -> (Self, Model) {
         let place = Self::new(new).await;
-        let (mut sink, mut model) = (place.sink_for("before", WriteOperation::Insert).await, Model::default());
+        let (mut sink, mut model) =
+            (place.sink_for("before", WriteOperation::Insert).await, Model::default());
         for number in 0..COMMITS {
             commit(&mut sink, &changes(number)).await;
             model.upsert(&changes(number));

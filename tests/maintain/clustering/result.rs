@@ -110,7 +110,8 @@ async fn rows_come_in_order_over_several_files() {
     let snapshot = table.snapshot().await;
     for (_, groups) in snapshot.all_file_groups().await.unwrap() {
         // Files are named in the order in which they were made.
-        let mut files: Vec<_> = groups.iter().map(|group| group.latest().unwrap().base.clone().unwrap()).collect();
+        let mut files: Vec<_> =
+            groups.iter().map(|group| group.latest().unwrap().base.clone().unwrap()).collect();
         files.sort_by(|a, b| a.name.write_token.cmp(&b.name.write_token));
         let mut sorted: Vec<(Option<String>, i64)> = Vec::new();
         for file in files {
@@ -138,10 +139,8 @@ async fn what_was_replaced_goes_with_a_clean_and_stays_gone_after_archival() {
     let past = table.snapshot().await.table.snapshot(Some(newest)).await.unwrap();
     assert_eq!(texts_of(&past).await, before, "time travel");
 
-    let rules = CleanRules {
-        policy: CleanPolicy::KeepLatestCommits(1),
-        reader_window: std::time::Duration::ZERO,
-    };
+    let rules =
+        CleanRules { policy: CleanPolicy::KeepLatestCommits(1), reader_window: std::time::Duration::ZERO };
     let options = SinkOptions { operation: WriteOperation::Insert, ..SinkOptions::default() };
     let mut sink = table.sink("p", options).await;
     sink.write(&rows(&[("new", "x", 1, None)]), None).await.unwrap();
@@ -171,11 +170,8 @@ fn wider(id: &str, ts: i64, more: &str) -> RecordBatch {
 async fn files_from_before_a_column_was_added_get_it() {
     let table = written(&keyed_table(), 2, 4).await;
     let schema = TableSchema::from_arrow(&wider("", 0, "").schema(), "t").unwrap();
-    let options = SinkOptions {
-        operation: WriteOperation::Insert,
-        schema: Some(schema),
-        ..SinkOptions::default()
-    };
+    let options =
+        SinkOptions { operation: WriteOperation::Insert, schema: Some(schema), ..SinkOptions::default() };
     let mut sink = table.sink("p", options).await;
     sink.write(&wider("w", 3, "m3"), None).await.unwrap();
     assert!(is_committed(&checkpoint(&mut sink, 3).await));

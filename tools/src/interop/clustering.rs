@@ -1,11 +1,16 @@
 //! Clustering, by either side.
 
+use std::collections::BTreeMap;
+
 use arrow::array::RecordBatch;
-use lakebed::commit::Scheduled;
+use lakebed::commit::{News, Scheduled};
 use lakebed::maintain::clustering::{ClusteringRules, plan};
 use lakebed::maintain::{RunLimits, RunOutcome};
 use lakebed_hudi::instant::InstantTime;
-use lakebed_hudi::timeline_file::Action;
+use lakebed_hudi::timeline_file::{Action, TimelineFile};
+use lakebed_hudi::timeline_metadata::{
+    ClusteringGroup, ClusteringPlan, ClusteringStrategy, RequestedReplaceMetadata,
+};
 use tokio::sync::watch;
 
 use super::Failed;
@@ -15,13 +20,16 @@ use crate::rows;
 use crate::spark::Query;
 
 impl Stage<'_> {
-    /// Spark schedules a clustering.
+    /// Spark schedules a clustering, as we would.
     pub(super) fn spark_schedules_clustering(&mut self) -> Result<(), Failed> {
+        let ours = self.runtime.block_on(self.ours.drafted_clustering())?;
         self.spark_table().sql(&call("schedule"))?;
-        match self.is_clustering_pending()? {
-            true => Ok(()),
-            false => Err("no clustering was scheduled".into()),
+        let theirs = self.runtime.block_on(self.ours.pending_clustering())?;
+        let (ours, theirs) = (groups(ours), groups(theirs));
+        if ours != theirs {
+            return Err(format!("Spark plans {theirs:#?}, and we {ours:#?}").into());
         }
+        Ok(())
     }
 
     /// Spark runs the pending clusterings, scheduling one if there is none.
@@ -58,17 +66,51 @@ fn without_file_names(mut rows: RecordBatch) -> Result<RecordBatch, Failed> {
     Ok(rows)
 }
 
+/// What is said of slices that are rewritten together, by their file ids; Spark orders them by size, and rewrites
+/// single ones, too.
+fn groups(plan: ClusteringPlan) -> BTreeMap<Vec<String>, (ClusteringGroup, Option<ClusteringStrategy>)> {
+    let strategy = plan.strategy;
+    let sorted = plan.input_groups.into_iter().map(|mut group| {
+        group.slices.sort_by(|a, b| a.file_id.cmp(&b.file_id));
+        let ids: Vec<String> = group.slices.iter().map(|slice| slice.file_id.to_string()).collect();
+        (ids, (group, strategy.clone()))
+    });
+    sorted.filter(|(ids, _)| ids.len() > 1).collect()
+}
+
 fn call(operation: &str) -> String {
     format!("call run_clustering(path => '{{path}}', op => '{operation}', order => 'id')")
 }
 
+fn rules() -> ClusteringRules {
+    ClusteringRules { sort_columns: vec!["id".to_owned()], ..ClusteringRules::default() }
+}
+
 impl Ours {
+    /// The plan that we would put on the timeline.
+    async fn drafted_clustering(&self) -> Result<ClusteringPlan, Failed> {
+        let maintainer = self.maintainer().await?;
+        let draft = plan(&maintainer.survey_for_clustering().await?, &rules());
+        let requested = draft.settled(&News::default(), maintainer.table().storage.uri())?;
+        Ok(requested.and_then(|requested| requested.clustering_plan).ok_or("there is nothing to cluster")?)
+    }
+
+    /// The plan that is on the timeline.
+    async fn pending_clustering(&self) -> Result<ClusteringPlan, Failed> {
+        let table = self.table().await?;
+        let timeline = table.timeline.load().await?;
+        let pending = timeline.pending().find(|instant| instant.requested_as == Action::Clustering);
+        let pending = pending.ok_or("no clustering was scheduled")?;
+        let bytes = table.timeline.read(&TimelineFile::requested(pending.time, Action::Clustering)).await?;
+        let requested = RequestedReplaceMetadata::from_avro(&bytes)?;
+        Ok(requested.clustering_plan.ok_or("the clustering has no plan")?)
+    }
+
     /// Puts a clustering on the timeline.
     pub async fn schedule_clustering(&self) -> Result<InstantTime, Failed> {
         let maintainer = self.maintainer().await?;
-        let rules = ClusteringRules { sort_columns: vec!["id".to_owned()], ..ClusteringRules::default() };
         let survey = maintainer.survey_for_clustering().await?;
-        match maintainer.schedule_clustering(&survey, &plan(&survey, &rules)).await? {
+        match maintainer.schedule_clustering(&survey, &plan(&survey, &rules())).await? {
             Scheduled::At(instant) => Ok(instant),
             other => Err(format!("no clustering was scheduled: {other:?}").into()),
         }
