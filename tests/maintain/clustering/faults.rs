@@ -10,11 +10,20 @@ fn plan_path(instant: InstantTime) -> TablePath {
     format!(".hoodie/timeline/{instant}.clustering.requested").parse().unwrap()
 }
 
+async fn plan_of(place: &Place, instant: InstantTime) -> ClusteringPlan {
+    let bytes = place.disk.get(&plan_path(instant), u64::MAX).await.unwrap().bytes;
+    RequestedReplaceMetadata::from_avro(&bytes).unwrap().clustering_plan.unwrap()
+}
+
 /// Puts another plan in the place of this one.
 async fn replan(place: &Place, instant: InstantTime, change: impl FnOnce(&mut ClusteringPlan)) {
-    let bytes = place.disk.get(&plan_path(instant), u64::MAX).await.unwrap().bytes;
-    let mut requested = RequestedReplaceMetadata::from_avro(&bytes).unwrap();
-    change(requested.clustering_plan.as_mut().unwrap());
+    let mut plan = plan_of(place, instant).await;
+    change(&mut plan);
+    let requested = RequestedReplaceMetadata {
+        operation_type: Some(OperationType::Cluster),
+        clustering_plan: Some(plan),
+        ..RequestedReplaceMetadata::default()
+    };
     place.disk.put(&plan_path(instant), requested.to_avro().unwrap().into()).await.unwrap();
 }
 
@@ -55,14 +64,13 @@ async fn a_file_that_vanished_is_named_before_anything_is_written() {
 #[tokio::test]
 async fn a_damaged_file_is_named_with_its_groups_and_what_is_whole_is_kept() {
     let (place, instant, model) = with_plan().await;
-    let slices = place.slices().await;
-    let (group, slice) = slices.iter().find(|(group, _)| group.partition == "p=y").unwrap();
-    let path = slice.base.clone().unwrap().path;
+    let last = plan_of(&place, instant).await.input_groups.pop().unwrap().slices.swap_remove(0);
+    let path = place.disk.uri().relative(&last.data_file_path).unwrap();
     let bytes = place.disk.get(&path, u64::MAX).await.unwrap().bytes;
     place.disk.put(&path, bytes.slice(..bytes.len() - 9)).await.unwrap();
     let error = Error::from(run(&place, instant).await.unwrap_err());
     let text = error.chain().join(": ");
-    assert!(text.contains(path.as_str()) && text.contains(&group.partition), "{text}");
+    assert!(text.contains(path.as_str()) && text.contains(&last.partition_path), "{text}");
     place.disk.put(&path, bytes).await.unwrap();
     let report = run(&place.later(9), instant).await.unwrap();
     assert_eq!((report.resumed, report.finished), (GROUPS / 2, GROUPS / 2), "{report:?}");

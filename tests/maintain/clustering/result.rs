@@ -98,7 +98,7 @@ async fn rows_come_in_order_over_several_files() {
         .map(|group| group.latest().unwrap().total_bytes())
         .sum();
     let rules = ClusteringRules { sort_columns: vec!["v".into(), "ts".into()], ..everything() };
-    let rules = ClusteringRules { small_file_bytes: bytes, target_file_bytes: bytes / 2, ..rules };
+    let rules = ClusteringRules { small_file_bytes: bytes, target_file_bytes: bytes / 5 * 3, ..rules };
     let instant = services::schedule_clustering(&maintainer, &rules).await.unwrap().unwrap();
     let report = services::clustered(&maintainer, instant).await.unwrap();
     assert_eq!((report.groups, report.rows), (6, 120_000));
