@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use lakebed::commit::{News, Scheduled};
-use lakebed::maintain::clustering::{ClusteringRules, plan};
-use lakebed::maintain::{RunLimits, RunOutcome};
+use lakebed::maintain::clustering::{ClusteringEvent, ClusteringRules, plan};
+use lakebed::maintain::{MaintainOptions, Maintainer, RunLimits, RunOutcome};
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
 use lakebed_hudi::timeline_metadata::{
@@ -18,6 +18,9 @@ use super::ours::Ours;
 use super::stage::Stage;
 use crate::rows;
 use crate::spark::Query;
+
+/// As much memory as one group takes: groups are done one after the other.
+const MEMORY_OF_ONE: u64 = 100 << 20;
 
 impl Stage<'_> {
     /// Spark schedules a clustering, as we would.
@@ -131,6 +134,25 @@ impl Ours {
             if !matches!(report.outcome, RunOutcome::Committed { .. }) || !report.left_out.is_empty() {
                 return Err(format!("not clustered: {report:?}").into());
             }
+        }
+        Ok(())
+    }
+
+    /// Schedules a clustering of several groups, and stops when one of them is done.
+    pub async fn cluster_some(&self) -> Result<(), Failed> {
+        let instant = self.schedule_clustering().await?;
+        let (stop, stopped) = watch::channel(false);
+        let limits = RunLimits { stop: stopped, deadline: None };
+        let options = MaintainOptions { memory_bytes: MEMORY_OF_ONE, ..MaintainOptions::default() };
+        let maintainer = Maintainer::open(self.storage().await?, &self.environment, options).await?;
+        let tell = |event| {
+            if matches!(event, ClusteringEvent::Finished { .. }) {
+                stop.send_replace(true);
+            }
+        };
+        let report = maintainer.cluster(instant, &limits, &tell).await?;
+        if report.outcome != RunOutcome::Stopped || report.finished == 0 {
+            return Err(format!("it was not stopped when some of it was done: {report:?}").into());
         }
         Ok(())
     }

@@ -42,7 +42,7 @@ pub struct Ours {
     pub commit: CommitOptions,
     /// The last committed checkpoint.
     pub committed: u64,
-    environment: Environment,
+    pub(super) environment: Environment,
     prepared: u64,
     sink: Option<(WriteOperation, Sink)>,
 }
@@ -284,7 +284,7 @@ impl Ours {
         Ok(&mut self.sink.as_mut().ok_or("no writer is open")?.1)
     }
 
-    async fn storage(&self) -> Result<Arc<dyn Storage>, Failed> {
+    pub(super) async fn storage(&self) -> Result<Arc<dyn Storage>, Failed> {
         Ok(storage::open(&self.uri.parse()?, &self.environment).await?)
     }
 }

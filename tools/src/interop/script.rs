@@ -401,6 +401,25 @@ pub fn clustering_in_turns() -> Vec<Step> {
     ]
 }
 
+/// Each goes on with what the other has begun to cluster; where Spark has updated rows there are log files, too.
+pub fn clustering_taken_over() -> Vec<Step> {
+    vec![
+        Step::Insert(vec![rows(0..12, 10, 1)]),
+        Step::Insert(vec![rows(12..20, 10, 2)]),
+        Step::ClusterStops,
+        Step::Cluster,
+        Step::Spark(vec![rows(0..2, 20, 3), rows(12..14, 20, 3)]),
+        Step::Insert(vec![rows(20..26, 10, 4)]),
+        Step::Reopen,
+        Step::ClusterStops,
+        Step::Insert(vec![rows(26..32, 10, 5)]),
+        Step::ClusterOurs,
+        Step::NoStrays,
+        Step::Spark(vec![rows(1..3, 30, 6), rows(21..22, 30, 6)]),
+        Step::ClusterOurs,
+    ]
+}
+
 /// Spark takes the table back, under a writer of ours that lives and under one that starts anew.
 pub fn restoring() -> Vec<Step> {
     vec![

@@ -111,6 +111,7 @@ impl<'a> Stage<'a> {
                 self.model.compact();
             }
             Step::ScheduleClusterOurs => _ = self.runtime.block_on(self.ours.schedule_clustering())?,
+            Step::ClusterStops => self.runtime.block_on(self.ours.cluster_some())?,
             Step::ClusterOurs => self.cluster()?,
             Step::CleanOurs(policy) => self.cleans(*policy)?,
             Step::ScheduleCleanOurs(policy) => {

@@ -115,6 +115,8 @@ pub enum Step {
     Cluster,
     /// We schedule a clustering, with rows sorted by the key.
     ScheduleClusterOurs,
+    /// We schedule a clustering, and are stopped when some of its files are there.
+    ClusterStops,
     /// We run the pending clusterings, scheduling one if there is none; Spark then sees the same of the past.
     ClusterOurs,
     /// Spark cleans.
@@ -194,6 +196,7 @@ impl fmt::Display for Step {
             Self::ScheduleCluster => "Spark schedules a clustering",
             Self::Cluster => "Spark clusters",
             Self::ScheduleClusterOurs => "Lakebed schedules a clustering",
+            Self::ClusterStops => "Lakebed is stopped while it clusters",
             Self::ClusterOurs => "Lakebed clusters",
             Self::Clean => "Spark cleans",
             Self::Savepoint => "Spark savepoints",
