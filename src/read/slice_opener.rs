@@ -1,10 +1,14 @@
 //! Slices that are opened one after the other.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::bridge::Bridge;
+use super::bridge::{Bridge, Pending};
 use super::{ReadError, SliceReader};
 use crate::table::{FileSlice, TableSnapshot};
+
+/// So many slices are opened while the one before them is read: small ones take longer to open than to read.
+const OPENED_AHEAD: usize = 4;
 
 /// Opens slices of a snapshot where their rows are pulled: on a thread that may block, when their turn has come.
 #[derive(Debug, Clone)]
@@ -19,12 +23,23 @@ impl SliceOpener {
         Self { snapshot, bridge: Bridge::current() }
     }
 
-    /// Opens the files of `slice`. Must not be called on a thread of the runtime.
+    /// Opens `slices` one after the other; while one is read, a few that come after it are opened. Must not be
+    /// pulled on a thread of the runtime.
     ///
-    /// # Errors
-    /// As [`SliceReader::open`], and [`ReadError::Stopped`] where the runtime has shut down.
-    pub fn open(&self, slice: FileSlice) -> Result<SliceReader, ReadError> {
-        let snapshot = self.snapshot.clone();
-        self.bridge.start(async move { SliceReader::open(&snapshot, &slice).await }).wait()?
+    /// Errors are those of [`SliceReader::open`], and [`ReadError::Stopped`] where the runtime has shut down.
+    pub fn open(
+        &self,
+        slices: Vec<FileSlice>,
+    ) -> impl Iterator<Item = Result<SliceReader, ReadError>> + use<'_> {
+        let mut slices = slices.into_iter();
+        let mut opening: VecDeque<Pending<Result<SliceReader, ReadError>>> = VecDeque::new();
+        std::iter::from_fn(move || {
+            for slice in slices.by_ref().take(OPENED_AHEAD + 1 - opening.len()) {
+                let snapshot = self.snapshot.clone();
+                opening
+                    .push_back(self.bridge.start(async move { SliceReader::open(&snapshot, &slice).await }));
+            }
+            Some(opening.pop_front()?.wait().and_then(|opened| opened))
+        })
     }
 }

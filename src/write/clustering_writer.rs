@@ -247,8 +247,8 @@ fn each_batch(
     mut take: impl FnMut(RecordBatch) -> Result<(), WriteError>,
 ) -> Result<(), WriteError> {
     let format = &context.format;
-    for slice in slices {
-        let reader = opener.open(slice)?;
+    for reader in opener.open(slices) {
+        let reader = reader?;
         if let Some(corrupt) = reader.log_outline().corrupt_blocks.first() {
             return Err(WriteError::CorruptLog(Box::new(corrupt.clone())));
         }

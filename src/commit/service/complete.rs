@@ -110,7 +110,9 @@ impl Committer {
         now: &Timeline,
     ) -> Result<Result<News, String>, CommitError> {
         let Some(seen) = seen else { return Ok(Ok(News::default())) };
-        self.news_or_stale(seen, now).await
+        let news = self.news_or_stale(seen, now).await?;
+        let unfinished = self.groups_being_written(now).await?;
+        Ok(news.map(|news| News { unfinished, ..news }))
     }
 
     /// What stands against completing a service.

@@ -47,10 +47,13 @@ impl Committer {
         if let Some(reason) = overtaken() {
             return Ok(Scheduled::Stale { reason });
         }
-        let news = match self.news_or_stale(planned_on, &timeline).await? {
+        let mut news = match self.news_or_stale(planned_on, &timeline).await? {
             Ok(news) => news,
             Err(reason) => return Ok(Scheduled::Stale { reason }),
         };
+        if action == Action::Clustering {
+            news.unfinished = self.groups_being_written(&timeline).await?;
+        }
         let Some(plan) = settle(&news)? else { return Ok(Scheduled::Nothing) };
         let instant = self.new_time(&timeline).await?;
         self.put_surely(TimelineFile::requested(instant, action), plan, guard).await?;
@@ -92,7 +95,7 @@ impl Committer {
         for savepoint in now.completed().filter(|i| i.action == Action::Savepoint).filter(is_new) {
             savepoints.insert(savepoint.time, self.table.timeline.savepoint_metadata(savepoint).await?);
         }
-        Ok(News { commits, planned, savepoints })
+        Ok(News { commits, planned, savepoints, ..News::default() })
     }
 }
 

@@ -106,11 +106,7 @@ impl Maintainer {
         self.check_no_consistent_hashing().await?;
         let mut survey = self.survey().await?;
         check_fit(&self.table().config, survey.groups.iter().map(|group| &group.id.file_id))?;
-        let pending = survey.snapshot.timeline.pending();
-        for write in pending.filter(|i| i.action.writes_data() && !i.is_pending_service()) {
-            let groups = self.committer().unfinished_groups(write.time).await?;
-            survey.busy.extend(groups.into_iter().map(|group| (group, write.time)));
-        }
+        survey.busy.extend(self.committer().groups_being_written(&survey.snapshot.timeline).await?);
         Ok(survey)
     }
 
