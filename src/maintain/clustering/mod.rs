@@ -16,10 +16,12 @@
 //! `SparkSizeBasedClusteringPlanStrategy`, `SparkSortAndSizeExecutionStrategy` of Hudi 1.2.0; table versions 8
 //! and 9.
 
+mod done;
 mod draft;
 mod fit;
 mod order;
 mod plan;
+mod report;
 mod rules;
 mod run;
 mod slices;
@@ -29,6 +31,6 @@ mod tests;
 pub use draft::{ClusteringDraft, DraftedGroup};
 pub use fit::check_fit;
 pub use plan::{plan, saved_bytes};
+pub use report::{ClusteringEvent, ClusteringReport};
 pub use rules::ClusteringRules;
-pub use run::{ClusteringEvent, ClusteringReport};
 pub use slices::LeftOut;

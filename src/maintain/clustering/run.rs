@@ -8,8 +8,10 @@ use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
 use lakebed_hudi::timeline_metadata::{ClusteringPlan, RequestedReplaceMetadata};
 
+use super::done::{Done, staying};
 use super::draft::ClusteringDraft;
-use super::slices::{self, LeftOut, PlanFiles, PlannedGroup, WhyLeftOut};
+use super::report::{ClusteringEvent, ClusteringReport};
+use super::slices::{self, LeftOut, PlanFiles, PlannedGroup};
 use super::{check_fit, order};
 use crate::commit::{CommitError, News, Scheduled, ServiceRun, Taken, clustering_metadata};
 use crate::maintain::error::GroupError;
@@ -17,85 +19,9 @@ use crate::maintain::share::{MemoryShare, until_limits};
 use crate::maintain::{MaintainError, Maintainer, RunLimits, RunOutcome, Survey, finished};
 use crate::read::SliceOpener;
 use crate::storage::TablePath;
-use crate::table::{Attempt, FileGroupId, Refusal, StagedFile, StagedFiles, has_consistent_hashing};
+use crate::table::{Attempt, Refusal, StagedFile, has_consistent_hashing};
+use crate::timeline::Timeline;
 use crate::write::{ClusteringWriter, UnfinishedFile};
-
-/// What a run tells as it goes on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ClusteringEvent {
-    /// It has begun.
-    Begun {
-        /// The clustering.
-        instant: InstantTime,
-        /// File groups that are still to be rewritten, and bytes of their files.
-        groups: usize,
-        /// See there.
-        bytes: u64,
-    },
-    /// Some of them are, together.
-    Finished {
-        /// Bytes that were read for them.
-        read_bytes: u64,
-        /// Bytes of their new base files.
-        written_bytes: u64,
-    },
-}
-
-/// What a run did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClusteringReport {
-    /// The clustering.
-    pub instant: InstantTime,
-    /// How it ended.
-    pub outcome: RunOutcome,
-    /// File groups that are rewritten.
-    pub groups: usize,
-    /// Of these, those that an earlier run had done.
-    pub resumed: usize,
-    /// Those that this one did.
-    pub finished: usize,
-    /// File groups that somebody has written to, or ended, since they were planned.
-    pub left_out: Vec<LeftOut>,
-    /// New base files, those of earlier runs included.
-    pub files: usize,
-    /// Bytes that were read.
-    pub read_bytes: u64,
-    /// Bytes that were written.
-    pub written_bytes: u64,
-    /// Rows in the new base files, those of earlier runs included.
-    pub rows: u64,
-}
-
-impl ClusteringReport {
-    fn of(instant: InstantTime, outcome: RunOutcome) -> Self {
-        Self {
-            instant,
-            outcome,
-            groups: 0,
-            resumed: 0,
-            finished: 0,
-            left_out: Vec::new(),
-            files: 0,
-            read_bytes: 0,
-            written_bytes: 0,
-            rows: 0,
-        }
-    }
-}
-
-/// Slices that are rewritten.
-#[derive(Debug)]
-struct Done {
-    replaces: Vec<FileGroupId>,
-    staged: Vec<StagedFile>,
-    read_bytes: u64,
-}
-
-impl Done {
-    fn written_bytes(&self) -> u64 {
-        self.staged.iter().map(|file| file.size_bytes).sum()
-    }
-}
 
 impl Maintainer {
     /// What the planner of clusterings looks at. File groups that somebody is just writing to count as busy.
@@ -187,28 +113,25 @@ impl Maintainer {
             tracing::warn!(instant = %run.instant, group = %group.file_id, partition = %group.partition,
                 "left out of the clustering: it was {why} since");
         }
-        let mut done = self.resume_clustering(run, &files).await?;
+        let done = self.resume_clustering(run, &files).await?;
         let is_done = |group: &&PlannedGroup| done.contains_key(&group.slices.number);
-        let count = |groups: &[&PlannedGroup]| groups.iter().map(|group| group.replaces.len()).sum();
         let (resumed, rest): (Vec<&PlannedGroup>, Vec<_>) = files.groups.iter().partition(is_done);
+        let count = |groups: &[&PlannedGroup]| groups.iter().map(|group| group.replaces.len()).sum();
         let mut report = ClusteringReport {
-            groups: files.groups.iter().map(|group| group.replaces.len()).sum(),
             resumed: count(&resumed),
             left_out: files.left_out.clone(),
             ..ClusteringReport::of(run.instant, RunOutcome::Stopped)
         };
-        tell(ClusteringEvent::Begun {
-            instant: run.instant,
-            groups: count(&rest),
-            bytes: rest.iter().map(|group| group.read_bytes()).sum(),
-        });
+        let bytes = rest.iter().map(|group| group.read_bytes()).sum();
+        tell(ClusteringEvent::Begun { instant: run.instant, groups: count(&rest), bytes });
+        report.groups = count(&resumed) + count(&rest);
         let rewriting = Rewriting { maintainer: self, run, writer };
         let rest = rest.into_iter().cloned().collect();
         let made = rewriting.rewrite(rest, memory.at_once, limits, tell).await?;
         report.finished = made.iter().map(|done| done.replaces.len()).sum();
         report.read_bytes = made.iter().map(|done| done.read_bytes).sum();
         report.written_bytes = made.iter().map(Done::written_bytes).sum();
-        let made: Vec<Done> = std::mem::take(&mut done).into_values().chain(made).collect();
+        let made: Vec<Done> = done.into_values().chain(made).collect();
         report.files = made.iter().map(|done| done.staged.len()).sum();
         report.rows = made.iter().flat_map(|done| &done.staged).map(|file| file.rows.written).sum();
         if report.resumed + report.finished == report.groups {
@@ -223,28 +146,20 @@ impl Maintainer {
     async fn complete_clustering(
         &self,
         run: &ServiceRun,
-        (seen, schema): (&crate::timeline::Timeline, &TableSchema),
+        (seen, schema): (&Timeline, &TableSchema),
         (made, strays): (Vec<Done>, BTreeSet<TablePath>),
         report: &mut ClusteringReport,
     ) -> Result<(), MaintainError> {
         let mut all = strays;
         all.extend(made.iter().flat_map(|done| &done.staged).map(|file| file.path.clone()));
-        let left_out = &mut report.left_out;
         let settle = |news: &News| {
-            let touched = news.touched();
-            let mut staged = StagedFiles::default();
-            for done in made {
-                let late = done.replaces.iter().filter(|group| touched.contains_key(group));
-                let late = late.map(|group| LeftOut { group: group.clone(), why: WhyLeftOut::Written });
-                let before = left_out.len();
-                left_out.extend(late);
-                if left_out.len() == before {
-                    staged.files.extend(done.staged);
-                    staged.replaced.extend(done.replaces);
-                }
-            }
-            let metadata = clustering_metadata(run.instant, &staged, schema).to_avro()?;
-            Ok((staged, metadata))
+            let (staying, left_out) = staying(made, news);
+            report.groups = staying.replaced.len();
+            report.files = staying.files.len();
+            report.rows = staying.files.iter().map(|file| file.rows.written).sum();
+            report.left_out.extend(left_out);
+            let metadata = clustering_metadata(run.instant, &staying, schema).to_avro()?;
+            Ok((staying, metadata))
         };
         let outcome = self.committer().complete_settled(run, all, Some(seen), settle).await?;
         report.outcome = RunOutcome::of(outcome)?;

@@ -111,6 +111,7 @@ async fn what_others_wrote_in_spite_of_the_plan_stays_and_so_does_what_was_plann
         assert!(matches!(report.outcome, RunOutcome::Committed { .. }), "{report:?}");
         let told: Vec<&FileGroupId> = report.left_out.iter().map(|left| &left.group).collect();
         assert_eq!(told, [&group], "{report:?}");
+        assert_eq!((report.groups, report.files, report.rows), (GROUPS / 2, 1, model.0.len() as u64 / 2));
         let slices = place.slices().await;
         let of = |partition| slices.keys().filter(|group| group.partition == partition).count();
         let left = COMMITS as usize - usize::from(replaces);
