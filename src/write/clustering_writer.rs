@@ -192,7 +192,9 @@ impl Files {
         match sorting {
             None => each_batch(slices, opener, &context, |batch| self.push(&batch))?,
             Some(Sorting { order, budget_bytes }) => {
-                let mut sorter = Sorter::new(order, *budget_bytes, &context.runs)?;
+                // What was put aside for these slices goes with them.
+                let runs = RunStore::new(context.merge.spill.clone());
+                let mut sorter = Sorter::new(order, *budget_bytes, &runs)?;
                 each_batch(slices, opener, &context, |batch| sorter.push(batch))?;
                 sorter.finish(|batch| self.push(&batch))?;
             }
