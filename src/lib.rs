@@ -5,7 +5,7 @@
 //! ```text
 //! write     source -> decode -> mapping -> KeyedBatch -> bucket -> group writer -> StagedFiles -> commit
 //! read      TableSnapshot -> FileSlice -> merge -> RecordBatches
-//! maintain  Survey -> planner -> draft -> plan on the timeline -> merge of slices -> StagedFiles -> commit
+//! maintain  Survey -> planner -> draft -> plan on the timeline -> merge of slices, sort -> StagedFiles -> commit
 //! fleet     tables -> known files, advanced by the timeline -> what is due in each -> order -> table by table
 //! ```
 //!
@@ -43,6 +43,7 @@
 //! * A marker is durable before its data file begins; `.inflight` before the first of them.
 //! * Of one pipeline only the newest epoch commits.
 //! * A file goes when no newest slice, savepoint, pending plan or reader within the window needs it.
+//! * What was written to a group that a clustering was to replace stays, and the group with it.
 //! * A service that dies is gone on with, not undone: its plan stays. One executor is at work at a time, and
 //!   never are there two base files of one group and instant.
 //! * Work follows what changed: buckets and columns touched, never the age of the table. What is planned by what
@@ -55,8 +56,8 @@
 //! commit of it holds.
 //!
 //! # Absent, and why
-//! * Of the table services all but compaction, cleaning and archival: to come; those of other engines are lived with. A
-//!   metadata table is not kept up to date: one that is there is refused, or dropped on demand.
+//! * Of the table services all but compaction, clustering, cleaning and archival: to come; those of other engines are
+//!   lived with. A metadata table is not kept up to date: one that is there is refused, or dropped on demand.
 //! * Merge modes of Java classes, schema-on-read history, HFile and ORC files: they need a JVM or are
 //!   of no use without one.
 //! * A catalog: a table is its folder.

@@ -7,6 +7,7 @@
 
 mod archive;
 mod clean;
+mod cluster;
 mod column;
 mod compact;
 mod exit;
@@ -81,11 +82,13 @@ enum Command {
     Read(read::ReadArgs),
     /// Merge log files into base files, beside the table's writers.
     Compact(Box<compact::CompactArgs>),
+    /// Make few large files of many small ones, sorted if asked for.
+    Cluster(Box<cluster::ClusterArgs>),
     /// Move old instants to the archived timeline, so that the active one stays short.
     Archive(archive::ArchiveArgs),
     /// Delete files that no reader needs any more, beside the table's writers.
     Clean(Box<clean::CleanArgs>),
-    /// Do what is due in many tables: undo dead writes, compact, clean, archive.
+    /// Do what is due in many tables: undo dead writes, compact, cluster, clean, archive.
     Maintain(maintain::MaintainArgs),
     /// Run a job: read records from files or a stream and commit them to a table, checkpoint by checkpoint.
     Ingest(ingest::IngestArgs),
@@ -149,6 +152,7 @@ fn run(cli: Cli, output: Output) -> Result<Exit, Error> {
             Command::Table(TableCommand::Create(args)) => table_create::run(&context, *args).await,
             Command::Table(TableCommand::Show(args)) => table_show::run(&context, args).await,
             Command::Compact(args) => compact::run(&context, *args).await,
+            Command::Cluster(args) => cluster::run(&context, *args).await,
             Command::Archive(args) => archive::run(&context, args).await,
             Command::Clean(args) => clean::run(&context, *args).await,
             Command::Maintain(args) => maintain::run(&context, args).await,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lakebed_hudi::file_name::BaseFileName;
+use lakebed_hudi::file_name::{BaseFileName, FileId};
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::timeline_metadata::{CommitMetadata, OperationType, RuntimeStats, WriteStat};
@@ -21,17 +21,13 @@ pub(super) fn commit_metadata(
 ) -> CommitMetadata {
     let overwrites =
         matches!(operation, WriteOperation::InsertOverwrite | WriteOperation::InsertOverwriteTable);
-    let mut replaced: BTreeMap<String, Vec<_>> = BTreeMap::new();
-    for group in &staged.replaced {
-        replaced.entry(group.partition.clone()).or_default().push(group.file_id.clone());
-    }
     CommitMetadata {
         partition_to_write_stats: write_stats(instant, staged),
         compacted: false,
         extra_metadata,
         version: None,
         operation_type: Some(operation_type(operation)),
-        partition_to_replace_file_ids: overwrites.then_some(replaced),
+        partition_to_replace_file_ids: overwrites.then(|| replaced(staged)),
     }
 }
 
@@ -54,6 +50,33 @@ pub fn compaction_metadata(
         operation_type: Some(OperationType::Compact),
         partition_to_replace_file_ids: None,
     }
+}
+
+/// The metadata of the completed clustering `instant`, which wrote `staged` with the columns of `schema`.
+///
+/// Source: `CommitUtils.buildMetadata` as `BaseCommitActionExecutor.executeClustering` calls it.
+pub fn clustering_metadata(
+    instant: InstantTime,
+    staged: &StagedFiles,
+    schema: &TableSchema,
+) -> CommitMetadata {
+    CommitMetadata {
+        partition_to_write_stats: write_stats(instant, staged),
+        compacted: false,
+        extra_metadata: [(CommitMetadata::SCHEMA_KEY.to_owned(), schema.to_avro())].into(),
+        version: None,
+        operation_type: Some(OperationType::Cluster),
+        partition_to_replace_file_ids: Some(replaced(staged)),
+    }
+}
+
+/// The groups that end, by partition.
+fn replaced(staged: &StagedFiles) -> BTreeMap<String, Vec<FileId>> {
+    let mut replaced: BTreeMap<String, Vec<FileId>> = BTreeMap::new();
+    for group in &staged.replaced {
+        replaced.entry(group.partition.clone()).or_default().push(group.file_id.clone());
+    }
+    replaced
 }
 
 fn write_stats(instant: InstantTime, staged: &StagedFiles) -> BTreeMap<String, Vec<WriteStat>> {

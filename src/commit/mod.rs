@@ -66,7 +66,7 @@ pub(crate) use epoch::check_name as check_pipeline_name;
 pub use error::CommitError;
 pub use heartbeat::Heartbeat;
 pub use known::Known;
-pub use metadata::compaction_metadata;
+pub use metadata::{clustering_metadata, compaction_metadata};
 pub(crate) use pipeline::{PUT_MAX, begun_by, check_pipeline};
 pub use progress::{PipelineProgress, Progress, SourceProgress};
 pub use publish::{Outcome, Publication};

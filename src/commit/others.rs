@@ -88,6 +88,22 @@ impl Committer {
         Ok(self.files_of(instant).await?.into_iter().filter_map(group).collect())
     }
 
+    /// The groups that unfinished writes on `timeline` have begun to write, with the write's instant.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn groups_being_written(
+        &self,
+        timeline: &Timeline,
+    ) -> Result<BTreeMap<FileGroupId, InstantTime>, CommitError> {
+        let mut written = BTreeMap::new();
+        for write in timeline.pending().filter(|i| i.action.writes_data() && !i.is_pending_service()) {
+            let groups = self.unfinished_groups(write.time).await?;
+            written.extend(groups.into_iter().map(|group| (group, write.time)));
+        }
+        Ok(written)
+    }
+
     /// The groups that pending services on `timeline` are about to rewrite, with the service's instant.
     ///
     /// # Errors
@@ -188,7 +204,10 @@ fn plan_remedy(service: &Instant) -> String {
 }
 
 /// What a completed commit touched.
-fn written(instant: InstantTime, metadata: &CommitMetadata) -> impl Iterator<Item = OtherWrite> + use<> {
+pub(super) fn written(
+    instant: InstantTime,
+    metadata: &CommitMetadata,
+) -> impl Iterator<Item = OtherWrite> + use<> {
     let groups = metadata.write_stats().filter_map(|(partition, stat)| {
         Some(FileGroupId { partition: partition.to_owned(), file_id: stat.group()? })
     });

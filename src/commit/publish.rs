@@ -246,7 +246,7 @@ impl Committer {
 
     /// The files that markers of an instant name and that are none of `staged`, whether they are there or
     /// not.
-    pub(super) async fn strays(
+    async fn strays(
         &self,
         instant: InstantTime,
         staged: &StagedFiles,
@@ -259,7 +259,7 @@ impl Committer {
     pub(super) async fn delete_attempted(
         &self,
         instant: InstantTime,
-        strays: &[TablePath],
+        strays: impl IntoIterator<Item = &TablePath>,
     ) -> Result<(), CommitError> {
         for path in strays {
             if self.table.storage.delete(path).await? {

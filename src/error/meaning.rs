@@ -103,7 +103,7 @@ impl Meaning for MaintainError {
             Self::Timeline(error) => error.kind(),
             Self::Storage(error) => error.kind(),
             Self::Write(error) => error.kind(),
-            Self::Group { source, .. } => source.kind(),
+            Self::Group { source, .. } | Self::Together { source, .. } => source.kind(),
             Self::Refused(_) | Self::UnsupportedPlan { .. } => ErrorKind::Refused,
             Self::LockOptions(_)
             | Self::NoPlan { .. }
@@ -287,7 +287,8 @@ impl Meaning for MergeError {
 impl Meaning for WriteError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Keyless | Self::NoBuckets { .. } | Self::Key(_) => ErrorKind::FixInput,
+            Self::Keyless | Self::NoBuckets { .. } | Self::Key(_) | Self::Sort(_) => ErrorKind::FixInput,
+            Self::CorruptLog(_) => ErrorKind::Refused,
             Self::Read(error) => error.kind(),
             Self::Merge(error) => error.kind(),
             Self::Storage(error) => error.kind(),

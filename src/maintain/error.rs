@@ -139,6 +139,16 @@ pub enum MaintainError {
         /// Why.
         source: Box<GroupError>,
     },
+    /// File groups could not be rewritten together.
+    #[error("{groups} file groups of partition {:?}, the first of which is {}", first.partition, first.file_id)]
+    Together {
+        /// The first of them.
+        first: FileGroupId,
+        /// How many they are.
+        groups: usize,
+        /// Why.
+        source: Box<GroupError>,
+    },
     /// Less memory than one file group needs.
     #[error(
         "{} of memory is too little for rows of this table: at least {} are needed",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lakebed_hudi::instant::TimelineZone;
 use lakebed_hudi::table_config::{DeclaredZone, TableConfig, key};
 
-use super::{MaintainError, Survey, compaction};
+use super::{MaintainError, Survey, finished};
 use crate::commit::{CommitOptions, Committer};
 use crate::environment::Environment;
 use crate::storage::Storage;
@@ -96,7 +96,13 @@ impl Maintainer {
     pub async fn sweep(&self) -> Result<(), MaintainError> {
         self.committer.sweep().await?;
         self.committer.sweep_metadata(None).await?;
-        Ok(compaction::sweep(&self.committer).await?)
+        Ok(finished::sweep(&self.committer).await?)
+    }
+
+    /// A number that no other attempt at a service has.
+    pub(super) fn token_stage(&self) -> u32 {
+        // Hudi reads it as a positive Int.
+        (self.table().environment.ids.uuid().as_u128() as u32) >> 1
     }
 
     /// What planners look at.

@@ -14,16 +14,22 @@
 
 pub mod archive;
 pub mod clean;
+pub mod clustering;
 pub mod compaction;
 mod error;
+mod finished;
 pub mod fleet;
 mod maintainer;
+mod named_files;
 mod run;
+mod share;
 mod slice_file;
+mod slice_files;
 mod survey;
 
 pub use error::{GroupError, MaintainError};
 pub use maintainer::{MaintainOptions, Maintainer};
 pub use run::{RunLimits, RunOutcome};
 pub use slice_file::SliceFile;
+pub use slice_files::SliceFiles;
 pub use survey::Survey;

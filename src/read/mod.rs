@@ -30,6 +30,7 @@ mod prune;
 mod scan;
 mod scan_options;
 mod slice;
+mod slice_opener;
 mod slice_queue;
 mod slice_rows;
 #[cfg(test)]
@@ -52,6 +53,7 @@ pub use planned::PlannedSlice;
 pub use scan::Scan;
 pub use scan_options::ScanOptions;
 pub use slice::SliceReader;
+pub use slice_opener::SliceOpener;
 pub use slice_rows::SliceRows;
 
 /// Why rows could not be read.

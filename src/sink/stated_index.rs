@@ -14,16 +14,11 @@ use super::{SinkError, StatedIndex};
 use crate::commit::Committer;
 use crate::merge::{LogRecords, MergeError, SliceSource as _};
 use crate::read::{ReadError, SliceReader};
-use crate::storage::TablePath;
-use crate::table::{FileGroupId, Refusal, Table, TableError, TableSnapshot, conform};
+use crate::table::{
+    CONSISTENT_HASHING, FileGroupId, LIKELY_BUCKETS, Refusal, Table, TableError, TableSnapshot, conform,
+    has_consistent_hashing,
+};
 use crate::timeline::Timeline;
-
-/// Where the bucket index of consistent hashing keeps its buckets, a folder per partition.
-const CONSISTENT_HASHING: &str = ".hoodie/.bucket_index/consistent_hashing_metadata";
-
-/// Fewer buckets than this are likely; the ids of other groups are random, and one of them in 40,000
-/// begins like that of such a bucket.
-const BUCKETS_LIKELY: u32 = 100_000;
 
 /// File groups whose keys are read at the same time.
 const GROUPS_AT_ONCE: usize = 4;
@@ -80,8 +75,7 @@ pub(crate) async fn check_undeclared(
     let refuse = |feature: String, advice| {
         Err(SinkError::from(Refusal { table: table.config.name.clone(), feature, advice }))
     };
-    let consistent = table.storage.list(&TablePath::literal(CONSISTENT_HASHING)).await?;
-    if !(consistent.folders.is_empty() && consistent.files.is_empty()) {
+    if has_consistent_hashing(table.storage.as_ref()).await? {
         return refuse(
             format!("writing to a bucket index of consistent hashing ({CONSISTENT_HASHING})"),
             "write it with Spark or Flink, or rewrite it with a simple bucket index",
@@ -109,8 +103,7 @@ async fn bucket_like_group(table: &Table, timeline: &Timeline) -> Result<Option<
                 Some(FileGroupId { partition: partition.to_owned(), file_id: stat.group()? })
             })
             .collect();
-        let is_bucket =
-            |group: &FileGroupId| group.file_id.bucket().is_some_and(|bucket| bucket < BUCKETS_LIKELY);
+        let is_bucket = |group: &FileGroupId| group.file_id.bucket_of(LIKELY_BUCKETS).is_some();
         let all_buckets = groups.iter().all(is_bucket);
         if let Some(found) = groups.into_iter().next() {
             return Ok(all_buckets.then_some(found));

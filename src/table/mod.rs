@@ -19,6 +19,7 @@ mod sharing;
 mod snapshot;
 mod staged;
 mod table_files;
+mod undeclared_index;
 
 use std::sync::Arc;
 
@@ -53,6 +54,7 @@ pub use staged::{
 };
 pub(crate) use staged::{marker_folder, marker_root};
 pub use table_files::TableFiles;
+pub(crate) use undeclared_index::{CONSISTENT_HASHING, LIKELY_BUCKETS, has_consistent_hashing};
 
 /// Why a table could not be opened, created or looked at.
 #[derive(Debug, thiserror::Error)]

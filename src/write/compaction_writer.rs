@@ -11,9 +11,9 @@ use super::merged_file::encode;
 use super::row_format::RowFormat;
 use super::run_store::RunStore;
 use super::staging::{self, Pieces, encode_into, make_partition};
+use super::unfinished_file::UnfinishedFile;
 use crate::merge::MergeResources;
 use crate::read::SliceReader;
-use crate::storage::FileWriter;
 use crate::table::{Attempt, BaseFile, CompactedLogs, FileGroupId, RowCounts, StagedFile, StagedKind, Table};
 
 /// Writes base files under one [`Attempt`] at a compaction, each with the rows of a slice as readers see
@@ -24,33 +24,6 @@ use crate::table::{Attempt, BaseFile, CompactedLogs, FileGroupId, RowCounts, Sta
 pub struct CompactionWriter {
     context: Arc<WriteContext>,
     copies: bool,
-}
-
-/// A base file that is written and that nobody sees yet.
-#[derive(Debug)]
-pub struct UnfinishedFile {
-    file: Box<dyn FileWriter>,
-    /// All but its size.
-    staged: StagedFile,
-}
-
-impl UnfinishedFile {
-    /// Makes the file durable.
-    ///
-    /// # Errors
-    /// Those of the storage.
-    pub async fn finish(self) -> Result<StagedFile, WriteError> {
-        let size_bytes = self.file.finish().await?;
-        Ok(StagedFile { size_bytes, ..self.staged })
-    }
-
-    /// Gives the file up.
-    ///
-    /// # Errors
-    /// Those of the storage.
-    pub async fn abort(self) -> Result<(), WriteError> {
-        Ok(self.file.abort().await?)
-    }
 }
 
 impl CompactionWriter {

@@ -4,6 +4,7 @@
 //! KeyedBatch -> bucket    -> group writer  -> a base file, or blocks of a log file   -> StagedFiles
 //! KeyedBatch -> partition -> append writer -> base files of a target size (inserts)  -> StagedFiles
 //! SliceReader -> merge    -> compaction writer -> a base file                        -> StagedFiles
+//! slices      -> merge, sort -> clustering writer -> base files of a target size     -> StagedFiles
 //! ```
 //!
 //! | file | columns | rows | order |
@@ -20,6 +21,7 @@ mod append_writer;
 mod base_file;
 mod base_writer;
 mod buffer;
+mod clustering_writer;
 mod codec;
 mod column_ranges;
 mod compaction_writer;
@@ -42,9 +44,11 @@ mod parquet_writer;
 mod route;
 mod row_format;
 mod run_store;
+mod sorter;
 mod splice;
 mod staging;
 mod table_writer;
+mod unfinished_file;
 
 use arrow::error::ArrowError;
 use lakebed_hudi::log_file::{AvroBlockError, DeleteBlockError, WriteBlockError};
@@ -52,17 +56,20 @@ use lakebed_hudi::partition_path::PartitionPathError;
 use parquet::errors::ParquetError;
 
 use crate::merge::MergeError;
-use crate::read::ReadError;
+use crate::read::{CorruptBytes, ReadError};
 use crate::storage::{StorageError, TablePathError};
 use crate::table::TableError;
 
-pub use compaction_writer::{CompactionWriter, UnfinishedFile};
+pub use clustering_writer::{ClusteredFiles, ClusteringWriter, SlicesTogether};
+pub use compaction_writer::CompactionWriter;
 pub(crate) use fit::check_fit;
 pub use keyed_batch::{KeyRules, KeyedBatch, RefusedRow};
 pub use options::WriteOptions;
 use route::split_by_partition;
 pub use route::{Bucket, route};
+pub use sorter::SortError;
 pub use table_writer::TableWriter;
+pub use unfinished_file::UnfinishedFile;
 
 /// Why rows could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +118,16 @@ pub enum WriteError {
     /// A partition path that leads out of the table.
     #[error(transparent)]
     Table(Box<TableError>),
+    /// Rows cannot be sorted as they are to be.
+    #[error(transparent)]
+    Sort(#[from] SortError),
+    /// A log file has bytes that are no block.
+    #[error(
+        "log file {} has a corrupt block at bytes {} to {}: {}; readers pass it over, and what is in it would be lost \
+         for good: restore the file from a copy, or give it up by lakebed compact --skip-corrupt-blocks",
+        .0.file, .0.block.extent.start, .0.block.extent.end, .0.block.why
+    )]
+    CorruptLog(Box<CorruptBytes>),
     /// The storage failed meanwhile; that error is the one to look at.
     #[error("encoding was given up because the file could not be written")]
     Abandoned,

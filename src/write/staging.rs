@@ -9,7 +9,7 @@ use crate::storage::{FileWriter, Storage, StorageError, TablePath};
 use crate::table::{Attempt, partition_folder};
 
 /// Pieces of a file that may wait for the storage while the next ones are encoded.
-const PIECES_WAITING: usize = 1;
+pub(super) const PIECES_WAITING: usize = 1;
 
 /// Makes the folder of `partition` a partition: without this file Spark sees no rows in it.
 ///
@@ -75,10 +75,10 @@ pub(super) fn send(pieces: &Pieces, bytes: Vec<Bytes>) -> Result<(), WriteError>
     pieces.blocking_send(bytes).map_err(|_| WriteError::Abandoned)
 }
 
-/// Runs CPU work off the async runtime.
-pub(super) async fn on_rayon<T: Send + 'static>(
+/// Runs CPU work off the async runtime: it has begun when this returns.
+pub(super) fn on_rayon<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, WriteError> + Send + 'static,
-) -> Result<T, WriteError> {
+) -> impl Future<Output = Result<T, WriteError>> + Send + 'static {
     let (done, wait) = tokio::sync::oneshot::channel();
     rayon::spawn(move || {
         // A panic drops `done`, which is an answer of its own; it must not reach rayon, which
@@ -87,5 +87,5 @@ pub(super) async fn on_rayon<T: Send + 'static>(
             let _ = done.send(worked);
         }
     });
-    wait.await.unwrap_or(Err(WriteError::Panicked))
+    async { wait.await.unwrap_or(Err(WriteError::Panicked)) }
 }

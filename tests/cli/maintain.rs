@@ -9,7 +9,7 @@ use std::process::Stdio;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use super::written::write;
+use super::written::{insert, write};
 use super::{Place, Ran, command, lakebed};
 
 /// A folder of tables, with a fleet file that names them all.
@@ -143,6 +143,45 @@ async fn settings_of_later_entries_lie_over_those_of_earlier_ones() {
     assert_eq!(Lake::states(&lake.told(0, &["--dry-run"])), [("a/one", "idle"), ("b/one", "due")]);
 }
 
+/// Rows that are only added need nobody's leave; where rows are updated it has to be said.
+#[tokio::test]
+async fn small_files_are_clustered_where_rows_are_only_added_or_it_is_asked_for() {
+    let lake = Lake::of(&["a/buckets"]).await;
+    let keyed = ["--key", "id", "--buckets", "none"];
+    for (table, arguments) in [("b/added", &[][..]), ("b/keyed", &keyed)] {
+        let (uri, schema) = (lake.uri(table), lake.place.path("events.avsc").display().to_string());
+        let create =
+            ["table", "create", &uri, "--schema", &schema, "--partition", "day", "--type", "copy-on-write"];
+        let created = lakebed(&[&create[..], arguments].concat());
+        assert_eq!(created.code, 0, "{created:?}");
+        insert(&uri, &["mon"], 1, 1..12).await;
+    }
+    let services = |more: &str| {
+        let others = "compaction: {enabled: false}, clean: {enabled: false}";
+        lake.fleet(&format!("services: {{{others}, {more}}}\ntables: [{{uri: 'lake/*/*'}}]"));
+    };
+    services("clustering: {min_small_files: 12}");
+    assert_eq!(Lake::states(&lake.told(3, &["--dry-run"])).len(), 3);
+    services("clustering: {}");
+    let told = lake.told(0, &["--dry-run"]);
+    assert_eq!(Lake::states(&told), [("a/buckets", "idle"), ("b/added", "due"), ("b/keyed", "idle")]);
+    let due = &told[1].1["due"][0];
+    assert_eq!((&due["service"], &due["count"]), (&json!("clustering"), &json!(11)));
+    services("clustering: {enabled: false}");
+    assert_eq!(lake.maintain(&["--dry-run"]).code, 3);
+
+    services("clustering: {enabled: true}");
+    let done = lake.told(0, &[]);
+    assert_eq!(Lake::states(&done), [("a/buckets", "idle"), ("b/added", "done"), ("b/keyed", "done")]);
+    for (_, table) in &done[1..] {
+        assert_eq!(table["done"]["clustered_groups"], json!(11));
+        assert!(table["done"]["read_bytes"].as_u64() > Some(0), "{table}");
+    }
+    let read = lakebed(&["read", &lake.uri("b/added"), "--format", "csv", "--columns", "ts"]);
+    assert_eq!(read.out.lines().count(), 12);
+    assert_eq!(lake.maintain(&[]).code, 3, "nothing is due any more");
+}
+
 #[tokio::test]
 async fn what_is_wrong_with_a_fleet_file_is_said_with_its_place() {
     let lake = Lake::of(&[]).await;
@@ -152,6 +191,10 @@ async fn what_is_wrong_with_a_fleet_file_is_said_with_its_place() {
         (
             "services: {clean: {policy: keep_latest_by_hours, retain_commits: 3}}\ntables: [{uri: a}]",
             "retain_commits is no setting of policy KEEP_LATEST_BY_HOURS",
+        ),
+        (
+            "services: {clustering: {small_file_bytes: 2GiB}}\ntables: [{uri: a}]",
+            "services.clustering: files of 2.0 GiB are no small ones",
         ),
         (
             "services: {archive: {min_commits: 40}}\ntables: [{uri: a, services: {archive: {max_commits: 40}}}]",

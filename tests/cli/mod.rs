@@ -3,6 +3,7 @@
 mod archive;
 mod bad_input;
 mod clean;
+mod cluster;
 mod compact;
 mod create;
 mod deletes;

@@ -1,18 +1,29 @@
 //! Tables that were written to.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use lakebed::commit::{Outcome, PipelineProgress};
 use lakebed::environment::Environment;
 use lakebed::sink::{Sink, SinkOptions};
+use lakebed::table::WriteOperation;
 
 /// Commits a row of every one of `ids` in every one of `days`, each checkpoint of `times` with its ordering value.
-pub async fn write(table: &str, days: &[&str], ids: u32, times: std::ops::Range<i64>) {
+pub async fn write(table: &str, days: &[&str], ids: u32, times: Range<i64>) {
+    write_by(WriteOperation::Upsert, table, days, ids, times).await;
+}
+
+/// The same, with rows that are added, whatever their keys: without buckets to files of their own.
+pub async fn insert(table: &str, days: &[&str], ids: u32, times: Range<i64>) {
+    write_by(WriteOperation::Insert, table, days, ids, times).await;
+}
+
+async fn write_by(operation: WriteOperation, table: &str, days: &[&str], ids: u32, times: Range<i64>) {
     let environment = Environment::real();
     let storage = lakebed::storage::open(&table.parse().unwrap(), &environment).await.unwrap();
-    let mut sink =
-        Sink::open(storage, &environment, "feed", Vec::new(), SinkOptions::default()).await.unwrap();
+    let options = SinkOptions { operation, ..SinkOptions::default() };
+    let mut sink = Sink::open(storage, &environment, "feed", Vec::new(), options).await.unwrap();
     for ts in times {
         let (mut id, mut day) = (Vec::new(), Vec::new());
         for of_day in days {

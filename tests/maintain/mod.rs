@@ -5,6 +5,7 @@ mod beside;
 mod catalogue;
 mod clean;
 pub mod clock;
+mod clustering;
 mod crash;
 mod faults;
 mod kill;

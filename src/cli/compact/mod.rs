@@ -15,9 +15,11 @@ use super::{Context, Exit, human};
 use crate::commit::Scheduled;
 use crate::error::Error;
 use crate::maintain::compaction::{
-    CompactionDraft, CompactionEvent, CompactionReport, CompactionRules, DraftedGroup, plan,
+    CompactionDraft, CompactionEvent, CompactionReport, CompactionRules, plan,
 };
-use crate::maintain::{MaintainError, MaintainOptions, Maintainer, RunLimits, RunOutcome, Survey};
+use crate::maintain::{
+    MaintainError, MaintainOptions, Maintainer, RunLimits, RunOutcome, SliceFiles, Survey,
+};
 use crate::memory::keep_within;
 use crate::settings::{Size, TimeSpan};
 use crate::table::FileGroupId;
@@ -193,7 +195,7 @@ impl Service for Compact {
 }
 
 /// A group as it is now, or why it is not the one that was planned any more.
-fn now(drafted: &DraftedGroup, survey: &Survey) -> Result<DraftedGroup, String> {
+fn now(drafted: &SliceFiles, survey: &Survey) -> Result<SliceFiles, String> {
     if let Some(instant) = survey.busy.get(&drafted.group) {
         return Err(format!("is to be rewritten by {instant}, which was planned since"));
     }
@@ -201,7 +203,7 @@ fn now(drafted: &DraftedGroup, survey: &Survey) -> Result<DraftedGroup, String> 
     let Some(slice) = group.and_then(|group| group.latest()) else {
         return Err("is not there any more".to_owned());
     };
-    let now = DraftedGroup::of(drafted.group.clone(), slice);
+    let now = SliceFiles::of(drafted.group.clone(), slice);
     let is_there = |log| now.logs.contains(log);
     if now.base != drafted.base || !drafted.logs.iter().all(is_there) {
         return Err("has been rewritten since".to_owned());

@@ -8,7 +8,8 @@ use serde::Serialize;
 use crate::cli::human;
 use crate::cli::output::{Page, Report};
 use crate::cli::service::{Pending, outcome_name, outcome_text};
-use crate::maintain::compaction::{CompactionDraft, CompactionReport, DraftedGroup};
+use crate::maintain::SliceFiles;
+use crate::maintain::compaction::{CompactionDraft, CompactionReport};
 use crate::table::Table;
 
 /// What compactions did.
@@ -106,7 +107,7 @@ struct GroupPlan {
 
 impl PlanReport {
     pub(super) fn of(table: &Table, draft: &CompactionDraft, on_timeline: Pending) -> Self {
-        let group = |drafted: &DraftedGroup| GroupPlan {
+        let group = |drafted: &SliceFiles| GroupPlan {
             partition: drafted.group.partition.clone(),
             file_id: drafted.group.file_id.to_string(),
             base_bytes: drafted.base_bytes(),

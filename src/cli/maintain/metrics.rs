@@ -89,11 +89,12 @@ fn register_tables(registry: &mut Registry, report: &FleetReport) {
     registry.register("read_amplification", help, amplification);
 
     type Count = fn(&Totals) -> u64;
-    let counts: [(&str, &str, Option<Unit>, Count); 8] = [
+    let counts: [(&str, &str, Option<Unit>, Count); 9] = [
         ("rolled_back_writes", "Writes of dead writers that were undone", None, |d| d.rolled_back as u64),
         ("compacted_file_groups", "File groups that were compacted", None, |d| d.compacted_groups as u64),
-        ("read", "Bytes that compactions read", Some(Unit::Bytes), |d| d.read_bytes),
-        ("written", "Bytes that compactions wrote", Some(Unit::Bytes), |d| d.written_bytes),
+        ("clustered_file_groups", "File groups that were clustered", None, |d| d.clustered_groups as u64),
+        ("read", "Bytes that compactions and clusterings read", Some(Unit::Bytes), |d| d.read_bytes),
+        ("written", "Bytes that compactions and clusterings wrote", Some(Unit::Bytes), |d| d.written_bytes),
         ("copied", "Of these, bytes copied from base files", Some(Unit::Bytes), |d| d.copied_bytes),
         ("cleaned_files", "Files that were deleted", None, |d| d.cleaned_files as u64),
         ("freed", "Bytes of files that were deleted", Some(Unit::Bytes), |d| d.freed_bytes),

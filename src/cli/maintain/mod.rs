@@ -35,8 +35,9 @@ Examples:
   lakebed maintain '/lake/*/*' --max-time 4m     tables by a pattern, with the default settings
   lakebed maintain --print-schema                every setting of a fleet file, for editors
 
-Of each table what dead writers left is undone, pending compactions and cleans are carried out, whoever
-planned them, and what is due is compacted, cleaned and archived. Tables are served in the order of what
+Of each table what dead writers left is undone, pending compactions, clusterings and cleans are carried out,
+whoever planned them, and what is due is compacted, clustered, cleaned and archived. Clustering is for tables
+without record keys, unless the fleet file says otherwise. Tables are served in the order of what
 readers save for each byte that is read, but those where something is overdue come first. A table that fails
 or is refused does not stop the others.
 

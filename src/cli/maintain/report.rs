@@ -161,13 +161,14 @@ impl TableReport {
 
 fn due_text(due: &Due) -> String {
     let count = due.count as u64;
-    use crate::maintain::fleet::Service::{Archive, Clean, Compaction, Rollback};
+    use crate::maintain::fleet::Service::{Archive, Clean, Clustering, Compaction, Rollback};
     if due.is_pending {
         return format!("carry {} of {} out", human::counted(count, "pending plan"), due.service);
     }
     match due.service {
         Rollback => format!("roll {} back", human::counted(count, "dead write")),
         Compaction => format!("compact {}", human::counted(count, "file group")),
+        Clustering => format!("cluster {}", human::counted(count, "small file group")),
         Clean if count == 0 => "note how far the table is clean".to_owned(),
         Clean => format!("delete {} ({})", human::counted(count, "file"), human::bytes(due.freed_bytes)),
         Archive => format!("archive {}", human::counted(count, "instant")),

@@ -12,9 +12,8 @@ use crate::cli::human;
 use crate::cli::progress::Progress;
 use crate::environment::Environment;
 use crate::error::Error;
-use crate::maintain::compaction::CompactionEvent;
 use crate::maintain::fleet::{
-    Due, Fleet, FleetTable, FleetTables, KnownTables, Look, Looked, Served, order, serve,
+    Due, Fleet, FleetTable, FleetTables, KnownTables, Look, Looked, ServeEvent, Served, order, serve,
 };
 use crate::maintain::{MaintainError, MaintainOptions, RunLimits};
 use crate::memory::resident_bytes;
@@ -122,16 +121,16 @@ impl<'a> Round<'a> {
         (max_read_bytes, expected_bytes): (u64, u64),
     ) -> (Served, Result<(), MaintainError>) {
         let left_bytes = AtomicU64::new(expected_bytes);
-        let tell = |event: CompactionEvent| match event {
-            CompactionEvent::Begun { instant, groups, bytes } => {
+        let tell = |event: ServeEvent| match event {
+            ServeEvent::Begun { service, instant, groups, bytes } => {
                 let groups = human::counted(groups as u64, "file group");
-                self.progress.describe(format!("{}: compaction {instant}, {groups}", table.uri));
+                self.progress.describe(format!("{}: {service} {instant}, {groups}", table.uri));
                 // Of pending plans nobody knew what they read.
                 let left = left_bytes.load(Ordering::Relaxed);
                 left_bytes.store(left.saturating_sub(bytes), Ordering::Relaxed);
                 self.progress.lengthen(bytes.saturating_sub(left));
             }
-            CompactionEvent::Finished { read_bytes, .. } => self.progress.advance(read_bytes),
+            ServeEvent::Finished { read_bytes } => self.progress.advance(read_bytes),
         };
         let look = self.look();
         let maintainer = match look.open(table).await {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lakebed_hudi::timeline_file::{State, TimelineFile};
 
-use super::ServiceRun;
+use super::{News, ServiceRun};
 use crate::commit::{CommitError, Committer, Outcome};
 use crate::storage::TablePath;
 use crate::storage::lock::LockGuard;
@@ -25,20 +25,37 @@ impl Committer {
         staged: &StagedFiles,
         metadata: Vec<u8>,
     ) -> Result<Outcome, CommitError> {
-        // Of two base files of one group and instant, readers would take either.
-        let strays = self.strays(run.instant, staged).await?;
+        let made = staged.files.iter().map(|file| file.path.clone()).collect();
+        self.complete_settled(run, made, None, |_| Ok((staged.clone(), metadata))).await
+    }
+
+    /// Completes a service as [`Committer::complete`] does, after what happened since `seen`: `settle` says which
+    /// files are to stay, and the content of the completed file; it is called under the table lock, and told
+    /// nothing where nothing is `seen`. What does not stay of the files that attempts have `made`, or that their
+    /// markers name, is deleted.
+    ///
+    /// # Errors
+    /// As [`Committer::complete`]; metadata that cannot be read.
+    pub async fn complete_settled(
+        &self,
+        run: &ServiceRun,
+        mut made: BTreeSet<TablePath>,
+        seen: Option<&Timeline>,
+        settle: impl FnOnce(&News) -> Result<(StagedFiles, Vec<u8>), CommitError> + Send,
+    ) -> Result<Outcome, CommitError> {
+        made.extend(self.files_of(run.instant).await?);
         let guard = match self.locked().await {
             Ok(guard) => guard,
             Err(CommitError::Lock(error)) => return Ok(Outcome::Retryable { reason: error.to_string() }),
             Err(error) => return Err(error),
         };
-        let outcome = self.complete_locked(run, &strays, metadata, &guard).await;
+        let outcome = self.complete_locked(run, (&made, seen), settle, &guard).await;
         if let Err(error) = guard.release().await {
             tracing::warn!(%error, "the table lock could not be released");
         }
         let outcome = outcome?;
-        if matches!(outcome, Outcome::AlreadyCommitted { .. }) && !staged.files.is_empty() {
-            self.delete_unnamed(run, staged).await?;
+        if matches!(outcome, Outcome::AlreadyCommitted { .. }) && !made.is_empty() {
+            self.delete_unnamed(run, &made).await?;
         }
         Ok(outcome)
     }
@@ -46,8 +63,8 @@ impl Committer {
     async fn complete_locked(
         &self,
         run: &ServiceRun,
-        strays: &[TablePath],
-        metadata: Vec<u8>,
+        (made, seen): (&BTreeSet<TablePath>, Option<&Timeline>),
+        settle: impl FnOnce(&News) -> Result<(StagedFiles, Vec<u8>), CommitError> + Send,
         guard: &LockGuard,
     ) -> Result<Outcome, CommitError> {
         let ServiceRun { instant, action, .. } = *run;
@@ -61,7 +78,19 @@ impl Committer {
             return unsettled
                 .map_or(Ok(Outcome::Conflicted { reason }), |file| Err(self.still_unsettled(&file)));
         }
-        // Not before it is certain that nobody else is at work: they might be somebody's.
+        if let Some(file) = unsettled.filter(|_| seen.is_some()) {
+            // It may name files that are not to stay any more.
+            return Err(self.still_unsettled(&file));
+        }
+        let news = match self.news_since(seen, &timeline).await? {
+            Ok(news) => news,
+            Err(reason) => return Ok(Outcome::Retryable { reason }),
+        };
+        let (staged, metadata) = settle(&news)?;
+        // Of two base files of one group and instant, readers would take either. Not before it is certain that
+        // nobody else is at work: they might be somebody's.
+        let named: BTreeSet<&TablePath> = staged.files.iter().map(|file| &file.path).collect();
+        let strays: Vec<&TablePath> = made.iter().filter(|path| !named.contains(path)).collect();
         self.delete_attempted(instant, strays).await?;
         let file = match unsettled {
             Some(file) => file,
@@ -72,6 +101,18 @@ impl Committer {
             put => put?,
         }
         Ok(Outcome::Committed { instant, completion: file.completion().unwrap_or(instant) })
+    }
+
+    /// What happened since `seen`, or why that cannot be told.
+    async fn news_since(
+        &self,
+        seen: Option<&Timeline>,
+        now: &Timeline,
+    ) -> Result<Result<News, String>, CommitError> {
+        let Some(seen) = seen else { return Ok(Ok(News::default())) };
+        let news = self.news_or_stale(seen, now).await?;
+        let unfinished = self.groups_being_written(now).await?;
+        Ok(news.map(|news| News { unfinished, ..news }))
     }
 
     /// What stands against completing a service.
@@ -96,9 +137,9 @@ impl Committer {
         self.changed_properties().await
     }
 
-    /// Deletes those of `staged` that the completed file does not name: somebody else has completed the
+    /// Deletes those of the files `made` that the completed file does not name: somebody else has completed the
     /// service.
-    async fn delete_unnamed(&self, run: &ServiceRun, staged: &StagedFiles) -> Result<(), CommitError> {
+    async fn delete_unnamed(&self, run: &ServiceRun, made: &BTreeSet<TablePath>) -> Result<(), CommitError> {
         let timeline = self.timeline().await?;
         let Some(completed) = timeline.get(run.instant, run.action).filter(|i| i.is_completed()) else {
             return Ok(());
@@ -106,12 +147,7 @@ impl Committer {
         let metadata = self.table.timeline.commit_metadata(completed).await?;
         let named: BTreeSet<&str> =
             metadata.write_stats().filter_map(|(_, stat)| stat.path.as_deref()).collect();
-        let unnamed: Vec<&TablePath> = staged
-            .files
-            .iter()
-            .map(|file| &file.path)
-            .filter(|path| !named.contains(path.as_str()))
-            .collect();
+        let unnamed: Vec<&TablePath> = made.iter().filter(|path| !named.contains(path.as_str())).collect();
         self.delete_late(run.instant, unnamed).await
     }
 

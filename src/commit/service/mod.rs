@@ -28,6 +28,7 @@ use lakebed_hudi::timeline_file::Action;
 use lakebed_hudi::timeline_metadata::{CleanerPlan, CommitMetadata, SavepointMetadata};
 
 use super::Heartbeat;
+use super::others::written;
 use crate::table::FileGroupId;
 use crate::timeline::Instant;
 
@@ -38,8 +39,21 @@ pub struct News {
     pub commits: Vec<(Instant, CommitMetadata)>,
     /// The groups that services were planned for, with the service's instant.
     pub planned: BTreeMap<FileGroupId, InstantTime>,
+    /// The groups that writes are just writing to, with the write's instant; told for clusterings alone.
+    pub unfinished: BTreeMap<FileGroupId, InstantTime>,
     /// The savepoints that were made, by the instant that they keep.
     pub savepoints: BTreeMap<InstantTime, SavepointMetadata>,
+}
+
+impl News {
+    /// The groups that writes have written to or ended, or are just writing to, each with the newest of them.
+    pub fn touched(&self) -> BTreeMap<FileGroupId, InstantTime> {
+        let touched = self.commits.iter().flat_map(|(commit, metadata)| {
+            let groups = written(commit.time, metadata).flat_map(|other| other.groups);
+            groups.map(|group| (group, commit.time))
+        });
+        touched.chain(self.unfinished.clone()).collect()
+    }
 }
 
 /// What became of a plan.

@@ -44,20 +44,37 @@ impl Committer {
             return Ok(Scheduled::Stale { reason });
         }
         let overtaken = || (action == Action::Clean).then(|| overtaken(planned_on, &timeline)).flatten();
-        if let Some(reason) = taken_back(planned_on, &timeline).or_else(overtaken) {
+        if let Some(reason) = overtaken() {
             return Ok(Scheduled::Stale { reason });
         }
-        let news = match self.news(planned_on, &timeline).await {
-            Err(CommitError::Timeline(error)) if error.is_not_found() => {
-                let reason = "the timeline was archived, or taken back, meanwhile".to_owned();
-                return Ok(Scheduled::Stale { reason });
-            }
-            news => news?,
+        let mut news = match self.news_or_stale(planned_on, &timeline).await? {
+            Ok(news) => news,
+            Err(reason) => return Ok(Scheduled::Stale { reason }),
         };
+        if action == Action::Clustering {
+            news.unfinished = self.groups_being_written(&timeline).await?;
+        }
         let Some(plan) = settle(&news)? else { return Ok(Scheduled::Nothing) };
         let instant = self.new_time(&timeline).await?;
         self.put_surely(TimelineFile::requested(instant, action), plan, guard).await?;
         Ok(Scheduled::At(instant))
+    }
+
+    /// What has happened between two states of the timeline, or why that cannot be told.
+    pub(super) async fn news_or_stale(
+        &self,
+        then: &Timeline,
+        now: &Timeline,
+    ) -> Result<Result<News, String>, CommitError> {
+        if let Some(reason) = taken_back(then, now) {
+            return Ok(Err(reason));
+        }
+        match self.news(then, now).await {
+            Err(CommitError::Timeline(error)) if error.is_not_found() => {
+                Ok(Err("the timeline was archived, or taken back, meanwhile".to_owned()))
+            }
+            news => news.map(Ok),
+        }
     }
 
     /// What has happened between two states of the timeline.
@@ -78,7 +95,7 @@ impl Committer {
         for savepoint in now.completed().filter(|i| i.action == Action::Savepoint).filter(is_new) {
             savepoints.insert(savepoint.time, self.table.timeline.savepoint_metadata(savepoint).await?);
         }
-        Ok(News { commits, planned, savepoints })
+        Ok(News { commits, planned, savepoints, ..News::default() })
     }
 }
 

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::maintain::fleet::{ArchiveSettings, CleanSettings, CompactionSettings, Services};
+use crate::maintain::fleet::{
+    ArchiveSettings, CleanSettings, ClusteringSettings, CompactionSettings, Services,
+};
 use crate::settings::{Size, TimeSpan};
 
 /// The services of the table, run beside the job for those who have no cron: `lakebed maintain` does the same
@@ -21,6 +23,9 @@ pub struct ServiceSettings {
     /// Log files are merged into base files.
     #[serde(default)]
     pub compaction: CompactionSettings,
+    /// Small files are made into fewer large ones.
+    #[serde(default)]
+    pub clustering: ClusteringSettings,
     /// Files that no reader needs any more are deleted.
     #[serde(default)]
     pub clean: CleanSettings,
@@ -32,6 +37,7 @@ pub struct ServiceSettings {
 impl ServiceSettings {
     /// What a round does.
     pub(in crate::ingest) fn services(&self) -> Services {
-        Services { compaction: self.compaction, clean: self.clean, archive: self.archive }
+        let Self { compaction, clustering, clean, archive, .. } = *self;
+        Services { compaction, clustering, clean, archive }
     }
 }

@@ -2,99 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lakebed_hudi::file_name::{DataFileName, LogFileName};
+use lakebed_hudi::file_name::DataFileName;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_metadata::{CommitMetadata, CompactionOperation, CompactionPlan, WriteStat};
 use serde::{Deserialize, Serialize};
 
 use crate::commit::News;
-use crate::maintain::SliceFile;
-use crate::table::{FileGroupId, FileSlice};
-
-/// What a base file has by Hudi's reckoning where there is none yet (`hoodie.parquet.max.file.size`).
-const BASE_FILE_BYTES: u64 = 120 << 20;
-
-/// A file slice that is to be compacted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DraftedGroup {
-    /// The group.
-    pub group: FileGroupId,
-    /// The slice's base instant.
-    pub base_instant: InstantTime,
-    /// Its base file.
-    pub base: Option<SliceFile>,
-    /// Its log files.
-    pub logs: Vec<SliceFile>,
-}
-
-impl DraftedGroup {
-    /// A slice as it is.
-    pub fn of(group: FileGroupId, slice: &FileSlice) -> Self {
-        let base = slice.base.as_ref();
-        let logs = slice.logs.iter();
-        Self {
-            group,
-            base_instant: slice.base_instant,
-            base: base
-                .map(|base| SliceFile { name: base.path.file_name().to_owned(), bytes: base.size_bytes }),
-            logs: logs
-                .map(|log| SliceFile { name: log.path.file_name().to_owned(), bytes: log.size_bytes })
-                .collect(),
-        }
-    }
-
-    /// When the oldest of its log files was begun.
-    pub fn oldest_log(&self) -> Option<InstantTime> {
-        let of = |log: &SliceFile| log.name.parse::<LogFileName>().ok().map(|name| name.instant);
-        self.logs.iter().filter_map(of).min()
-    }
-
-    /// Bytes of its log files.
-    pub fn log_bytes(&self) -> u64 {
-        self.logs.iter().map(|log| log.bytes).sum()
-    }
-
-    /// Bytes of its base file.
-    pub fn base_bytes(&self) -> u64 {
-        self.base.as_ref().map_or(0, |base| base.bytes)
-    }
-
-    /// Bytes that compacting it reads.
-    pub fn read_bytes(&self) -> u64 {
-        self.base_bytes() + self.log_bytes()
-    }
-
-    /// The operation of a plan, with the numbers that Hudi's strategies order by.
-    ///
-    /// Source: `FileSliceMetricUtils.addFileSliceCommonMetrics`.
-    fn operation(self) -> CompactionOperation {
-        let mib = |bytes: u64| (bytes >> 20) as f64;
-        let read = mib(self.read_bytes());
-        let written = mib(if self.base_bytes() > 0 { self.base_bytes() } else { BASE_FILE_BYTES });
-        let metrics = [
-            ("TOTAL_LOG_FILES", self.logs.len() as f64),
-            ("TOTAL_LOG_FILES_SIZE", self.log_bytes() as f64),
-            ("TOTAL_IO_READ_MB", read),
-            ("TOTAL_IO_WRITE_MB", written),
-            ("TOTAL_IO_MB", read + written),
-        ];
-        CompactionOperation {
-            base_instant_time: self.base_instant,
-            delta_file_paths: self.logs.into_iter().map(|log| log.name).collect(),
-            data_file_path: self.base.map(|base| base.name),
-            file_id: self.group.file_id,
-            partition_path: self.group.partition,
-            metrics: metrics.map(|(name, value)| (name.to_owned(), value)).into(),
-            bootstrap_file_path: None,
-        }
-    }
-}
+use crate::maintain::slice_files::slice_metrics;
+use crate::maintain::{SliceFile, SliceFiles};
+use crate::table::FileGroupId;
 
 /// A compaction that is planned and has no instant yet.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CompactionDraft {
     /// The slices, the most valuable first.
-    pub groups: Vec<DraftedGroup>,
+    pub groups: Vec<SliceFiles>,
     /// Partitions that have more groups with log files: Hudi's planners come back to them, who otherwise
     /// look only at partitions that were written to since the last compaction.
     pub left_out: BTreeSet<String>,
@@ -112,7 +34,7 @@ impl CompactionDraft {
         let mut operations = Vec::with_capacity(self.groups.len());
         for drafted in &self.groups {
             match changes.taken_in(drafted) {
-                Some(drafted) => operations.push(drafted.operation()),
+                Some(drafted) => operations.push(operation(drafted)),
                 None => _ = left_out.insert(drafted.group.partition.clone()),
             }
         }
@@ -125,17 +47,23 @@ impl CompactionDraft {
         })
     }
 
-    /// The files that it reads, each with its partition path.
-    pub fn files(&self) -> impl Iterator<Item = (&str, &SliceFile)> {
-        self.groups.iter().flat_map(|group| {
-            let files = group.base.iter().chain(&group.logs);
-            files.map(|file| (group.group.partition.as_str(), file))
-        })
-    }
-
     /// Bytes that it reads.
     pub fn read_bytes(&self) -> u64 {
-        self.groups.iter().map(DraftedGroup::read_bytes).sum()
+        self.groups.iter().map(SliceFiles::read_bytes).sum()
+    }
+}
+
+/// The operation of a plan, with the numbers that Hudi's strategies order by.
+fn operation(slice: SliceFiles) -> CompactionOperation {
+    let metrics = slice_metrics(std::slice::from_ref(&slice));
+    CompactionOperation {
+        base_instant_time: slice.base_instant,
+        delta_file_paths: slice.logs.into_iter().map(|log| log.name).collect(),
+        data_file_path: slice.base.map(|base| base.name),
+        file_id: slice.group.file_id,
+        partition_path: slice.group.partition,
+        metrics,
+        bootstrap_file_path: None,
     }
 }
 
@@ -167,7 +95,7 @@ impl Changes {
         changes
     }
 
-    fn taken_in(&mut self, drafted: &DraftedGroup) -> Option<DraftedGroup> {
+    fn taken_in(&mut self, drafted: &SliceFiles) -> Option<SliceFiles> {
         if self.gone.contains(&drafted.group) {
             return None;
         }
@@ -343,7 +271,7 @@ mod tests {
     fn drafted_at(writes: &[Write], time: u32) -> CompactionDraft {
         let is_busy = |id: &FileGroupId| planned(writes, 0, time).contains_key(id);
         let groups = groups_at(writes, time).into_iter().filter(|group| !is_busy(&group.id));
-        let drafted = groups.map(|group| DraftedGroup::of(group.id.clone(), group.latest().unwrap()));
+        let drafted = groups.map(|group| SliceFiles::of(group.id.clone(), group.latest().unwrap()));
         let groups = drafted.filter(|drafted| !drafted.logs.is_empty()).collect();
         CompactionDraft { groups, left_out: ["before".to_owned()].into() }
     }
@@ -411,12 +339,12 @@ mod tests {
             };
             let mut left_out = draft.left_out.clone();
             let (mut expected, slices) = (Vec::new(), groups_at(&writes, now));
-            for DraftedGroup { group: id, .. } in &draft.groups {
+            for SliceFiles { group: id, .. } in &draft.groups {
                 if is_gone(id) {
                     left_out.insert(id.partition.clone());
                 } else {
                     let group = slices.iter().find(|group| group.id == *id).unwrap();
-                    expected.push(DraftedGroup::of(id.clone(), group.latest().unwrap()));
+                    expected.push(SliceFiles::of(id.clone(), group.latest().unwrap()));
                 }
             }
             prop_assert_eq!(plan.is_some(), !expected.is_empty());

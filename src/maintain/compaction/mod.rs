@@ -12,16 +12,12 @@
 //! 1.2.0; table versions 8 and 9.
 
 mod draft;
-mod finished;
-mod named_files;
 mod plan;
 mod rules;
 mod run;
 mod slices;
 
-pub(super) use finished::sweep;
-
-pub use draft::{CompactionDraft, DraftedGroup};
+pub use draft::CompactionDraft;
 pub use plan::{plan, saved_bytes};
 pub use rules::CompactionRules;
 pub use run::{CompactionEvent, CompactionReport};

@@ -3,9 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use super::draft::{CompactionDraft, DraftedGroup};
+use super::draft::CompactionDraft;
 use super::rules::CompactionRules;
-use crate::maintain::Survey;
+use crate::maintain::{SliceFiles, Survey};
 use crate::table::FileSlice;
 
 /// What a byte of log files costs a reader, over what one of a base file costs: it is decoded, folded, and
@@ -25,7 +25,7 @@ pub fn plan(survey: &Survey, rules: &CompactionRules) -> CompactionDraft {
     for group in survey.groups.iter().filter(|group| !survey.busy.contains_key(&group.id)) {
         let Some(slice) = group.latest().filter(|slice| !slice.logs.is_empty()) else { continue };
         let age_millis = age_millis(survey, slice);
-        let drafted = DraftedGroup::of(group.id.clone(), slice);
+        let drafted = SliceFiles::of(group.id.clone(), slice);
         match Due::of(&drafted, age_millis, rules).filter(|_| is_asked_for(&group.id.partition)) {
             Some(due_by) => due.push((due_by, drafted)),
             None => _ = left_out.insert(group.id.partition.clone()),
@@ -48,7 +48,7 @@ pub fn plan(survey: &Survey, rules: &CompactionRules) -> CompactionDraft {
 }
 
 /// What compacting a group saves each of its readers, in bytes of a base file.
-pub fn saved_bytes(drafted: &DraftedGroup) -> u64 {
+pub fn saved_bytes(drafted: &SliceFiles) -> u64 {
     drafted.log_bytes() * LOG_BYTE_COST + drafted.logs.len() as u64 * LOG_FILE_COST
 }
 
@@ -70,7 +70,7 @@ enum Due {
 }
 
 impl Due {
-    fn of(drafted: &DraftedGroup, age_millis: u64, rules: &CompactionRules) -> Option<Self> {
+    fn of(drafted: &SliceFiles, age_millis: u64, rules: &CompactionRules) -> Option<Self> {
         if u128::from(age_millis) >= rules.due_log_age.as_millis() {
             return Some(Self::ByAge { millis: age_millis });
         }
@@ -194,7 +194,7 @@ mod tests {
     }
 
     fn told(draft: &CompactionDraft) -> (Vec<u32>, Vec<String>) {
-        let number = |drafted: &DraftedGroup| drafted.group.file_id.bucket().unwrap();
+        let number = |drafted: &SliceFiles| drafted.group.file_id.bucket().unwrap();
         (draft.groups.iter().map(number).collect(), draft.left_out.iter().cloned().collect())
     }
 
@@ -350,7 +350,7 @@ mod tests {
             }).collect();
             prop_assert!(!taken.is_empty() || due.is_empty() || rules.max_groups == 0);
             for (spec, drafted) in taken.iter().zip(&draft.groups) {
-                prop_assert_eq!(&DraftedGroup::of(spec.id(), &spec.group().slices[0]), drafted);
+                prop_assert_eq!(&SliceFiles::of(spec.id(), &spec.group().slices[0]), drafted);
             }
             let left = specs.iter().filter(may_be).filter(|spec| !taken.contains(spec));
             prop_assert_eq!(left.map(|spec| spec.partition.to_owned()).collect::<BTreeSet<_>>(), draft.left_out);

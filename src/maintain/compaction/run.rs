@@ -3,22 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures::stream::{FuturesUnordered, StreamExt as _};
 use lakebed_hudi::instant::InstantTime;
-use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
 use lakebed_hudi::timeline_metadata::CompactionPlan;
 
 use super::draft::CompactionDraft;
 use super::slices::{self, PlanFiles, PlannedSlice};
-use super::{finished, named_files};
 use crate::commit::{Scheduled, ServiceRun, Taken, compaction_metadata};
 use crate::maintain::error::GroupError;
-use crate::maintain::{MaintainError, MaintainOptions, Maintainer, RunLimits, RunOutcome, Survey};
+use crate::maintain::share::{MemoryShare, until_limits};
+use crate::maintain::{MaintainError, Maintainer, RunLimits, RunOutcome, Survey, finished, named_files};
 use crate::read::SliceReader;
 use crate::storage::TablePath;
 use crate::table::{Attempt, FileGroupId, StagedFile, StagedFiles, TableSnapshot};
-use crate::write::{CompactionWriter, WriteOptions};
+use crate::write::CompactionWriter;
 
 /// What a run tells as it goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +90,7 @@ impl Maintainer {
         survey: &Survey,
         draft: &CompactionDraft,
     ) -> Result<Scheduled, MaintainError> {
-        named_files::check(&survey.snapshot, draft).await?;
+        named_files::check(&survey.snapshot, draft.groups.iter()).await?;
         let settle = |news: &_| draft.settled(news).map(|plan| Ok(plan.to_avro()?.into())).transpose();
         let committer = self.committer();
         Ok(committer.schedule(Action::Compaction, &survey.snapshot.timeline, settle).await?)
@@ -143,9 +141,9 @@ impl Maintainer {
         let plan = self.read_plan(run.instant).await?;
         let snapshot = self.table().snapshot(None).await?;
         let schema = snapshot.schema().await?;
-        let memory = Memory::of(self.options(), &schema)?;
+        let memory = MemoryShare::of(self.options(), &schema)?;
         let attempt = Attempt { instant: run.instant, token_stage: self.token_stage() };
-        let writer = CompactionWriter::new(self.table(), attempt, &schema, memory.merge_bytes)?;
+        let writer = CompactionWriter::new(self.table(), attempt, &schema, memory.rows_bytes)?;
         let writer = if self.options().rewrite_whole { writer.without_copying() } else { writer };
         let files = slices::find(&snapshot, run.instant, &plan).await?;
         let done = self.resume(run, &files).await?;
@@ -191,7 +189,9 @@ impl Maintainer {
         files: &PlanFiles,
     ) -> Result<BTreeMap<u32, StagedFile>, MaintainError> {
         let committer = self.committer();
-        let mut done = finished::read(committer, run.instant, &files.sizes).await?;
+        let noted = finished::read(committer, run.instant, &files.sizes).await?;
+        let one = |(number, staged): (u32, Vec<StagedFile>)| Some((number, staged.into_iter().next()?));
+        let mut done: BTreeMap<u32, StagedFile> = noted.into_iter().filter_map(one).collect();
         let is_of_plan = |number: &u32, staged: &StagedFile| {
             let at = files.slices.binary_search_by_key(number, |planned| planned.number);
             at.is_ok_and(|at| files.slices[at].group == staged.group)
@@ -211,35 +211,6 @@ impl Maintainer {
         let plan = CompactionPlan::from_avro(&timeline.read(&file).await?);
         plan.map_err(|source| MaintainError::Plan { path: timeline.path(&file), source })
     }
-
-    /// A number that no other attempt has.
-    fn token_stage(&self) -> u32 {
-        // Hudi reads it as a positive Int.
-        (self.table().environment.ids.uuid().as_u128() as u32) >> 1
-    }
-}
-
-/// How the memory of a run is shared out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Memory {
-    /// Groups that are merged at the same time.
-    at_once: usize,
-    /// Bytes of log records that each may hold.
-    merge_bytes: usize,
-}
-
-impl Memory {
-    fn of(options: &MaintainOptions, schema: &TableSchema) -> Result<Self, MaintainError> {
-        let memory_bytes = options.memory_bytes;
-        let group_bytes = WriteOptions::least_memory_bytes(schema.arrow());
-        if memory_bytes < group_bytes {
-            return Err(MaintainError::Memory { memory_bytes, needed_bytes: group_bytes });
-        }
-        let at_once = (memory_bytes / group_bytes).clamp(1, options.threads.max(1) as u64);
-        // Row groups that are decoded, copied and encoded take the rest.
-        let merge_bytes = memory_bytes / at_once - group_bytes / 4 * 3;
-        Ok(Self { at_once: at_once as usize, merge_bytes: merge_bytes as usize })
-    }
 }
 
 /// The rewriting of file groups.
@@ -251,8 +222,8 @@ struct Rewriting<'a> {
 }
 
 impl Rewriting<'_> {
-    /// Rewrites `slices`, `at_once` at the same time, until the limits. After an error nothing more is begun,
-    /// and what was begun ends before the error is told. Returns the files, with the bytes read for each.
+    /// Rewrites `slices`, `at_once` at the same time, until the limits. Returns the files, with the bytes read
+    /// for each.
     async fn rewrite(
         &self,
         slices: Vec<PlannedSlice>,
@@ -261,28 +232,15 @@ impl Rewriting<'_> {
         tell: &(dyn Fn(CompactionEvent) + Sync),
     ) -> Result<Vec<(StagedFile, u64)>, MaintainError> {
         let clock = self.maintainer.table().environment.clock.as_ref();
-        let mut waiting = slices.into_iter();
-        let mut at_work = FuturesUnordered::new();
-        let (mut made, mut first_error) = (Vec::new(), None);
-        loop {
-            while at_work.len() < at_once && first_error.is_none() && !limits.are_reached(clock) {
-                let Some(planned) = waiting.next() else { break };
-                at_work.push(self.one(planned));
-            }
-            match at_work.next().await {
-                Some(Ok((staged, read_bytes))) => {
-                    tell(CompactionEvent::Finished {
-                        group: staged.group.clone(),
-                        read_bytes,
-                        written_bytes: staged.size_bytes,
-                    });
-                    made.push((staged, read_bytes));
-                }
-                Some(Err(error)) => first_error = first_error.or(Some(error)),
-                None => break,
-            }
-        }
-        first_error.map_or(Ok(made), Err)
+        let slices = slices.into_iter().map(|planned| self.one(planned));
+        let finished = |(staged, read_bytes): &(StagedFile, u64)| {
+            tell(CompactionEvent::Finished {
+                group: staged.group.clone(),
+                read_bytes: *read_bytes,
+                written_bytes: staged.size_bytes,
+            });
+        };
+        until_limits(slices, at_once, (limits, clock), finished).await
     }
 
     async fn one(&self, planned: PlannedSlice) -> Result<(StagedFile, u64), MaintainError> {
@@ -314,7 +272,7 @@ impl Rewriting<'_> {
             committer.table().storage.delete(&staged.path).await?;
             return Err(GroupError::Lapsed);
         }
-        finished::note(committer, self.run.instant, number, &staged).await?;
+        finished::note(committer, self.run.instant, number, std::slice::from_ref(&staged)).await?;
         tracing::debug!(instant = %self.run.instant, group = %staged.group.file_id, "compacted");
         Ok(staged)
     }

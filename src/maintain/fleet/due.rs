@@ -14,6 +14,8 @@ pub enum Service {
     Rollback,
     /// Log files are merged into base files.
     Compaction,
+    /// Few large files are made of many small ones.
+    Clustering,
     /// Files that no reader needs any more are deleted.
     Clean,
     /// Old instants go from the active timeline.
@@ -25,6 +27,7 @@ impl fmt::Display for Service {
         f.pad(match self {
             Self::Rollback => "rollback",
             Self::Compaction => "compaction",
+            Self::Clustering => "clustering",
             Self::Clean => "clean",
             Self::Archive => "archive",
         })

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use lakebed_hudi::timeline_file::Action;
 
+use super::cluster;
 use super::due::{Due, Service};
 use super::known::{KnownTables, stamp};
 use super::price::Price;
 use super::tables::FleetTable;
 use crate::environment::Environment;
 use crate::maintain::compaction::{CompactionDraft, saved_bytes};
-use crate::maintain::{MaintainError, MaintainOptions, Maintainer, Survey, clean, compaction};
+use crate::maintain::{MaintainError, MaintainOptions, Maintainer, Survey, clean, clustering, compaction};
 use crate::storage;
 use crate::storage::paced::{Pace, PacedStorage};
 use crate::timeline::{Instant, Timeline};
@@ -75,7 +76,7 @@ impl Look<'_> {
     }
 
     /// What planners look at, of a table that is opened. Only what has changed is listed where files of the table
-    /// are known; keeps what is known of them then. Says whether some were known before.
+    /// are known; keeps what is known of them then.
     ///
     /// # Errors
     /// As [`Maintainer::survey`].
@@ -83,13 +84,12 @@ impl Look<'_> {
         &self,
         table: &FleetTable,
         maintainer: &Maintainer,
-    ) -> Result<(Survey, bool), MaintainError> {
+    ) -> Result<Survey, MaintainError> {
         let now = self.environment.clock.unix_millis();
         let (known, listed_unix_millis) = self.known.files(table, maintainer.table(), now).unzip();
-        let was_known = known.is_some();
         let (survey, files) = maintainer.survey_from(known).await?;
         self.known.keep_files(table, maintainer.table(), &files, listed_unix_millis.unwrap_or(now));
-        Ok((survey, was_known))
+        Ok(survey)
     }
 
     async fn due(
@@ -104,11 +104,21 @@ impl Look<'_> {
         due.extend((!dead.is_empty()).then(|| Due::cheap(Service::Rollback, dead.len())));
         if services.compaction.enabled.unwrap_or(true) {
             due.extend(pending(timeline, Service::Compaction, Action::Compaction));
-            let (survey, _) = self.survey(table, maintainer).await?;
+            let survey = self.survey(table, maintainer).await?;
             let draft = compaction::plan(&survey, &services.compaction.rules());
             let price = Price::of(&survey, &draft, self.known.rates(table), self.options);
             let of = compaction_due(&survey, &draft, services.compaction.rules().due_log_age.as_millis());
             due.extend(of.map(|due| Due { price: Some(price), ..due }));
+        }
+        if cluster::is_clustered(maintainer, &services.clustering) {
+            due.extend(pending(timeline, Service::Clustering, Action::Clustering));
+            let drafted = cluster::draft(self, table, maintainer, u64::MAX).await?;
+            due.extend(drafted.map(|(_, draft)| Due {
+                read_bytes: draft.read_bytes(),
+                freed_bytes: draft.read_bytes(),
+                saved_bytes: clustering::saved_bytes(&draft),
+                ..Due::cheap(Service::Clustering, draft.slices())
+            }));
         }
         if services.clean.enabled.unwrap_or(true) {
             due.extend(pending(timeline, Service::Clean, Action::Clean));

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::maintain::compaction::{CompactionDraft, CompactionReport, DraftedGroup, saved_bytes};
-use crate::maintain::{MaintainOptions, Survey};
+use crate::maintain::compaction::{CompactionDraft, CompactionReport, saved_bytes};
+use crate::maintain::{MaintainOptions, SliceFiles, Survey};
 
 /// A merge holds log records as columns, which take so many times the bytes of their log files.
 const DECODED: u64 = 4;
@@ -108,7 +108,7 @@ impl Price {
 fn of_table(survey: &Survey) -> (u64, u64, u64) {
     let (mut files, mut base_bytes, mut cost) = (0, 0, 0);
     for (group, slice) in survey.groups.iter().filter_map(|group| Some((group, group.latest()?))) {
-        let drafted = DraftedGroup::of(group.id.clone(), slice);
+        let drafted = SliceFiles::of(group.id.clone(), slice);
         let base = if drafted.base.is_some() { drafted.base_bytes() } else { drafted.log_bytes() };
         files += u64::from(drafted.base.is_some()) + drafted.logs.len() as u64;
         base_bytes += base;

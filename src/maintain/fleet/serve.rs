@@ -6,6 +6,8 @@ use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::Action;
 use tracing::Instrument as _;
 
+use super::cluster;
+use super::due::Service;
 use super::look::Look;
 use super::still_there::are_there;
 use super::tables::FleetTable;
@@ -13,8 +15,30 @@ use super::totals::Totals;
 use crate::commit::Scheduled;
 use crate::maintain::archive::ArchiveReport;
 use crate::maintain::clean::{self, CleanReport};
+use crate::maintain::clustering::{ClusteringEvent, ClusteringReport};
 use crate::maintain::compaction::{self, CompactionEvent, CompactionReport};
 use crate::maintain::{MaintainError, Maintainer, RunLimits};
+
+/// What serving a table tells as it goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServeEvent {
+    /// File groups begin to be rewritten.
+    Begun {
+        /// By this service.
+        service: Service,
+        /// Its plan.
+        instant: InstantTime,
+        /// So many groups.
+        groups: usize,
+        /// Bytes of their files.
+        bytes: u64,
+    },
+    /// Some are.
+    Finished {
+        /// Bytes that were read for them.
+        read_bytes: u64,
+    },
+}
 
 /// What was done to a table.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +47,8 @@ pub struct Served {
     pub rolled_back: usize,
     /// Compactions that were carried out, or are being so by somebody else.
     pub compactions: Vec<CompactionReport>,
+    /// Clusterings, likewise.
+    pub clusterings: Vec<ClusteringReport>,
     /// Cleans, likewise.
     pub cleans: Vec<CleanReport>,
     /// What went to the archive.
@@ -32,9 +58,16 @@ pub struct Served {
 }
 
 impl Served {
-    /// Bytes that compactions have read.
+    /// Bytes that compactions and clusterings have read.
     pub fn read_bytes(&self) -> u64 {
-        self.compactions.iter().map(|report| report.read_bytes).sum()
+        let compacted: u64 = self.compactions.iter().map(|report| report.read_bytes).sum();
+        compacted + self.clusterings.iter().map(|report| report.read_bytes).sum::<u64>()
+    }
+
+    /// Bytes that they have written.
+    pub fn written_bytes(&self) -> u64 {
+        let compacted: u64 = self.compactions.iter().map(|report| report.written_bytes).sum();
+        compacted + self.clusterings.iter().map(|report| report.written_bytes).sum::<u64>()
     }
 
     /// The same in numbers.
@@ -43,7 +76,8 @@ impl Served {
             rolled_back: self.rolled_back,
             compacted_groups: self.compactions.iter().map(|report| report.finished).sum(),
             read_bytes: self.read_bytes(),
-            written_bytes: self.compactions.iter().map(|report| report.written_bytes).sum(),
+            clustered_groups: self.clusterings.iter().map(|report| report.finished).sum(),
+            written_bytes: self.written_bytes(),
             copied_bytes: self.compactions.iter().map(|report| report.copied_bytes).sum(),
             cleaned_files: self.cleans.iter().map(|report| report.deleted).sum(),
             freed_bytes: self.cleans.iter().map(|report| report.freed_bytes).sum(),
@@ -52,7 +86,7 @@ impl Served {
     }
 }
 
-/// Does what is due in a table, as far as `limits` and `max_read_bytes` of compaction let it; what was done
+/// Does what is due in a table, as far as `limits` and `max_read_bytes` of compaction and clustering let it; what was done
 /// is told even where something failed.
 pub async fn serve(
     look: &Look<'_>,
@@ -60,7 +94,7 @@ pub async fn serve(
     table: &FleetTable,
     limits: &RunLimits,
     max_read_bytes: u64,
-    tell: &(dyn Fn(CompactionEvent) + Sync),
+    tell: &(dyn Fn(ServeEvent) + Sync),
 ) -> (Served, Result<(), MaintainError>) {
     let mut serving = Serving { look, maintainer, table, limits, max_read_bytes, served: Served::default() };
     // Whatever is logged meanwhile names the table.
@@ -82,12 +116,15 @@ struct Serving<'a> {
 }
 
 impl Serving<'_> {
-    async fn all(&mut self, tell: &(dyn Fn(CompactionEvent) + Sync)) -> Result<(), MaintainError> {
+    async fn all(&mut self, tell: &(dyn Fn(ServeEvent) + Sync)) -> Result<(), MaintainError> {
         let services = &self.table.services;
         self.roll_back().await?;
         self.maintainer.sweep().await?;
         if services.compaction.enabled.unwrap_or(true) && !self.is_stopped() {
             self.compact(tell).await?;
+        }
+        if cluster::is_clustered(self.maintainer, &services.clustering) && !self.is_stopped() {
+            self.cluster(tell).await?;
         }
         if services.clean.enabled.unwrap_or(true) && !self.is_stopped() {
             self.clean().await?;
@@ -115,7 +152,13 @@ impl Serving<'_> {
         Ok(())
     }
 
-    async fn compact(&mut self, tell: &(dyn Fn(CompactionEvent) + Sync)) -> Result<(), MaintainError> {
+    async fn compact(&mut self, tell: &(dyn Fn(ServeEvent) + Sync)) -> Result<(), MaintainError> {
+        let tell = &|event| match event {
+            CompactionEvent::Begun { instant, groups, bytes } => {
+                tell(ServeEvent::Begun { service: Service::Compaction, instant, groups, bytes });
+            }
+            CompactionEvent::Finished { read_bytes, .. } => tell(ServeEvent::Finished { read_bytes }),
+        };
         for instant in self.pending(Action::Compaction).await? {
             if self.is_stopped() {
                 return Ok(());
@@ -128,12 +171,11 @@ impl Serving<'_> {
         }
         let mut rules = self.table.services.compaction.rules();
         rules.max_read_bytes = rules.max_read_bytes.min(left_bytes);
-        let (mut survey, was_known) = self.look.survey(self.table, self.maintainer).await?;
+        let mut survey = self.look.survey(self.table, self.maintainer).await?;
         let mut draft = compaction::plan(&survey, &rules);
-        if was_known && !are_there(&survey.snapshot, draft.files()).await? {
-            tracing::info!("files are not as they were known: the table is listed again");
-            self.look.known.forget_files(self.table);
-            (survey, _) = self.look.survey(self.table, self.maintainer).await?;
+        if !are_there(&survey.snapshot, draft.groups.iter()).await? {
+            self.list_again();
+            survey = self.look.survey(self.table, self.maintainer).await?;
             draft = compaction::plan(&survey, &rules);
         }
         if draft.groups.is_empty() {
@@ -143,6 +185,12 @@ impl Serving<'_> {
             self.carry_out(instant, tell).await?;
         }
         Ok(())
+    }
+
+    /// Files may be other ones than were known.
+    fn list_again(&self) {
+        tracing::info!("files are not as they were known: the table is listed again");
+        self.look.known.forget_files(self.table);
     }
 
     async fn carry_out(
@@ -158,6 +206,48 @@ impl Serving<'_> {
         let rates = self.look.known.rates(self.table).after(&report, took.as_secs_f64());
         self.look.known.keep_rates(self.table, rates);
         self.served.compactions.push(report);
+        Ok(())
+    }
+
+    async fn cluster(&mut self, tell: &(dyn Fn(ServeEvent) + Sync)) -> Result<(), MaintainError> {
+        let tell = &|event| match event {
+            ClusteringEvent::Begun { instant, groups, bytes } => {
+                tell(ServeEvent::Begun { service: Service::Clustering, instant, groups, bytes });
+            }
+            ClusteringEvent::Finished { read_bytes, .. } => tell(ServeEvent::Finished { read_bytes }),
+        };
+        for instant in self.pending(Action::Clustering).await? {
+            if self.is_stopped() {
+                return Ok(());
+            }
+            self.carry_clustering_out(instant, tell).await?;
+        }
+        let left_bytes = self.max_read_bytes.saturating_sub(self.served.read_bytes());
+        if self.is_stopped() || left_bytes == 0 {
+            return Ok(());
+        }
+        let mut drafted = cluster::draft(self.look, self.table, self.maintainer, left_bytes).await?;
+        if let Some((survey, draft)) = &drafted
+            && !are_there(&survey.snapshot, draft.groups.iter().flat_map(|group| &group.slices)).await?
+        {
+            self.list_again();
+            drafted = cluster::draft(self.look, self.table, self.maintainer, left_bytes).await?;
+        }
+        let Some((survey, draft)) = drafted else { return Ok(()) };
+        if let Some(instant) = at(self.maintainer.schedule_clustering(&survey, &draft).await?)? {
+            self.carry_clustering_out(instant, tell).await?;
+        }
+        Ok(())
+    }
+
+    async fn carry_clustering_out(
+        &mut self,
+        instant: InstantTime,
+        tell: &(dyn Fn(ClusteringEvent) + Sync),
+    ) -> Result<(), MaintainError> {
+        let clustering = self.maintainer.cluster(instant, self.limits, tell);
+        let report = clustering.instrument(tracing::info_span!("clustering", %instant)).await?;
+        self.served.clusterings.push(report);
         Ok(())
     }
 

@@ -8,8 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::commit::{HeartbeatSettings, LockSettings};
+use crate::maintain::MaintainError;
 use crate::maintain::archive::ArchiveRules;
 use crate::maintain::clean::{CleanPolicy, CleanRules, PolicyName};
+use crate::maintain::clustering::ClusteringRules;
 use crate::maintain::compaction::CompactionRules;
 use crate::settings::{
     SettingsError, Size, TimeSpan, Timezone, absolute, from_yaml, has_scheme, read_file, working_folder,
@@ -49,7 +51,7 @@ pub struct Budget {
     /// Begin nothing more after this time; no limit if not set.
     #[serde(default)]
     pub time: Option<TimeSpan>,
-    /// Bytes that compactions of all tables together may read in a run; no limit if not set.
+    /// Bytes that compactions and clusterings of all tables together may read in a run; no limit if not set.
     #[serde(default)]
     pub read: Option<Size>,
     /// Bytes of data files that are read and written in a second; no limit if not set.
@@ -98,6 +100,9 @@ pub struct Services {
     /// Log files are merged into base files.
     #[serde(default)]
     pub compaction: CompactionSettings,
+    /// Few large files are made of many small ones.
+    #[serde(default)]
+    pub clustering: ClusteringSettings,
     /// Files that no reader needs any more are deleted.
     #[serde(default)]
     pub clean: CleanSettings,
@@ -126,6 +131,28 @@ pub struct CompactionSettings {
     /// At most so many file groups in a plan; no limit if not set.
     #[serde(default)]
     pub max_groups: Option<usize>,
+    /// At most so many bytes read for a plan; 20 GiB if not set.
+    #[serde(default)]
+    pub max_bytes: Option<Size>,
+}
+
+/// When few large files are made of many small ones. Tables with a bucket index are passed by.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClusteringSettings {
+    /// Whether it is done; pending plans are carried out as well. If not set, it is in tables without record keys:
+    /// where rows are updated, writers of other engines that meet a clustering fail and have to try again.
+    #[serde(default)]
+    pub enabled: Option<bool>,
+    /// A partition with so many small files is due; 10 if not set.
+    #[serde(default)]
+    pub min_small_files: Option<usize>,
+    /// Files of this size are made; 120 MiB if not set.
+    #[serde(default)]
+    pub target_file_bytes: Option<Size>,
+    /// Files of this size and more stay as they are; five sixths of the target if not set.
+    #[serde(default)]
+    pub small_file_bytes: Option<Size>,
     /// At most so many bytes read for a plan; 20 GiB if not set.
     #[serde(default)]
     pub max_bytes: Option<Size>,
@@ -240,6 +267,7 @@ impl Services {
     pub fn over(&self, below: &Self) -> Self {
         Self {
             compaction: self.compaction.over(&below.compaction),
+            clustering: self.clustering.over(&below.clustering),
             clean: self.clean.over(&below.clean),
             archive: self.archive.over(&below.archive),
         }
@@ -252,6 +280,8 @@ impl Services {
             let problem = format!("{ratio} is no ratio; write for example 0.3");
             return Err(SettingsError::new(&format!("{at}.compaction.min_log_ratio"), problem));
         }
+        let clustering = |error| SettingsError::new(&format!("{at}.clustering"), format!("{error}"));
+        self.clustering.rules().map_err(clustering)?;
         self.clean.rules().map_err(|problem| SettingsError::new(&format!("{at}.clean"), problem))?;
         let archive = |error| SettingsError::new(&format!("{at}.archive"), format!("{error}"));
         self.archive.rules().map(|_| ()).map_err(archive)
@@ -280,6 +310,33 @@ impl CompactionSettings {
             max_read_bytes: self.max_bytes.map_or(20 << 30, |Size(bytes)| bytes),
             partitions: None::<BTreeSet<String>>,
         }
+    }
+}
+
+impl ClusteringSettings {
+    fn over(&self, below: &Self) -> Self {
+        Self {
+            enabled: self.enabled.or(below.enabled),
+            min_small_files: self.min_small_files.or(below.min_small_files),
+            target_file_bytes: self.target_file_bytes.or(below.target_file_bytes),
+            small_file_bytes: self.small_file_bytes.or(below.small_file_bytes),
+            max_bytes: self.max_bytes.or(below.max_bytes),
+        }
+    }
+
+    /// Which files are clustered.
+    ///
+    /// # Errors
+    /// Small files that are larger than the target.
+    pub fn rules(&self) -> Result<ClusteringRules, MaintainError> {
+        let default = ClusteringRules::default();
+        let target_file_bytes = self.target_file_bytes.map_or(default.target_file_bytes, |Size(bytes)| bytes);
+        let small_file_bytes = self.small_file_bytes.map(|Size(bytes)| bytes);
+        Ok(ClusteringRules {
+            due_small_files: self.min_small_files.unwrap_or(10),
+            max_read_bytes: self.max_bytes.map_or(20 << 30, |Size(bytes)| bytes),
+            ..ClusteringRules::of_target(target_file_bytes, small_file_bytes)?
+        })
     }
 }
 
@@ -328,7 +385,7 @@ impl ArchiveSettings {
     ///
     /// # Errors
     /// More commits that stay than there may be.
-    pub fn rules(&self) -> Result<ArchiveRules, crate::maintain::MaintainError> {
+    pub fn rules(&self) -> Result<ArchiveRules, MaintainError> {
         ArchiveRules::chosen(self.min_commits, self.max_commits)
     }
 }

@@ -4,22 +4,22 @@ use std::collections::BTreeMap;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use crate::maintain::SliceFile;
+use crate::maintain::SliceFiles;
 use crate::table::{TableError, TableSnapshot};
 
 /// How many folders are listed at the same time.
 const LISTINGS: usize = 16;
 
-/// Whether all of `files`, which come with their partitions, are there with the bytes they are known to have.
+/// Whether all files of `slices` are there with the bytes they are known to have.
 ///
 /// # Errors
 /// Those of the storage.
 pub(super) async fn are_there<'a>(
     snapshot: &TableSnapshot,
-    files: impl Iterator<Item = (&'a str, &'a SliceFile)>,
+    slices: impl Iterator<Item = &'a SliceFiles>,
 ) -> Result<bool, TableError> {
     let mut known: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
-    for (partition, file) in files {
+    for (partition, file) in slices.flat_map(SliceFiles::files) {
         known.entry(partition.to_owned()).or_default().insert(file.name.clone(), file.bytes);
     }
     let mut checks = stream::iter(known)

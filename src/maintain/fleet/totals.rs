@@ -13,9 +13,11 @@ pub struct Totals {
     pub rolled_back: usize,
     /// File groups that were compacted.
     pub compacted_groups: usize,
-    /// Bytes that were read for that.
+    /// File groups that were clustered.
+    pub clustered_groups: usize,
+    /// Bytes that were read for both.
     pub read_bytes: u64,
-    /// Bytes that were written for it.
+    /// Bytes that were written for them.
     pub written_bytes: u64,
     /// Of these, bytes that were copied from base files.
     pub copied_bytes: u64,
@@ -39,13 +41,12 @@ impl fmt::Display for Totals {
         let counted = |count: usize, noun| human::counted(count as u64, noun);
         let [read, written, copied, freed] =
             [self.read_bytes, self.written_bytes, self.copied_bytes, self.freed_bytes].map(human::bytes);
-        let groups = counted(self.compacted_groups, "file group");
+        let rewritten = self.compacted_groups + self.clustered_groups;
         let parts = [
             (self.rolled_back, format!("{} rolled back", counted(self.rolled_back, "write"))),
-            (
-                self.compacted_groups,
-                format!("{groups} compacted ({read} read, {written} written, {copied} of it copied)"),
-            ),
+            (self.compacted_groups, format!("{} compacted", counted(self.compacted_groups, "file group"))),
+            (self.clustered_groups, format!("{} clustered", counted(self.clustered_groups, "file group"))),
+            (rewritten, format!("for that {read} read, {written} written, {copied} of it copied")),
             (self.cleaned_files, format!("{} deleted ({freed})", counted(self.cleaned_files, "file"))),
             (self.archived_instants, format!("{} archived", counted(self.archived_instants, "instant"))),
         ];

@@ -5,6 +5,7 @@
 
 mod archived;
 mod cleaning;
+mod clustering;
 mod command;
 mod model;
 mod ours;

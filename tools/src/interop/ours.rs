@@ -44,7 +44,7 @@ pub struct Ours {
     pub commit: CommitOptions,
     /// The last committed checkpoint.
     pub committed: u64,
-    environment: Environment,
+    pub(super) environment: Environment,
     prepared: u64,
     sink: Option<(WriteOperation, Sink)>,
 }
@@ -268,7 +268,7 @@ impl Ours {
         Ok(self.maintainer().await?.archive(&ArchiveRules::new(2, 3)?, &stop, &|_| {}).await?)
     }
 
-    async fn maintainer(&self) -> Result<Maintainer, Failed> {
+    pub(super) async fn maintainer(&self) -> Result<Maintainer, Failed> {
         let options = MaintainOptions { commit: self.commit, ..MaintainOptions::default() };
         Ok(Maintainer::open(self.storage().await?, &self.environment, options).await?)
     }
@@ -293,7 +293,7 @@ impl Ours {
         Ok(&mut self.sink.as_mut().ok_or("no writer is open")?.1)
     }
 
-    async fn storage(&self) -> Result<Arc<dyn Storage>, Failed> {
+    pub(super) async fn storage(&self) -> Result<Arc<dyn Storage>, Failed> {
         Ok(storage::open(&self.uri.parse()?, &self.environment).await?)
     }
 }

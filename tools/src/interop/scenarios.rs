@@ -7,13 +7,14 @@ use super::shape::{Data, Keys, Ordering, Partial, Partitioning, Shape};
 use super::step::{Step, rows};
 
 /// Every kind of every dimension once, on either type of table; not each of the types that go the same way.
-const IN_CI: [&str; 61] = [
+const IN_CI: [&str; 63] = [
     "cow/ours/archived",
     "cow/ours/archiving",
     "cow/ours/archiving/often",
     "cow/ours/cleaning/clustered",
     "cow/ours/cleaning/unpartitioned",
     "cow/ours/clustering",
+    "cow/ours/clustering/in_turns",
     "cow/ours/data/nested",
     "cow/ours/everything/unpartitioned",
     "cow/ours/flagged",
@@ -40,6 +41,7 @@ const IN_CI: [&str; 61] = [
     "cow/theirs/upsert",
     "mor/ours/buckets/7",
     "mor/ours/cleaning",
+    "mor/ours/clustering/taken_over",
     "mor/ours/deleting",
     "mor/ours/everything",
     "mor/ours/heartbeats",
@@ -202,6 +204,19 @@ fn unbucketed(shape: Shape) -> Scenarios {
         ),
         ("ours/clustering".to_owned(), shape, script::clustering()),
         ("ours/cleaning/clustered".to_owned(), shape, script::cleaning_clustered()),
+        ("ours/clustering/in_turns".to_owned(), shape, script::clustering_in_turns()),
+        ("ours/clustering/taken_over".to_owned(), shape, script::clustering_taken_over()),
+        (
+            "ours/clustering/unpartitioned".to_owned(),
+            Shape { partitioning: Partitioning::None, ..shape },
+            script::clustering_in_turns(),
+        ),
+        ("theirs/clustering/in_turns".to_owned(), shape, after_spark(script::clustering_in_turns())),
+        (
+            "theirs/version_8/clustering/in_turns".to_owned(),
+            Shape { version: 8, ..shape },
+            after_spark(script::clustering_in_turns()),
+        ),
         ("theirs/clustering".to_owned(), shape, after_spark(script::clustering())),
     ]
 }

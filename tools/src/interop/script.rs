@@ -372,6 +372,54 @@ pub fn clustering() -> Vec<Step> {
     ]
 }
 
+/// Both schedule clusterings and run those of the other, while both write; Spark cleans, and we do.
+pub fn clustering_in_turns() -> Vec<Step> {
+    vec![
+        Step::Insert(vec![rows(0..12, 10, 1)]),
+        Step::Insert(vec![rows(12..16, 10, 2)]),
+        Step::Insert(vec![rows(16..20, 10, 3)]),
+        Step::ClusterOurs,
+        // Where its rows went it learns from the bloom filters of the new files.
+        Step::Spark(vec![rows(0..2, 20, 4), rows(16..17, 20, 4), rows(40..42, 10, 4)]),
+        Step::Insert(vec![rows(20..24, 10, 5)]),
+        Step::ScheduleCluster,
+        Step::Insert(vec![rows(24..28, 10, 6)]),
+        Step::ClusterOurs,
+        Step::Clean,
+        Step::Spark(vec![rows(3..5, 30, 7), rows(24..25, 30, 7)]),
+        Step::Insert(vec![rows(28..32, 10, 8)]),
+        Step::ScheduleClusterOurs,
+        Step::Insert(vec![rows(32..36, 10, 9)]),
+        Step::Cluster,
+        Step::Spark(vec![rows(0..1, 40, 10), rows(33..34, 40, 10)]),
+        Step::CleanOurs(CleanPolicy::KeepLatestCommits(1)),
+        Step::Archive,
+        Step::Reopen,
+        Step::Insert(vec![rows(50..54, 10, 11)]),
+        Step::ClusterOurs,
+        Step::Spark(vec![rows(50..52, 50, 12)]),
+    ]
+}
+
+/// Each goes on with what the other has begun to cluster; where Spark has updated rows there are log files, too.
+pub fn clustering_taken_over() -> Vec<Step> {
+    vec![
+        Step::Insert(vec![rows(0..12, 10, 1)]),
+        Step::Insert(vec![rows(12..20, 10, 2)]),
+        Step::ClusterStops,
+        Step::Cluster,
+        Step::Spark(vec![rows(0..2, 20, 3), rows(12..14, 20, 3)]),
+        Step::Insert(vec![rows(20..26, 10, 4)]),
+        Step::Reopen,
+        Step::ClusterStops,
+        Step::Insert(vec![rows(26..32, 10, 5)]),
+        Step::ClusterOurs,
+        Step::NoStrays,
+        Step::Spark(vec![rows(1..3, 30, 6), rows(21..22, 30, 6)]),
+        Step::ClusterOurs,
+    ]
+}
+
 /// Spark takes the table back, under a writer of ours that lives and under one that starts anew.
 pub fn restoring() -> Vec<Step> {
     vec![

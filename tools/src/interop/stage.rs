@@ -110,6 +110,9 @@ impl<'a> Stage<'a> {
                 self.runtime.block_on(self.ours.compact())?;
                 self.model.compact();
             }
+            Step::ScheduleClusterOurs => _ = self.runtime.block_on(self.ours.schedule_clustering())?,
+            Step::ClusterStops => self.runtime.block_on(self.ours.cluster_some())?,
+            Step::ClusterOurs => self.cluster()?,
             Step::CleanOurs(policy) => self.cleans(*policy)?,
             Step::ScheduleCleanOurs(policy) => {
                 self.runtime.block_on(self.ours.schedule_clean(*policy))?;

@@ -109,8 +109,16 @@ pub enum Step {
     CleanDies,
     /// No clean is pending.
     Cleaned,
-    /// Spark rewrites all file groups into new ones.
+    /// Spark schedules a clustering, with rows sorted by the key.
+    ScheduleCluster,
+    /// Spark runs the pending clusterings; if there is none, it rewrites all file groups into new ones.
     Cluster,
+    /// We schedule a clustering, with rows sorted by the key.
+    ScheduleClusterOurs,
+    /// We schedule a clustering, and are stopped when some of its files are there.
+    ClusterStops,
+    /// We run the pending clusterings, scheduling one if there is none; Spark then sees the same of the past.
+    ClusterOurs,
     /// Spark cleans.
     Clean,
     /// Spark savepoints the newest commit.
@@ -185,7 +193,11 @@ impl fmt::Display for Step {
             Self::ScheduleCleanOurs(_) => "Lakebed schedules a clean",
             Self::CleanDies => "Spark dies while it cleans",
             Self::Cleaned => "no clean is pending",
+            Self::ScheduleCluster => "Spark schedules a clustering",
             Self::Cluster => "Spark clusters",
+            Self::ScheduleClusterOurs => "Lakebed schedules a clustering",
+            Self::ClusterStops => "Lakebed is stopped while it clusters",
+            Self::ClusterOurs => "Lakebed clusters",
             Self::Clean => "Spark cleans",
             Self::Savepoint => "Spark savepoints",
             Self::Restore => "Spark restores",

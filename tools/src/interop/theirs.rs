@@ -67,10 +67,8 @@ impl Stage<'_> {
                 table.run_compaction()?;
                 self.model.compact();
             }
-            Step::Cluster => {
-                let call = "call run_clustering(path => '{path}', op => 'scheduleAndExecute', order => 'id')";
-                self.spark_table().some_rows(call)?;
-            }
+            Step::ScheduleCluster => self.spark_schedules_clustering()?,
+            Step::Cluster => self.spark_clusters()?,
             Step::Silence => self.silence()?,
             Step::NoStrays => self.no_strays()?,
             Step::ArchivedPastDead => {

@@ -55,6 +55,11 @@ pub struct ClusteringPlan {
     pub missing_schedule_partitions: Vec<String>,
 }
 
+impl ClusteringPlan {
+    /// The version of this form that is written.
+    pub const VERSION: i32 = 1;
+}
+
 /// File slices that are written anew together.
 ///
 /// Source: `HoodieClusteringGroup`.

@@ -7,22 +7,24 @@ use lakebed_hudi::file_name::{BaseFileName, DataFileName};
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_metadata::{CommitMetadata, WriteStat};
 
-use super::draft::{CompactionDraft, DraftedGroup};
-use crate::maintain::MaintainError;
+use super::{MaintainError, SliceFiles};
 use crate::table::{FileGroupId, TableSnapshot};
 use crate::timeline::Instant;
 
 /// How many commits are read at the same time.
 const READS: usize = 16;
 
-/// Refuses to compact a slice of which a file is gone: a listing does not tell, and what was in the file would be
-/// lost for good. The commits since the oldest of the slices are read.
+/// Refuses to rewrite a slice of which a file is gone: a listing does not tell, and what was in the file would be
+/// lost for good. The commits since the oldest of `slices` are read.
 ///
 /// # Errors
 /// [`MaintainError::LostFile`]; commits that cannot be read.
-pub(super) async fn check(snapshot: &TableSnapshot, draft: &CompactionDraft) -> Result<(), MaintainError> {
-    let drafted: Drafted<'_> = draft.groups.iter().map(|drafted| (&drafted.group, drafted)).collect();
-    let Some(oldest) = draft.groups.iter().map(|drafted| drafted.base_instant).min() else { return Ok(()) };
+pub(super) async fn check(
+    snapshot: &TableSnapshot,
+    slices: impl Iterator<Item = &SliceFiles>,
+) -> Result<(), MaintainError> {
+    let drafted: Drafted<'_> = slices.map(|slice| (&slice.group, slice)).collect();
+    let Some(oldest) = drafted.values().map(|slice| slice.base_instant).min() else { return Ok(()) };
     let is_since = |i: &&Instant| i.completion() >= Some(oldest);
     let commits: Vec<Instant> = snapshot.timeline.completed_writes().filter(is_since).copied().collect();
     let store = &snapshot.table.timeline;
@@ -46,7 +48,7 @@ pub(super) async fn check(snapshot: &TableSnapshot, draft: &CompactionDraft) -> 
     Ok(())
 }
 
-type Drafted<'a> = BTreeMap<&'a FileGroupId, &'a DraftedGroup>;
+type Drafted<'a> = BTreeMap<&'a FileGroupId, &'a SliceFiles>;
 
 /// The first file of a drafted slice that a commit names and that is not there.
 fn lost(
@@ -64,7 +66,7 @@ fn lost(
 }
 
 fn lost_of(
-    drafted: &DraftedGroup,
+    drafted: &SliceFiles,
     commit: &Instant,
     stat: &WriteStat,
     is_committed: &impl Fn(InstantTime) -> bool,
@@ -107,9 +109,9 @@ mod tests {
     }
 
     /// A slice of these files.
-    fn slice(with_base: Option<u32>, logs: &[u32]) -> DraftedGroup {
+    fn slice(with_base: Option<u32>, logs: &[u32]) -> SliceFiles {
         let file = |name| SliceFile { name, bytes: 1 };
-        DraftedGroup {
+        SliceFiles {
             group: FileGroupId { partition: "p".into(), file_id: "f-0".parse().unwrap() },
             base_instant: t(with_base.unwrap_or_else(|| logs[0])),
             base: with_base.map(|n| file(base(n))),
@@ -118,7 +120,7 @@ mod tests {
     }
 
     /// What is lost by what the commit of `written`, completed at `completion`, says.
-    fn told(slice: &DraftedGroup, written: &str, completion: u32, below: Option<u32>) -> Option<String> {
+    fn told(slice: &SliceFiles, written: &str, completion: u32, below: Option<u32>) -> Option<String> {
         let name = DataFileName::parse(written).unwrap();
         let commit = Instant {
             time: name.instant(),
