@@ -40,9 +40,12 @@ mod others;
 mod pipeline;
 mod progress;
 mod publish;
+mod restore;
 mod rollback;
+mod savepoint;
 mod service;
 mod table_properties;
+mod undo_error;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,6 +55,8 @@ use bytes::Bytes;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
 use lakebed_hudi::timeline_metadata::{CommitMetadata, RequestedReplaceMetadata};
+
+pub use undo_error::UndoError;
 
 use crate::storage::FolderStamp;
 use crate::storage::lock::{LockGuard, TableLock};
@@ -69,6 +74,9 @@ pub use metadata::compaction_metadata;
 pub(crate) use pipeline::{PUT_MAX, begun_by, check_pipeline};
 pub use progress::{PipelineProgress, Progress, SourceProgress};
 pub use publish::{Outcome, Publication};
+pub use restore::{RestorePlanned, later_than};
+pub use rollback::RollbackDraft;
+pub use savepoint::Savepointed;
 pub use service::{News, Scheduled, ServiceRun, Taken, may_write_to, our_mark};
 
 /// For how long the lock is held while the clock is behind the timeline.
@@ -217,7 +225,7 @@ impl Committer {
         intent: &CommitMetadata,
     ) -> Result<(Begun, Heartbeat, Arc<Timeline>), CommitError> {
         let guard = self.locked().await?;
-        let begun = self.begin_locked(action).await;
+        let begun = self.begin_locked(action, &guard).await;
         let released = guard.release().await;
         let (begun, heartbeat, timeline) = begun?;
         released?;
@@ -226,8 +234,18 @@ impl Committer {
         Ok((begun, heartbeat, timeline))
     }
 
-    async fn begin_locked(&self, action: Action) -> Result<(Begun, Heartbeat, Arc<Timeline>), CommitError> {
-        let timeline = self.timeline_to_begin_on().await?;
+    async fn begin_locked(
+        &self,
+        action: Action,
+        guard: &LockGuard,
+    ) -> Result<(Begun, Heartbeat, Arc<Timeline>), CommitError> {
+        let mut timeline = self.timeline_to_begin_on().await?;
+        self.refuse_restoring(&timeline).await?;
+        if timeline.pending().any(|instant| instant.action == Action::Rollback) {
+            // Nothing is to be built on a commit that is to go.
+            self.finish_rollbacks_locked(guard).await?;
+            timeline = self.timeline().await?;
+        }
         let instant = self.new_time(&timeline).await?;
         // Who finds the instant finds its writer alive.
         let heartbeat = self.heartbeat(instant).await?;

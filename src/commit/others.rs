@@ -131,7 +131,10 @@ impl Committer {
     }
 
     /// The slices that a pending service is about to rewrite, with the names of their files.
-    async fn planned_slices(&self, instant: &Instant) -> Result<Option<PlannedSlices>, CommitError> {
+    pub(super) async fn planned_slices(
+        &self,
+        instant: &Instant,
+    ) -> Result<Option<PlannedSlices>, CommitError> {
         let file = TimelineFile::requested(instant.time, instant.requested_as);
         let broken = |source| CommitError::ServicePlan {
             path: self.table.timeline.path(&file),

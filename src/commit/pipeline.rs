@@ -44,6 +44,7 @@ impl Committer {
     ) -> Result<(Epoch, Arc<Timeline>), CommitError> {
         check_pipeline(pipeline, known)?;
         let committed = known.progress.pipelines.get(pipeline).map_or(0, |stands| stands.epoch);
+        self.refuse_restoring(&*self.timeline().await?).await?;
         let guard = self.locked().await?;
         let claimed = Epoch::claim(&self.table, pipeline, committed).await;
         guard.release().await?;
@@ -82,6 +83,7 @@ impl Committer {
         alive: &BTreeSet<InstantTime>,
         mut timeline: Arc<Timeline>,
     ) -> Result<Arc<Timeline>, CommitError> {
+        self.refuse_restoring(&timeline).await?;
         if timeline.pending().any(|instant| instant.action == Action::Rollback) {
             self.finish_rollbacks().await?;
             timeline = self.timeline().await?;

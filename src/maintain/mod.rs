@@ -18,6 +18,7 @@ pub mod compaction;
 mod error;
 pub mod fleet;
 mod maintainer;
+pub mod restore;
 mod run;
 mod slice_file;
 mod survey;
