@@ -9,6 +9,7 @@ mod archive;
 mod clean;
 mod column;
 mod compact;
+mod confirm;
 mod exit;
 mod files;
 mod ingest;
@@ -18,6 +19,9 @@ mod metrics_server;
 mod output;
 mod progress;
 mod read;
+mod restore;
+mod rollback;
+mod savepoint;
 mod service;
 mod signals;
 mod table_create;
@@ -85,6 +89,13 @@ enum Command {
     Archive(archive::ArchiveArgs),
     /// Delete files that no reader needs any more, beside the table's writers.
     Clean(Box<clean::CleanArgs>),
+    /// Undo a write that died, a plan, or the newest commit.
+    Rollback(rollback::RollbackArgs),
+    /// Keep commits to go back to.
+    #[command(subcommand)]
+    Savepoint(savepoint::SavepointCommand),
+    /// Take a table back to a savepoint.
+    Restore(restore::RestoreArgs),
     /// Do what is due in many tables: undo dead writes, compact, clean, archive.
     Maintain(maintain::MaintainArgs),
     /// Run a job: read records from files or a stream and commit them to a table, checkpoint by checkpoint.
@@ -151,6 +162,9 @@ fn run(cli: Cli, output: Output) -> Result<Exit, Error> {
             Command::Compact(args) => compact::run(&context, *args).await,
             Command::Archive(args) => archive::run(&context, args).await,
             Command::Clean(args) => clean::run(&context, *args).await,
+            Command::Rollback(args) => rollback::run(&context, args).await,
+            Command::Savepoint(command) => savepoint::run(&context, command).await,
+            Command::Restore(args) => restore::run(&context, args).await,
             Command::Maintain(args) => maintain::run(&context, args).await,
             Command::Ingest(args) => ingest::run(&context, args).await,
             Command::Read(args) => read::run(&context, args).await,
