@@ -192,6 +192,12 @@ impl Committer {
         Ok(now)
     }
 
+    /// The timeline as it is now, all of it listed: that a savepoint was deleted shows in nothing that is new.
+    async fn timeline_anew(&self) -> Result<Arc<Timeline>, CommitError> {
+        self.seen().listed = None;
+        self.timeline().await
+    }
+
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -61,7 +61,7 @@ impl Committer {
         comment: &str,
         guard: &LockGuard,
     ) -> Result<Savepointed, CommitError> {
-        let timeline = self.timeline().await?;
+        let timeline = self.timeline_anew().await?;
         self.refuse_restoring(&timeline).await?;
         let (commit, held_by) = match instant {
             Some(instant) => (self.commit_to_keep(&timeline, instant).await?, None),
@@ -163,7 +163,7 @@ impl Committer {
         instant: InstantTime,
         guard: &LockGuard,
     ) -> Result<(), CommitError> {
-        let timeline = self.timeline().await?;
+        let timeline = self.timeline_anew().await?;
         self.refuse_restoring(&timeline).await?;
         if timeline.get(instant, Action::Savepoint).is_none() {
             let savepoints = timeline.completed().filter(|i| i.action == Action::Savepoint);

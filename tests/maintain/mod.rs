@@ -13,3 +13,4 @@ mod place;
 mod result;
 mod standstill;
 mod takeover;
+mod undo;

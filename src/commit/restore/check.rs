@@ -9,6 +9,7 @@ use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::Action;
 use lakebed_hudi::timeline_metadata::SavepointMetadata;
 
+use super::later_than;
 use crate::commit::{CommitError, Committer, UndoError, heartbeat};
 use crate::storage::TablePath;
 use crate::table::partition_folder;
@@ -32,10 +33,26 @@ impl Committer {
         Err(UndoError::OtherRestore { restore: restore.time, savepoint: Some(begun) }.into())
     }
 
+    /// What came after a savepoint that the table can be taken back to, in its turn.
+    ///
+    /// Hudi's restore fails half-way at a commit that has a savepoint itself.
+    pub(super) async fn later_than_restorable(
+        &self,
+        timeline: &Timeline,
+        savepoint: InstantTime,
+    ) -> Result<Vec<Instant>, CommitError> {
+        let commit = self.check_restorable(timeline, savepoint).await?;
+        let later = later_than(timeline, &commit, self.table.config.table_type);
+        match later.iter().find(|later| timeline.get(later.time, Action::Savepoint).is_some()) {
+            Some(kept) => Err(UndoError::Savepointed { instant: kept.time }.into()),
+            None => Ok(later),
+        }
+    }
+
     /// The commit of a savepoint that the table can be taken back to.
     ///
     /// Hudi looks for the savepoint alone.
-    pub(super) async fn check_restorable(
+    async fn check_restorable(
         &self,
         timeline: &Timeline,
         savepoint: InstantTime,
@@ -96,26 +113,29 @@ impl Committer {
         savepoint: InstantTime,
         metadata: &SavepointMetadata,
     ) -> Result<(), CommitError> {
+        let counts = |name: &&String| {
+            DataFileName::parse(name).is_some_and(|name| timeline.is_committed(name.instant()))
+        };
+        let mut kept: Vec<(TablePath, BTreeSet<TablePath>)> = Vec::new();
+        for (partition, of_partition) in &metadata.partition_metadata {
+            let folder = partition_folder(partition)?;
+            let files = of_partition.savepoint_data_file.iter().filter(counts).map(|name| folder.join(name));
+            kept.push((folder.clone(), files.collect::<Result<_, _>>()?));
+        }
         let storage = &self.table.storage;
-        stream::iter(&metadata.partition_metadata)
-            .map(|(partition, kept)| async move {
-                let folder = partition_folder(partition)?;
-                let listed = storage.list(&folder).await?.files;
-                let there: BTreeSet<&str> = listed.iter().map(|file| file.path.file_name()).collect();
-                let counts = |name: &&String| {
-                    DataFileName::parse(name).is_some_and(|name| timeline.is_committed(name.instant()))
-                };
-                let mut files = kept.savepoint_data_file.iter().filter(counts);
-                match files.find(|name| !there.contains(name.as_str())) {
-                    Some(name) => {
-                        let path: TablePath = folder.join(name)?;
-                        Err(CommitError::from(UndoError::KeptFile { savepoint, path }))
-                    }
-                    None => Ok(()),
+        let missing: Vec<Option<TablePath>> = stream::iter(kept)
+            .map(|(folder, mut files)| async move {
+                for there in storage.list(&folder).await?.files {
+                    files.remove(&there.path);
                 }
+                Ok::<_, CommitError>(files.pop_first())
             })
             .buffered(LISTINGS)
-            .try_for_each(|()| std::future::ready(Ok(())))
-            .await
+            .try_collect()
+            .await?;
+        match missing.into_iter().flatten().next() {
+            Some(path) => Err(UndoError::KeptFile { savepoint, path }.into()),
+            None => Ok(()),
+        }
     }
 }

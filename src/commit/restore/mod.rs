@@ -48,12 +48,11 @@ impl Committer {
     /// # Errors
     /// [`UndoError`]; those of the storage.
     pub async fn plan_restore(&self, savepoint: InstantTime) -> Result<Vec<Instant>, CommitError> {
-        let timeline = self.timeline().await?;
+        let timeline = self.timeline_anew().await?;
         if let Some(restore) = timeline.pending_restore() {
             self.check_same_restore(&timeline, restore, savepoint).await?;
         }
-        let commit = self.check_restorable(&timeline, savepoint).await?;
-        Ok(later_than(&timeline, &commit, self.table.config.table_type))
+        self.later_than_restorable(&timeline, savepoint).await
     }
 
     /// Puts the plan of a restore to `savepoint` on the timeline, or finds the one that was cut off, and takes
@@ -75,14 +74,13 @@ impl Committer {
         savepoint: InstantTime,
         guard: &LockGuard,
     ) -> Result<RestorePlanned, CommitError> {
-        let timeline = self.timeline().await?;
+        let timeline = self.timeline_anew().await?;
         if let Some(restore) = timeline.pending_restore() {
             self.check_same_restore(&timeline, restore, savepoint).await?;
             let taken = self.take_locked(restore.time, Action::Restore).await?;
             return Ok(RestorePlanned::At(restore.time, taken));
         }
-        let commit = self.check_restorable(&timeline, savepoint).await?;
-        let later = later_than(&timeline, &commit, self.table.config.table_type);
+        let later = self.later_than_restorable(&timeline, savepoint).await?;
         if later.is_empty() {
             return Ok(RestorePlanned::Nothing);
         }

@@ -41,7 +41,7 @@ impl Committer {
     /// # Errors
     /// [`UndoError`]; those of the storage.
     pub async fn plan_rollback(&self, instant: InstantTime) -> Result<RollbackDraft, CommitError> {
-        let timeline = self.timeline().await?;
+        let timeline = self.timeline_anew().await?;
         let target = self.target(&timeline, instant).await?;
         self.check_takes_back(&timeline, &target, Undo::ByHand).await?;
         let (begun, plan) = match self.planned_rollback(&timeline, instant).await? {
@@ -59,7 +59,7 @@ impl Committer {
     /// # Errors
     /// [`UndoError`], before anything is changed; those of the storage and the lock: call it again.
     pub async fn roll_back(&self, instant: InstantTime) -> Result<RollbackMetadata, CommitError> {
-        let timeline = self.timeline().await?;
+        let timeline = self.timeline_anew().await?;
         let target = match self.target(&timeline, instant).await {
             Err(CommitError::Undo(unknown @ UndoError::Unknown { .. })) => {
                 return self.finish_cut_off(&timeline, instant).await?.ok_or_else(|| unknown.into());
