@@ -121,6 +121,17 @@ impl Committer {
         Ok(planned)
     }
 
+    /// The files that a pending compaction or clustering reads, by name.
+    ///
+    /// # Errors
+    /// A plan that cannot be read.
+    pub async fn files_read_by(
+        &self,
+        service: &Instant,
+    ) -> Result<Vec<(FileGroupId, Vec<String>)>, CommitError> {
+        Ok(self.planned_slices(service).await?.map(|(_, slices)| slices).unwrap_or_default())
+    }
+
     /// The groups that a pending service is about to rewrite.
     pub(super) async fn planned(&self, instant: &Instant) -> Result<Option<OtherWrite>, CommitError> {
         let planned = self.planned_slices(instant).await?;

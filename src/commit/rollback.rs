@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod cut_off;
+mod leftover;
 mod newest;
 mod restored;
 mod unpublish;

@@ -15,6 +15,7 @@
 pub mod archive;
 pub mod clean;
 pub mod compaction;
+pub mod doctor;
 mod error;
 pub mod fleet;
 mod maintainer;

@@ -6,6 +6,7 @@ mod catalogue;
 mod clean;
 pub mod clock;
 mod crash;
+mod doctor;
 mod faults;
 mod kill;
 mod known_files;

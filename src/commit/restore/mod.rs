@@ -228,7 +228,10 @@ impl Committer {
     /// The savepoint that a restore goes back to.
     ///
     /// Source: `RestoreUtils.getSavepointToRestoreTimestamp`, for plans of version 1, too.
-    async fn savepoint_of(
+    ///
+    /// # Errors
+    /// A plan that cannot be read.
+    pub async fn savepoint_of(
         &self,
         timeline: &Timeline,
         restore: InstantTime,

@@ -42,7 +42,14 @@ impl Committer {
     /// [`UndoError`]; those of the storage.
     pub async fn plan_rollback(&self, instant: InstantTime) -> Result<RollbackDraft, CommitError> {
         let timeline = self.timeline_anew().await?;
-        let target = self.target(&timeline, instant).await?;
+        let target = match self.target(&timeline, instant).await {
+            Err(CommitError::Undo(unknown @ UndoError::Unknown { .. })) => {
+                let left = self.leftover_plan(&timeline, instant).await?;
+                let (target, plan) = left.ok_or(unknown)?;
+                return Ok(RollbackDraft { target, begun: None, plan });
+            }
+            target => target?,
+        };
         self.check_takes_back(&timeline, &target, Undo::ByHand).await?;
         let (begun, plan) = match self.planned_rollback(&timeline, instant).await? {
             Some((rollback, plan)) => (Some(rollback), plan),
@@ -52,8 +59,8 @@ impl Committer {
         Ok(RollbackDraft { target, begun, plan })
     }
 
-    /// Rolls `instant` back, whatever it has come to: a write or a service that nobody is at any more, or the
-    /// newest commit. Readers do not see it from the moment at which the plan is on the timeline; what was
+    /// Rolls `instant` back, whatever it has come to: a write or a service that nobody is at any more, the newest
+    /// commit, or a write of which nothing is left but files. Readers do not see it from the moment at which the plan is on the timeline; what was
     /// cut off is gone on with by the same call, or by whoever writes next.
     ///
     /// # Errors
@@ -72,15 +79,27 @@ impl Committer {
         Ok(told)
     }
 
-    /// Completes a rollback of which nothing is left to do but to say so.
+    /// Completes a rollback of which nothing is left to do but to say so, or deletes what is left of a write that
+    /// is nowhere on the timeline.
     async fn finish_cut_off(
         &self,
         timeline: &Timeline,
         instant: InstantTime,
     ) -> Result<Option<RollbackMetadata>, CommitError> {
-        let Some((rollback, plan)) = self.planned_rollback(timeline, instant).await? else { return Ok(None) };
+        let (rollback, plan) = match self.planned_rollback(timeline, instant).await? {
+            Some(planned) => {
+                self.finish_rollbacks().await?;
+                planned
+            }
+            None => {
+                let left = self.leftover_plan(timeline, instant).await?;
+                match (left, self.roll_back_leftover(instant).await?) {
+                    (Some((_, plan)), Some(rollback)) => (rollback, plan),
+                    _ => return Ok(None),
+                }
+            }
+        };
         let Some(target) = plan.instant_to_rollback else { return Ok(None) };
-        self.finish_rollbacks().await?;
         self.sweep_rolled_back(instant).await?;
         let files = super::deleted_by(&plan);
         Ok(Some(Deleted { target, rollback, files, took: Duration::ZERO }.metadata()))
@@ -149,7 +168,10 @@ impl Committer {
 
     /// When something was last heard of who is at a pending instant, and after which silence they count as
     /// dead; `None` if they do.
-    async fn last_heard(&self, pending: &Instant) -> Result<Option<(i64, Duration)>, CommitError> {
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn last_heard(&self, pending: &Instant) -> Result<Option<(i64, Duration)>, CommitError> {
         let expiry = self.options.heartbeat_expiry();
         if pending.is_pending_service() || !pending.action.writes_data() {
             return self.at_work(pending).await;

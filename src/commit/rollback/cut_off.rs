@@ -111,4 +111,13 @@ impl Committer {
         }
         Ok(())
     }
+
+    /// What a rollback on the timeline undoes, if its plan is there and says so.
+    ///
+    /// # Errors
+    /// A plan that cannot be read.
+    pub async fn rollback_target(&self, rollback: InstantTime) -> Result<Option<InstantTime>, CommitError> {
+        let plan = self.read_rollback_plan(rollback).await?;
+        Ok(plan.and_then(|plan| plan.instant_to_rollback).map(|target| target.commit_time))
+    }
 }

@@ -168,10 +168,7 @@ impl Committer {
     ///
     /// # Errors
     /// A plan that cannot be read.
-    pub(in crate::commit) async fn going_files(
-        &self,
-        clean: InstantTime,
-    ) -> Result<BTreeSet<(String, String)>, CommitError> {
+    pub async fn going_files(&self, clean: InstantTime) -> Result<BTreeSet<(String, String)>, CommitError> {
         let file = TimelineFile::requested(clean, Action::Clean);
         let bytes = match self.table.timeline.read(&file).await {
             // It was completed and archived, or its plan was deleted: nobody carries it out.

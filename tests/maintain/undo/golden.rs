@@ -6,6 +6,7 @@ use lakebed_hudi::timeline_metadata::{RestoreMetadata, RestorePlan, SavepointMet
 
 use super::*;
 use crate::fixtures::unpack;
+use crate::recovery::clock::HOUR;
 
 async fn opened(folder: &std::path::Path) -> Maintainer {
     let environment = Environment::real();
@@ -66,11 +67,11 @@ async fn a_restore_that_spark_has_left_is_gone_on_with() {
                 .await
                 .unwrap();
         }
-        let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
         for file in [requested, TimelineFile::inflight(theirs.time, Action::Restore)] {
             let path = folder.path().join(timeline.path(&file).as_str());
             if let Ok(file) = std::fs::File::options().write(true).open(path) {
-                file.set_modified(hour_ago).unwrap();
+                let modified = file.metadata().unwrap().modified().unwrap();
+                file.set_modified(modified - HOUR).unwrap();
             }
         }
         let report = maintainer.restore(savepoint, &no_limits(), &|_| {}).await.unwrap().unwrap();
