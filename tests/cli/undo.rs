@@ -1,4 +1,4 @@
-//! `lakebed rollback`, `lakebed savepoint`, `lakebed restore`.
+//! `lakebed rollback`, `lakebed savepoint`, `lakebed restore`, `lakebed doctor`. `lakebed doctor`.
 
 use lakebed::sink::SinkOptions;
 use serde_json::{Value, json};
@@ -132,4 +132,24 @@ async fn on_a_terminal_a_rollback_asks() {
         assert!(String::from_utf8_lossy(&shown).contains("Go on? [y/N]"), "{shown:?}");
         assert_eq!(table.texts().await, [rows]);
     }
+}
+
+#[tokio::test]
+async fn a_doctor_tells_what_to_run() {
+    let table = written(1).await;
+    let well = run(&table, &["doctor"], &[]);
+    assert_eq!((well.code, well.out.as_str()), (0, "t: nothing is found\n"), "{well:?}");
+    let savepoint = table.path("t/.hoodie/timeline/20260101000000000.savepoint.inflight");
+    std::fs::write(savepoint, "").unwrap();
+    let people = run(&table, &["doctor"], &[]);
+    assert_eq!(people.code, 9, "{people:?}");
+    assert!(people.out.starts_with("cut off savepoint: savepoint 20260101000000000\n"), "{people:?}");
+    let (code, told_of) = told(&table, &["doctor"], &[]);
+    let [found] = &told_of["findings"].as_array().unwrap()[..] else { panic!("{told_of}") };
+    let arguments: Vec<&str> =
+        found["arguments"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
+    assert_eq!((code, &found["kind"]), (9, &json!("cut_off_savepoint")));
+    assert_eq!(found["mend"].as_str().unwrap(), format!("lakebed {}", arguments.join(" ")));
+    assert_eq!(lakebed(&arguments).code, 0);
+    assert_eq!(run(&table, &["doctor"], &[]).code, 0);
 }
