@@ -44,7 +44,6 @@ impl Committer {
     ) -> Result<(Epoch, Arc<Timeline>), CommitError> {
         check_pipeline(pipeline, known)?;
         let committed = known.progress.pipelines.get(pipeline).map_or(0, |stands| stands.epoch);
-        self.refuse_restoring(&*self.timeline().await?).await?;
         let guard = self.locked().await?;
         let claimed = Epoch::claim(&self.table, pipeline, committed).await;
         guard.release().await?;
