@@ -7,6 +7,8 @@
 //! read      TableSnapshot -> FileSlice -> merge -> RecordBatches
 //! maintain  Survey -> planner -> draft -> plan on the timeline -> merge of slices, sort -> StagedFiles -> commit
 //! fleet     tables -> known files, advanced by the timeline -> what is due in each -> order -> table by table
+//! go back   savepoint -> what came later -> plan on the timeline -> rollbacks, the newest first -> restore
+//! doctor    look -> Facts -> checks -> Findings
 //! ```
 //!
 //! Every arrow carries a plain value. A commit is data plus progress: one completed instant carries
@@ -24,10 +26,10 @@
 //! | [`merge`] | log records folded by key and put over base rows, exactly as Spark + Hudi does it |
 //! | [`read`] | rows of slices and tables; the merge's files |
 //! | [`write`](mod@write) | keyed rows into buckets and files; knows nothing of the timeline |
-//! | [`commit`] | the only writer of the timeline: begin, publish, roll back, fence |
+//! | [`commit`] | the only writer of the timeline: begin, publish, roll back, keep, restore, fence |
 //! | [`sink`] | the two-phase sink that any engine can embed |
 //! | [`ingest`] | sources, decoders, the checkpoint loop |
-//! | [`maintain`] | table services: pure planners, and an executor for each kind of plan; fleets of tables |
+//! | [`maintain`] | table services: pure planners, and an executor for each kind of plan; fleets of tables; restores; the doctor |
 //! | [`settings`] | how times, sizes and zones are written in files and arguments |
 //! | [`cli`] | the program, a file or folder per command |
 //! | [`environment`], [`memory`], `near_match`, `human`, [`Error`] | time, ids and a place for what does not fit, injected; what the machine has; words for people; for everyone |
@@ -46,6 +48,8 @@
 //! * What was written to a group that a clustering was to replace stays, and the group with it.
 //! * A service that dies is gone on with, not undone: its plan stays. One executor is at work at a time, and
 //!   never are there two base files of one group and instant.
+//! * What is completed is taken back only if nothing is built on it, the newest first; while a restore is pending
+//!   nobody begins or completes anything else.
 //! * Work follows what changed: buckets and columns touched, never the age of the table. What is planned by what
 //!   was known before is looked for anew; what a commit wrote and is not there is not compacted over.
 //!

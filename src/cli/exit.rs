@@ -26,6 +26,8 @@ pub enum Exit {
     Fenced = 7,
     /// Of several tables, some failed.
     SomeTablesFailed = 8,
+    /// The doctor found something.
+    Findings = 9,
 }
 
 impl Exit {

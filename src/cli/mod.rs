@@ -10,6 +10,8 @@ mod clean;
 mod cluster;
 mod column;
 mod compact;
+mod confirm;
+mod doctor;
 mod exit;
 mod files;
 mod ingest;
@@ -19,6 +21,9 @@ mod metrics_server;
 mod output;
 mod progress;
 mod read;
+mod restore;
+mod rollback;
+mod savepoint;
 mod service;
 mod signals;
 mod table_create;
@@ -53,7 +58,8 @@ the usual AWS_* variables.
 Exit codes:
   0 done                  3 nothing to do          6 data-quality limit exceeded
   1 failed                4 refused, unchanged     7 fenced (do not restart)
-  2 wrong usage or input  5 conflict (try again)   8 some tables failed";
+  2 wrong usage or input  5 conflict (try again)   8 some tables failed
+                                                   9 the doctor found something";
 
 /// Writes and maintains Apache Hudi tables with no JVM.
 #[derive(Debug, Parser)]
@@ -88,6 +94,15 @@ enum Command {
     Archive(archive::ArchiveArgs),
     /// Delete files that no reader needs any more, beside the table's writers.
     Clean(Box<clean::CleanArgs>),
+    /// Undo a write that died, a plan, or the newest commit.
+    Rollback(rollback::RollbackArgs),
+    /// Keep commits to go back to.
+    #[command(subcommand)]
+    Savepoint(savepoint::SavepointCommand),
+    /// Take a table back to a savepoint.
+    Restore(restore::RestoreArgs),
+    /// Look for what is broken in a table, and say what mends it.
+    Doctor(doctor::DoctorArgs),
     /// Do what is due in many tables: undo dead writes, compact, cluster, clean, archive.
     Maintain(maintain::MaintainArgs),
     /// Run a job: read records from files or a stream and commit them to a table, checkpoint by checkpoint.
@@ -155,6 +170,10 @@ fn run(cli: Cli, output: Output) -> Result<Exit, Error> {
             Command::Cluster(args) => cluster::run(&context, *args).await,
             Command::Archive(args) => archive::run(&context, args).await,
             Command::Clean(args) => clean::run(&context, *args).await,
+            Command::Rollback(args) => rollback::run(&context, args).await,
+            Command::Savepoint(command) => savepoint::run(&context, command).await,
+            Command::Restore(args) => restore::run(&context, args).await,
+            Command::Doctor(args) => doctor::run(&context, args).await,
             Command::Maintain(args) => maintain::run(&context, args).await,
             Command::Ingest(args) => ingest::run(&context, args).await,
             Command::Read(args) => read::run(&context, args).await,

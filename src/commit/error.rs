@@ -6,7 +6,7 @@ use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::Action;
 use lakebed_hudi::timeline_metadata::MetadataError;
 
-use super::{PipelineProgress, Progress};
+use super::{PipelineProgress, Progress, UndoError};
 use crate::human;
 use crate::storage::lock::LockError;
 use crate::storage::{StorageError, TablePath, TablePathError};
@@ -128,6 +128,21 @@ pub enum CommitError {
         instant: InstantTime,
         /// After which silence others take it for dead.
         expiry: Duration,
+    },
+    /// An instant is not taken back, or not kept.
+    #[error(transparent)]
+    Undo(#[from] UndoError),
+    /// The table is being taken back to a savepoint.
+    #[error(
+        "restore {restore} is not completed: until it is, nothing else is done to the table; where it was cut off, go on \
+         with it (lakebed restore TABLE --to {})",
+        savepoint.as_ref().map_or("SAVEPOINT", InstantTime::as_str)
+    )]
+    Restoring {
+        /// It.
+        restore: InstantTime,
+        /// The savepoint that it goes back to, if known.
+        savepoint: Option<InstantTime>,
     },
     /// The timeline has times that are still to come.
     #[error(

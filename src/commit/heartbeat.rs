@@ -174,6 +174,16 @@ pub(super) async fn sweep(committer: &Committer) -> Result<(), CommitError> {
     Ok(())
 }
 
+impl Committer {
+    /// The instants that have a heartbeat, be it a living one or not.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn beating(&self) -> Result<Vec<InstantTime>, CommitError> {
+        instants(self.table()).await
+    }
+}
+
 /// The instants that have a heartbeat, be it a living one or not.
 pub(super) async fn instants(table: &Table) -> Result<Vec<InstantTime>, CommitError> {
     let files = table.storage.list(&folder()).await?.files;

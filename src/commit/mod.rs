@@ -40,10 +40,13 @@ mod others;
 mod pipeline;
 mod progress;
 mod publish;
+mod restore;
 mod rollback;
+mod savepoint;
 mod service;
 mod settings;
 mod table_properties;
+mod undo_error;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,6 +56,8 @@ use bytes::Bytes;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
 use lakebed_hudi::timeline_metadata::{CommitMetadata, RequestedReplaceMetadata};
+
+pub use undo_error::UndoError;
 
 use crate::storage::FolderStamp;
 use crate::storage::lock::{LockGuard, TableLock};
@@ -70,6 +75,9 @@ pub use metadata::{clustering_metadata, compaction_metadata};
 pub(crate) use pipeline::{PUT_MAX, begun_by, check_pipeline};
 pub use progress::{PipelineProgress, Progress, SourceProgress};
 pub use publish::{Outcome, Publication};
+pub use restore::{RestorePlanned, later_than};
+pub use rollback::RollbackDraft;
+pub use savepoint::Savepointed;
 pub use service::{News, Scheduled, ServiceRun, Taken, may_write_to, our_mark};
 pub use settings::{HeartbeatSettings, LockSettings};
 
@@ -186,6 +194,12 @@ impl Committer {
         Ok(now)
     }
 
+    /// The timeline as it is now, all of it listed: that a savepoint was deleted shows in nothing that is new.
+    async fn timeline_anew(&self) -> Result<Arc<Timeline>, CommitError> {
+        self.seen().listed = None;
+        self.timeline().await
+    }
+
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -219,7 +233,7 @@ impl Committer {
         intent: &CommitMetadata,
     ) -> Result<(Begun, Heartbeat, Arc<Timeline>), CommitError> {
         let guard = self.locked().await?;
-        let begun = self.begin_locked(action).await;
+        let begun = self.begin_locked(action, &guard).await;
         let released = guard.release().await;
         let (begun, heartbeat, timeline) = begun?;
         released?;
@@ -228,8 +242,18 @@ impl Committer {
         Ok((begun, heartbeat, timeline))
     }
 
-    async fn begin_locked(&self, action: Action) -> Result<(Begun, Heartbeat, Arc<Timeline>), CommitError> {
-        let timeline = self.timeline_to_begin_on().await?;
+    async fn begin_locked(
+        &self,
+        action: Action,
+        guard: &LockGuard,
+    ) -> Result<(Begun, Heartbeat, Arc<Timeline>), CommitError> {
+        let mut timeline = self.timeline_to_begin_on().await?;
+        self.refuse_restoring(&timeline).await?;
+        if timeline.pending().any(|instant| instant.action == Action::Rollback) {
+            // Nothing is to be built on a commit that is to go.
+            self.finish_rollbacks_locked(guard).await?;
+            timeline = self.timeline().await?;
+        }
         let instant = self.new_time(&timeline).await?;
         // Who finds the instant finds its writer alive.
         let heartbeat = self.heartbeat(instant).await?;

@@ -137,6 +137,17 @@ impl Committer {
         Ok(planned)
     }
 
+    /// The files that a pending compaction or clustering reads, by name.
+    ///
+    /// # Errors
+    /// A plan that cannot be read.
+    pub async fn files_read_by(
+        &self,
+        service: &Instant,
+    ) -> Result<Vec<(FileGroupId, Vec<String>)>, CommitError> {
+        Ok(self.planned_slices(service).await?.map(|(_, slices)| slices).unwrap_or_default())
+    }
+
     /// The groups that a pending service is about to rewrite.
     pub(super) async fn planned(&self, instant: &Instant) -> Result<Option<OtherWrite>, CommitError> {
         let planned = self.planned_slices(instant).await?;
@@ -147,7 +158,10 @@ impl Committer {
     }
 
     /// The slices that a pending service is about to rewrite, with the names of their files.
-    async fn planned_slices(&self, instant: &Instant) -> Result<Option<PlannedSlices>, CommitError> {
+    pub(super) async fn planned_slices(
+        &self,
+        instant: &Instant,
+    ) -> Result<Option<PlannedSlices>, CommitError> {
         let file = TimelineFile::requested(instant.time, instant.requested_as);
         let broken = |source| CommitError::ServicePlan {
             path: self.table.timeline.path(&file),

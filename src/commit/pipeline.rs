@@ -82,6 +82,7 @@ impl Committer {
         alive: &BTreeSet<InstantTime>,
         mut timeline: Arc<Timeline>,
     ) -> Result<Arc<Timeline>, CommitError> {
+        self.refuse_restoring(&timeline).await?;
         if timeline.pending().any(|instant| instant.action == Action::Rollback) {
             self.finish_rollbacks().await?;
             timeline = self.timeline().await?;

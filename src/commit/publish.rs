@@ -172,6 +172,10 @@ impl Committer {
             let reason = format!("instant {instant} is being rolled back by rollback {rollback}");
             return Ok(Some(Outcome::Conflicted { reason }));
         }
+        if let Some(restore) = timeline.pending_restore() {
+            let reason = format!("restore {} is taking the table back", restore.time);
+            return Ok(Some(Outcome::Conflicted { reason }));
+        }
         if let Some(outcome) = predecessor_missing(timeline, publication.built_on) {
             return Ok(Some(outcome));
         }

@@ -1,9 +1,19 @@
-//! Undoing a write that will not be finished.
+//! Undoing a write that will not be finished, or is not to be part of the table any more.
+
+mod by_hand;
+mod cut_off;
+mod leftover;
+mod newest;
+mod restored;
+mod unpublish;
+
+pub use by_hand::RollbackDraft;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use lakebed_hudi::file_name::{DataFileName, MarkerKind};
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::{Action, State, TimelineFile};
@@ -20,6 +30,8 @@ use crate::timeline::{Instant, Timeline};
 /// The lists of markers that Hudi's timeline server keeps instead of one file each.
 const SERVER_MARKERS: &str = "MARKERS";
 const MAX_MARKERS_BYTES: u64 = 256 << 20;
+/// How many files are deleted at the same time.
+const DELETES: usize = 16;
 
 /// What is undone.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +40,10 @@ pub(super) enum Undo<'a> {
     Write(Option<&'a Epoch>),
     /// An attempt at a service that `run` has taken over, but for files that it goes on with: the plan stays.
     Attempt { run: &'a ServiceRun, kept: &'a BTreeSet<TablePath> },
+    /// Whatever an instant has come to: it leaves the timeline.
+    ByHand,
+    /// The same, by the restore `run`, which tells of it itself.
+    Restored { run: &'a ServiceRun },
 }
 
 /// What a rollback has deleted.
@@ -38,13 +54,37 @@ struct Deleted {
     took: Duration,
 }
 
+impl Deleted {
+    /// What a rollback says of itself.
+    ///
+    /// Source: `TimelineMetadataUtils.convertRollbackMetadata`.
+    fn metadata(self) -> RollbackMetadata {
+        let Self { target, rollback, files, took } = self;
+        let total: usize = files.values().map(|p| p.success_delete_files.len()).sum();
+        RollbackMetadata {
+            start_rollback_time: rollback,
+            time_taken_in_millis: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
+            total_files_deleted: i32::try_from(total).unwrap_or(i32::MAX),
+            commits_rollback: vec![target.commit_time],
+            partition_metadata: files,
+            version: 1,
+            instants_rollback: vec![target],
+        }
+    }
+}
+
 impl Undo<'_> {
     /// Refuses to undo what somebody else may be at by now.
     fn check_alive(&self, committer: &Committer) -> Result<(), CommitError> {
         match self {
-            Self::Write(_) => Ok(()),
-            Self::Attempt { run, .. } => committer.check_alive(run),
+            Self::Write(_) | Self::ByHand => Ok(()),
+            Self::Attempt { run, .. } | Self::Restored { run } => committer.check_alive(run),
         }
+    }
+
+    /// Whether what is completed is undone as well.
+    fn takes_back(&self) -> bool {
+        matches!(self, Self::ByHand | Self::Restored { .. })
     }
 
     fn keeps(&self, path: &TablePath) -> bool {
@@ -65,29 +105,34 @@ impl Committer {
     /// [`CommitError::Unsettled`] while it may still become visible. Those of the storage and the lock;
     /// call it again.
     pub async fn rollback(&self, target: &Instant, run: Option<&Epoch>) -> Result<(), CommitError> {
-        if self.undo(target, Undo::Write(run)).await? {
+        if self.undo(target, Undo::Write(run)).await?.is_some() {
             // The plan may be older than some of the files.
             self.sweep_rolled_back(target.time).await?;
         }
         Ok(())
     }
 
-    /// Deletes the files of a pending instant, and tells of it on the timeline. Says whether it did: not if
+    /// Deletes the files of an instant, and tells of it on the timeline, or the caller. `None` if it did not:
     /// the instant is not pending any more, or not for the run to undo.
-    pub(super) async fn undo(&self, target: &Instant, undo: Undo<'_>) -> Result<bool, CommitError> {
+    pub(super) async fn undo(
+        &self,
+        target: &Instant,
+        undo: Undo<'_>,
+    ) -> Result<Option<RollbackMetadata>, CommitError> {
         let started = self.table.environment.clock.monotonic();
         let guard = self.locked().await?;
         let scheduled = self.schedule_rollback(target, undo, &guard).await;
         let released = guard.release().await;
-        let Some((rollback, plan)) = scheduled? else { return Ok(false) };
+        let Some((rollback, plan)) = scheduled? else { return Ok(None) };
         released?;
         let deleted = self.delete_files(&plan).await?;
         undo.check_alive(self)?;
         let partitions = plan.rollback_requests.iter().map(|request| request.partition_path.clone());
         self.sweep_partitions(target.time, &partitions.collect()).await?;
         let guard = self.locked().await?;
+        let pending = InstantInfo { commit_time: target.time, action: target.requested_as };
         let done = Deleted {
-            target: InstantInfo { commit_time: target.time, action: target.requested_as },
+            target: plan.instant_to_rollback.filter(|_| undo.takes_back()).unwrap_or(pending),
             rollback,
             files: deleted,
             took: self.table.environment.clock.monotonic().saturating_sub(started),
@@ -95,11 +140,13 @@ impl Committer {
         let finished = match undo {
             Undo::Write(_) => self.finish_rollback(done, &guard).await,
             Undo::Attempt { run, .. } => self.finish_attempt(run, done, &guard).await,
+            Undo::ByHand => self.finish_by_hand(done, &guard).await,
+            Undo::Restored { run } => self.finish_restored(run, done, &guard).await,
         };
         guard.release().await?;
-        finished?;
+        let told = finished?;
         tracing::info!(instant = %target.time, action = %target.requested_as, "rolled back");
-        Ok(true)
+        Ok(Some(told))
     }
 
     /// Puts the plan of a rollback, or finds the one that is there, and begins it. `None` if `target` is
@@ -121,13 +168,21 @@ impl Committer {
         if let Some(file) = self.unsettled(&timeline, target.time).await? {
             return Err(self.still_unsettled(&file));
         }
-        if timeline.get(target.time, target.action).is_none_or(Instant::is_completed) {
-            return Ok(None);
+        let is_undone = |found: &Instant| found.is_completed() && !undo.takes_back();
+        let target = match timeline.get(target.time, target.action) {
+            Some(found) if !is_undone(found) => found,
+            _ => return Ok(None),
+        };
+        if undo.takes_back() {
+            self.check_takes_back(&timeline, target, undo).await?;
         }
         let (rollback, plan) = match self.planned_rollback(&timeline, target.time).await? {
             Some(planned) => planned,
             None => {
-                let plan = self.rollback_plan(target, undo).await?;
+                let plan = match target.is_completed() {
+                    true => self.rollback_plan_of_commit(target).await?,
+                    false => self.rollback_plan(target, undo).await?,
+                };
                 let rollback = self.new_time(&timeline).await?;
                 let requested = TimelineFile::requested(rollback, Action::Rollback);
                 guard.check().await?;
@@ -136,6 +191,9 @@ impl Committer {
             }
         };
         self.put_or_keep(&TimelineFile::inflight(rollback, Action::Rollback), Bytes::new()).await?;
+        if target.is_completed() {
+            self.unpublish(target, guard).await?;
+        }
         Ok(Some((rollback, plan)))
     }
 
@@ -152,50 +210,6 @@ impl Committer {
             }
         }
         Ok(None)
-    }
-
-    /// Completes the rollbacks that were cut off when what they undo had left the timeline already.
-    ///
-    /// Whoever takes an instant off the timeline completes the rollback under the same lock; so who
-    /// holds the lock and finds the one without the other knows that nobody is at it. What undoes a
-    /// commit that is there, or archived, is left to whoever planned it.
-    ///
-    /// Nor does it take two to complete one rollback while the lock holds: we look again under it, and
-    /// Hudi, which does not, fails when what it undoes is gone. Should somebody who lost the lock complete
-    /// it once more all the same, readers take the two files for one instant; Hudi's do, too.
-    ///
-    /// Source: `BaseRollbackActionExecutor.finishRollback`, `ActiveTimelineV2.deletePending`,
-    /// `TimelineLayout.filterHoodieInstantsByLatestState`.
-    ///
-    /// # Errors
-    /// Those of the storage and the lock; call it again.
-    pub(super) async fn finish_rollbacks(&self) -> Result<(), CommitError> {
-        let guard = self.locked().await?;
-        let finished = self.finish_rollbacks_locked(&guard).await;
-        guard.release().await?;
-        finished
-    }
-
-    async fn finish_rollbacks_locked(&self, guard: &LockGuard) -> Result<(), CommitError> {
-        let timeline = self.timeline().await?;
-        for rollback in timeline.pending().filter(|i| i.action == Action::Rollback) {
-            let Some(plan) = self.read_rollback_plan(rollback.time).await? else {
-                guard.check().await?;
-                self.table.storage.delete(&self.table.timeline.path(&rollback.file())).await?;
-                tracing::warn!(rollback = %rollback.time, "removed what was left of a rollback without a plan");
-                continue;
-            };
-            let Some(target) = plan.instant_to_rollback else { continue };
-            let is_there = timeline.instants().any(|instant| instant.time == target.commit_time);
-            if is_there || self.is_archived(target.commit_time).await? {
-                continue;
-            }
-            self.put_or_keep(&TimelineFile::inflight(rollback.time, Action::Rollback), Bytes::new()).await?;
-            let deleted = self.delete_files(&plan).await?;
-            let (rollback, files, took) = (rollback.time, deleted, Duration::ZERO);
-            self.finish_rollback(Deleted { target, rollback, files, took }, guard).await?;
-        }
-        Ok(())
     }
 
     /// The plan of a pending rollback. `None` where nothing but `.inflight` is there: somebody put that
@@ -305,21 +319,23 @@ impl Committer {
         &self,
         plan: &RollbackPlan,
     ) -> Result<BTreeMap<String, RollbackPartitionMetadata>, CommitError> {
-        let mut deleted: BTreeMap<String, RollbackPartitionMetadata> = BTreeMap::new();
-        for request in &plan.rollback_requests {
-            let partition = deleted.entry(request.partition_path.clone()).or_default();
-            partition.partition_path.clone_from(&request.partition_path);
-            for file in &request.files_to_be_deleted {
-                let path = self.table.storage.uri().relative(file).map_err(StorageError::from)?;
-                self.table.storage.delete(&path).await?;
-                partition.success_delete_files.push(file.clone());
-            }
-        }
-        Ok(deleted)
+        let storage = &self.table.storage;
+        let files = plan.rollback_requests.iter().flat_map(|request| &request.files_to_be_deleted);
+        let paths = files.map(|file| storage.uri().relative(file)).collect::<Result<Vec<_>, _>>();
+        stream::iter(paths.map_err(StorageError::from)?)
+            .map(|path| async move { storage.delete(&path).await })
+            .buffer_unordered(DELETES)
+            .try_for_each(|_| std::future::ready(Ok(())))
+            .await?;
+        Ok(deleted_by(plan))
     }
 
     /// Ends the rollback of a write, which leaves the timeline.
-    async fn finish_rollback(&self, done: Deleted, guard: &LockGuard) -> Result<(), CommitError> {
+    async fn finish_rollback(
+        &self,
+        done: Deleted,
+        guard: &LockGuard,
+    ) -> Result<RollbackMetadata, CommitError> {
         let timeline = self.timeline().await?;
         let InstantInfo { commit_time, action } = done.target;
         guard.check().await?;
@@ -339,15 +355,15 @@ impl Committer {
         run: &ServiceRun,
         done: Deleted,
         guard: &LockGuard,
-    ) -> Result<(), CommitError> {
+    ) -> Result<RollbackMetadata, CommitError> {
         self.check_alive(run)?;
         let timeline = self.timeline().await?;
         let inflight = TimelineFile::inflight(done.target.commit_time, done.target.action);
-        self.complete_rollback(&timeline, done, guard).await?;
+        let told = self.complete_rollback(&timeline, done, guard).await?;
         // It may be that of who has taken over.
         guard.check().await?;
         self.table.storage.delete(&self.table.timeline.path(&inflight)).await?;
-        Ok(())
+        Ok(told)
     }
 
     async fn complete_rollback(
@@ -355,27 +371,19 @@ impl Committer {
         timeline: &Timeline,
         done: Deleted,
         guard: &LockGuard,
-    ) -> Result<(), CommitError> {
-        let Deleted { target, rollback, files, took } = done;
+    ) -> Result<RollbackMetadata, CommitError> {
+        let rollback = done.rollback;
+        let metadata = done.metadata();
         // Others may have completed it, and archived it since.
         if timeline.get(rollback, Action::Rollback).is_none_or(Instant::is_completed) {
-            return Ok(());
+            return Ok(metadata);
         }
-        let total: usize = files.values().map(|p| p.success_delete_files.len()).sum();
-        let metadata = RollbackMetadata {
-            start_rollback_time: rollback,
-            time_taken_in_millis: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
-            total_files_deleted: i32::try_from(total).unwrap_or(i32::MAX),
-            commits_rollback: vec![target.commit_time],
-            partition_metadata: files,
-            version: 1,
-            instants_rollback: vec![target],
-        };
         let file = match self.unsettled(timeline, rollback).await? {
             Some(file) => file,
             None => TimelineFile::completed(rollback, Action::Rollback, self.new_time(timeline).await?),
         };
-        self.put_surely(file, metadata.to_avro()?.into(), guard).await
+        self.put_surely(file, metadata.to_avro()?.into(), guard).await?;
+        Ok(metadata)
     }
 
     /// Puts a file of a rollback that an earlier try may have put already.
@@ -385,6 +393,17 @@ impl Committer {
             put => put,
         }
     }
+}
+
+/// What a plan says is deleted, by partition.
+fn deleted_by(plan: &RollbackPlan) -> BTreeMap<String, RollbackPartitionMetadata> {
+    let mut deleted: BTreeMap<String, RollbackPartitionMetadata> = BTreeMap::new();
+    for request in &plan.rollback_requests {
+        let partition = deleted.entry(request.partition_path.clone()).or_default();
+        partition.partition_path.clone_from(&request.partition_path);
+        partition.success_delete_files.extend(request.files_to_be_deleted.iter().cloned());
+    }
+    deleted
 }
 
 fn data_file(marker: &str) -> Option<TablePath> {

@@ -1,7 +1,7 @@
 //! What each module's errors mean.
 
 use super::{Error, ErrorKind};
-use crate::commit::CommitError;
+use crate::commit::{CommitError, UndoError};
 use crate::ingest::decode::{DecodeError, DecodeProblem};
 use crate::ingest::source::SourceError;
 use crate::ingest::{ColumnsError, IngestError};
@@ -117,6 +117,16 @@ impl Meaning for MaintainError {
             | Self::LostFile { .. }
             | Self::OtherFile { .. }
             | Self::RepeatedGroup { .. } => ErrorKind::Failed,
+        }
+    }
+}
+
+impl Meaning for UndoError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unknown { .. } | Self::NoWrite { .. } | Self::NoSavepoint { .. } => ErrorKind::FixInput,
+            Self::Alive { .. } => ErrorKind::Conflict,
+            _ => ErrorKind::Refused,
         }
     }
 }
@@ -306,9 +316,12 @@ impl Meaning for CommitError {
             Self::Timeline(error) => error.kind(),
             Self::Table(error) => error.kind(),
             Self::PipelineName { .. } => ErrorKind::FixInput,
-            Self::Foreign { .. } | Self::Unsettled { .. } | Self::LostClaim { .. } | Self::Lapsed { .. } => {
-                ErrorKind::Conflict
-            }
+            Self::Undo(error) => error.kind(),
+            Self::Foreign { .. }
+            | Self::Unsettled { .. }
+            | Self::LostClaim { .. }
+            | Self::Lapsed { .. }
+            | Self::Restoring { .. } => ErrorKind::Conflict,
             Self::TooManyPipelines { .. } | Self::LastEpoch { .. } => ErrorKind::Refused,
             Self::Metadata(_)
             | Self::Path(_)

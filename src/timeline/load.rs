@@ -100,9 +100,10 @@ impl TimelineStore {
             advanced.add(file);
         }
         let undoes = |i: &&Instant| matches!(i.action, Action::Rollback | Action::Restore);
-        let is_new = |i: &&Instant| timeline.get(i.time, i.action) != Some(i);
+        // One that is not completed may take more away without a trace.
+        let is_new = |i: &Instant| !i.is_completed() || timeline.get(i.time, i.action) != Some(i);
         let holds = timeline.holds_archive(settled) && advanced.holds_archive(settled);
-        if !holds || advanced.instants().filter(undoes).any(|i| is_new(&i)) {
+        if !holds || advanced.instants().filter(undoes).any(is_new) {
             return self.load().await;
         }
         Ok(advanced)

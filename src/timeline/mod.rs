@@ -69,6 +69,12 @@ pub struct Instant {
 }
 
 impl Instant {
+    /// A write of which nothing is known but when it was begun.
+    pub(crate) fn begun(time: InstantTime) -> Self {
+        let (action, state) = (Action::DeltaCommit, State::Requested);
+        Self { time, action, requested_as: action, state }
+    }
+
     /// Whether it is done.
     pub fn is_completed(&self) -> bool {
         matches!(self.state, State::Completed(_))
@@ -154,6 +160,11 @@ impl Timeline {
         self.completed().rfind(|instant| instant.action == Action::Restore)
     }
 
+    /// The restore that is not completed, if there is one.
+    pub fn pending_restore(&self) -> Option<&Instant> {
+        self.pending().find(|instant| instant.action == Action::Restore)
+    }
+
     /// Instants that are not completed, oldest first.
     pub fn pending(&self) -> impl DoubleEndedIterator<Item = &Instant> {
         self.instants().filter(|instant| !instant.is_completed())
@@ -232,6 +243,13 @@ impl Timeline {
     /// The completed instant that is archived first.
     fn first_to_archive(&self) -> Option<&Instant> {
         self.completed().find(|instant| self.goes_in_order(instant))
+    }
+
+    /// The timeline as it would be if an instant had never been.
+    pub(crate) fn without(&self, instant: &Instant) -> Self {
+        let mut without = self.clone();
+        without.remove(instant);
+        without
     }
 
     fn remove(&mut self, instant: &Instant) {

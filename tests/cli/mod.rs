@@ -17,6 +17,7 @@ mod refusals;
 mod restored;
 mod shell;
 mod terminal;
+mod undo;
 mod written;
 
 use std::path::{Path, PathBuf};

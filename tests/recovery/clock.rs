@@ -48,6 +48,12 @@ impl QuickClock {
         Self::from(before.clock.unix_millis() + by.as_millis() as i64, seed).0
     }
 
+    /// The environment of a process of hours ago. The time of files is the system's all the same.
+    pub fn hours_ago(hours: u32, seed: u64) -> Environment {
+        let ago = (HOUR * hours).as_millis() as i64;
+        Self::from(Environment::real().clock.unix_millis() - ago, seed).0
+    }
+
     /// The environment of a process, with its clock.
     pub fn with_clock(seed: u64) -> (Environment, Arc<Self>) {
         Self::from(Environment::real().clock.unix_millis(), seed)

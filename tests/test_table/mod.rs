@@ -96,7 +96,11 @@ pub struct TestTable {
 
 impl TestTable {
     pub async fn create(new: &NewTable) -> Self {
-        let environment = Environment::real();
+        Self::create_by(Environment::real(), new).await
+    }
+
+    /// One whose writers have that environment.
+    pub async fn create_by(environment: Environment, new: &NewTable) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let uri: TableUri = folder.path().join("t").display().to_string().parse().unwrap();
         let storage = storage::open(&uri, &environment).await.unwrap();

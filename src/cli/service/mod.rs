@@ -13,27 +13,50 @@ use crate::storage;
 
 pub(super) use drive::{Driver, Pending, Service, WhatArgs};
 
+/// A table that is to be changed.
+#[derive(Debug, Args)]
+pub(super) struct TableArgs {
+    /// The table.
+    pub(super) uri: String,
+    /// The zone of a timeline in LOCAL time: that of the JVMs that write to the table, such as Europe/Berlin.
+    #[arg(long, value_name = "ZONE")]
+    timeline_timezone: Option<Timezone>,
+}
+
+impl TableArgs {
+    /// What the arguments say.
+    fn options(&self) -> MaintainOptions {
+        MaintainOptions {
+            timeline_zone: self.timeline_timezone.map(|Timezone(zone)| zone),
+            ..MaintainOptions::default()
+        }
+    }
+
+    /// Opens the table.
+    pub(super) async fn open(&self, context: &Context) -> Result<Maintainer, Error> {
+        self.open_with(context, self.options()).await
+    }
+
+    async fn open_with(&self, context: &Context, options: MaintainOptions) -> Result<Maintainer, Error> {
+        let storage = storage::open(&self.uri.parse()?, &context.environment).await?;
+        Ok(Maintainer::open(storage, &context.environment, options).await?)
+    }
+}
+
 /// A table, and what its services may use.
 #[derive(Debug, Args)]
 pub(super) struct ServiceArgs {
-    /// The table.
-    pub(super) uri: String,
+    #[command(flatten)]
+    table: TableArgs,
     /// Memory for all that is done at a time.
     #[arg(long, value_name = "SIZE", default_value = "512MiB")]
     pub(super) memory: Size,
-    /// The zone of a timeline in LOCAL time: that of the JVMs that write to the table, such as Europe/Berlin.
-    #[arg(long, value_name = "ZONE")]
-    pub(super) timeline_timezone: Option<Timezone>,
 }
 
 impl ServiceArgs {
     /// What the arguments say.
     pub(super) fn options(&self) -> MaintainOptions {
-        MaintainOptions {
-            memory_bytes: self.memory.0,
-            timeline_zone: self.timeline_timezone.map(|Timezone(zone)| zone),
-            ..MaintainOptions::default()
-        }
+        MaintainOptions { memory_bytes: self.memory.0, ..self.table.options() }
     }
 
     /// Opens the table for its services.
@@ -47,8 +70,7 @@ impl ServiceArgs {
         context: &Context,
         options: MaintainOptions,
     ) -> Result<Maintainer, Error> {
-        let storage = storage::open(&self.uri.parse()?, &context.environment).await?;
-        Ok(Maintainer::open(storage, &context.environment, options).await?)
+        self.table.open_with(context, options).await
     }
 }
 

@@ -42,11 +42,19 @@ impl Committer {
         Ok(taken)
     }
 
-    async fn take_locked(&self, instant: InstantTime, action: Action) -> Result<Taken, CommitError> {
+    /// As [`Committer::take`]. The caller holds the lock.
+    pub(in crate::commit) async fn take_locked(
+        &self,
+        instant: InstantTime,
+        action: Action,
+    ) -> Result<Taken, CommitError> {
         let timeline = self.timeline().await?;
+        if action != Action::Restore {
+            self.refuse_restoring(&timeline).await?;
+        }
         let pending = timeline.get(instant, action).filter(|i| !i.is_completed() && i.requested_as == action);
         let Some(pending) = pending else { return Ok(Taken::Over) };
-        if let Some(seen_unix_millis) = self.at_work(pending).await? {
+        if let Some((seen_unix_millis, _)) = self.at_work(pending).await? {
             return Ok(Taken::AtWork { seen_unix_millis });
         }
         let heartbeat = self.heartbeat(instant).await?;
@@ -54,13 +62,17 @@ impl Committer {
         Ok(Taken::Run(ServiceRun { instant, action, heartbeat, was_begun }))
     }
 
-    /// When somebody was last seen at work on a pending service, if that counts as alive.
+    /// When somebody was last seen at work on a pending service, if that counts as alive; and after which silence
+    /// it does not.
     ///
     /// Source: `BaseHoodieTableServiceClient.validateHeartBeat`, for those that beat.
-    async fn at_work(&self, service: &Instant) -> Result<Option<i64>, CommitError> {
+    pub(in crate::commit) async fn at_work(
+        &self,
+        service: &Instant,
+    ) -> Result<Option<(i64, Duration)>, CommitError> {
         let expiry = self.options.heartbeat_expiry();
         if let Some(beat) = heartbeat::last_beat(&self.table, service.time).await? {
-            return Ok((!heartbeat::is_older(&self.table, beat, expiry)).then_some(beat));
+            return Ok((!heartbeat::is_older(&self.table, beat, expiry)).then_some((beat, expiry)));
         }
         if service.state != State::Inflight {
             return self.about_to_begin(service).await;
@@ -79,19 +91,26 @@ impl Committer {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok((!heartbeat::is_older(&self.table, seen, expiry * WITHOUT_HEARTBEAT)).then_some(seen))
+        let expiry = expiry * WITHOUT_HEARTBEAT;
+        Ok((!heartbeat::is_older(&self.table, seen, expiry)).then_some((seen, expiry)))
     }
 
-    /// When a clean was planned that others are surely about to begin. Hudi's writers plan cleans only to carry
-    /// them out at once, and more than one of them would complete it; other services they leave to each other.
-    async fn about_to_begin(&self, service: &Instant) -> Result<Option<i64>, CommitError> {
+    /// When a clean or a restore was planned that others are surely about to begin. Hudi's writers plan those only
+    /// to carry them out at once, and more than one of them would complete it; other services they leave to each
+    /// other. A restore of ours beats before it is planned.
+    async fn about_to_begin(&self, service: &Instant) -> Result<Option<(i64, Duration)>, CommitError> {
         let requested = TimelineFile::requested(service.time, service.requested_as);
-        if service.requested_as != Action::Clean || is_our_plan(&self.table.timeline.read(&requested).await?)
-        {
+        let is_begun_at_once = match service.requested_as {
+            Action::Clean => !is_our_plan(&self.table.timeline.read(&requested).await?),
+            Action::Restore => true,
+            _ => false,
+        };
+        if !is_begun_at_once {
             return Ok(None);
         }
         let seen = self.table.storage.stat(&self.table.timeline.path(&requested)).await?.modified_unix_millis;
-        Ok((!heartbeat::is_older(&self.table, seen, self.options.heartbeat_expiry())).then_some(seen))
+        let expiry = self.options.heartbeat_expiry();
+        Ok((!heartbeat::is_older(&self.table, seen, expiry)).then_some((seen, expiry)))
     }
 
     /// Begins an attempt at a service: what earlier ones left is rolled back, but for the files in `kept`,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use lakebed_hudi::timeline_file::{State, TimelineFile};
+use lakebed_hudi::timeline_file::{Action, State, TimelineFile};
 
 use super::{News, ServiceRun};
 use crate::commit::{CommitError, Committer, Outcome};
@@ -133,6 +133,14 @@ impl Committer {
         }
         if let Some((rollback, _)) = self.planned_rollback(timeline, instant).await? {
             return Ok(Some(format!("{action} {instant} is being rolled back by rollback {rollback}")));
+        }
+        if action != Action::Restore && timeline.pending_restore().is_some() {
+            return Ok(Some(format!("the table is being restored, so that {action} {instant} is of no use")));
+        }
+        if action == Action::Restore
+            && let Some(left) = self.left_to_restore(instant).await?.first()
+        {
+            return Ok(Some(format!("{} {} has come meanwhile", left.requested_as, left.time)));
         }
         self.changed_properties().await
     }

@@ -91,9 +91,9 @@ pub struct ServiceRun {
     pub instant: InstantTime,
     /// What it was requested as.
     pub action: Action,
-    heartbeat: Heartbeat,
+    pub(super) heartbeat: Heartbeat,
     /// Whether an attempt at it was begun before.
-    was_begun: bool,
+    pub(super) was_begun: bool,
 }
 
 /// Under this name the extra metadata of plans of cleans, and of attempts at services, say that they are ours.

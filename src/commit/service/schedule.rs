@@ -40,6 +40,7 @@ impl Committer {
         guard: &LockGuard,
     ) -> Result<Scheduled, CommitError> {
         let timeline = self.timeline().await?;
+        self.refuse_restoring(&timeline).await?;
         if let Some(reason) = self.changed_properties().await? {
             return Ok(Scheduled::Stale { reason });
         }
@@ -111,7 +112,8 @@ fn taken_back(then: &Timeline, now: &Timeline) -> Option<String> {
     if start > then.settled_time() && then.settled_time().is_some() {
         return Some("the timeline was archived meanwhile".to_owned());
     }
-    let is_gone = |i: &&Instant| now.get(i.time, i.action).is_none() && Some(i.time) >= start;
+    let is_there = |i: &Instant| now.get(i.time, i.action).is_some_and(Instant::is_completed);
+    let is_gone = |i: &&Instant| !is_there(i) && Some(i.time) >= start;
     let gone = then.completed_writes().find(is_gone)?;
     Some(format!("commit {} is gone: the table was taken back meanwhile", gone.time))
 }

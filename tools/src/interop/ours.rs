@@ -4,22 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{BooleanArray, RecordBatch};
+use bytes::Bytes;
 use futures::TryStreamExt as _;
 use lakebed::commit::{CommitOptions, Outcome, PipelineProgress, Scheduled};
 use lakebed::environment::Environment;
 use lakebed::maintain::archive::{ArchiveReport, ArchiveRules};
 use lakebed::maintain::clean::{self, CleanPolicy, CleanReport, CleanRules};
 use lakebed::maintain::compaction::{CompactionRules, plan};
+use lakebed::maintain::restore::RestoreEvent;
 use lakebed::maintain::{MaintainOptions, Maintainer, RunLimits, RunOutcome};
 use lakebed::read::{Scan, ScanOptions};
 use lakebed::sink::{MetadataTablePolicy, Prepared, Sink, SinkError, SinkOptions, StatedIndex};
 use lakebed::storage::fault::{Fault, FaultKind, FaultStorage};
 use lakebed::storage::{self, Storage};
 use lakebed::table::{Table, WriteOperation};
+use lakebed::timeline::Instant;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::schema::TableSchema;
 use lakebed_hudi::table_config::NewTable;
-use lakebed_hudi::timeline_file::Action;
+use lakebed_hudi::timeline_file::{Action, TimelineFile};
 use tokio::sync::watch;
 
 use super::Failed;
@@ -268,6 +271,59 @@ impl Ours {
         Ok(self.maintainer().await?.archive(&ArchiveRules::new(2, 3)?, &stop, &|_| {}).await?)
     }
 
+    /// Savepoints the newest commit.
+    pub async fn savepoint(&self) -> Result<InstantTime, Failed> {
+        Ok(self.maintainer().await?.committer().savepoint(None, "u", "c").await?.instant)
+    }
+
+    /// Takes the table back to a savepoint.
+    pub async fn restore(&self, savepoint: InstantTime) -> Result<(), Failed> {
+        let limits = RunLimits { stop: watch::channel(false).1, deadline: None };
+        let report = self.maintainer().await?.restore(savepoint, &limits, &|_| {}).await?;
+        match report.as_ref().map(|report| report.outcome) {
+            Some(RunOutcome::Committed { .. }) => Ok(()),
+            _ => Err(format!("not restored: {report:?}").into()),
+        }
+    }
+
+    /// Begins to take the table back, and stops when the first commit is.
+    pub async fn begin_to_restore(&self, savepoint: InstantTime) -> Result<(), Failed> {
+        let (stop, stopped) = watch::channel(false);
+        let limits = RunLimits { stop: stopped, deadline: None };
+        let tell = |event| {
+            if matches!(event, RestoreEvent::TakenBack { .. }) {
+                stop.send_replace(true);
+            }
+        };
+        let report = self.maintainer().await?.restore(savepoint, &limits, &tell).await?;
+        match report {
+            Some(report) if report.outcome == RunOutcome::Stopped && report.left > 0 => Ok(()),
+            report => Err(format!("not stopped half-way: {report:?}").into()),
+        }
+    }
+
+    /// Rolls the newest commit back.
+    pub async fn roll_back(&self) -> Result<(), Failed> {
+        let maintainer = self.maintainer().await?;
+        maintainer.committer().roll_back(newest(&maintainer).await?.time).await?;
+        Ok(())
+    }
+
+    /// Begins to roll the newest commit back, and dies when it has left the timeline.
+    pub async fn begin_to_roll_back(&self) -> Result<(), Failed> {
+        let maintainer = self.maintainer().await?;
+        let newest = newest(&maintainer).await?;
+        let plan = maintainer.committer().plan_rollback(newest.time).await?.plan;
+        let (storage, timeline) = (&maintainer.table().storage, &maintainer.table().timeline);
+        let now =
+            InstantTime::from_unix_millis(self.environment.clock.unix_millis(), maintainer.table().zone);
+        let requested = TimelineFile::requested(now, Action::Rollback);
+        storage.put(&timeline.path(&requested), plan.to_avro()?.into()).await?;
+        storage.put(&timeline.path(&TimelineFile::inflight(now, Action::Rollback)), Bytes::new()).await?;
+        storage.delete(&timeline.path(&newest.file())).await?;
+        Ok(())
+    }
+
     pub(super) async fn maintainer(&self) -> Result<Maintainer, Failed> {
         let options = MaintainOptions { commit: self.commit, ..MaintainOptions::default() };
         Ok(Maintainer::open(self.storage().await?, &self.environment, options).await?)
@@ -296,6 +352,12 @@ impl Ours {
     pub(super) async fn storage(&self) -> Result<Arc<dyn Storage>, Failed> {
         Ok(storage::open(&self.uri.parse()?, &self.environment).await?)
     }
+}
+
+async fn newest(maintainer: &Maintainer) -> Result<Instant, Failed> {
+    let newest = maintainer.committer().newest_commit().await?.ok_or("there is no commit")?;
+    let timeline = maintainer.table().timeline.load().await?;
+    Ok(*timeline.write_at(newest).ok_or("it is gone")?)
 }
 
 async fn prepare_on(sink: &mut Sink, checkpoint: u64, rows: &Batch) -> Result<Prepared, Failed> {

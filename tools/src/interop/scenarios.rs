@@ -7,7 +7,7 @@ use super::shape::{Data, Keys, Ordering, Partial, Partitioning, Shape};
 use super::step::{Step, rows};
 
 /// Every kind of every dimension once, on either type of table; not each of the types that go the same way.
-const IN_CI: [&str; 63] = [
+const IN_CI: [&str; 65] = [
     "cow/ours/archived",
     "cow/ours/archiving",
     "cow/ours/archiving/often",
@@ -33,6 +33,7 @@ const IN_CI: [&str; 63] = [
     "cow/ours/partitioning/Encoded",
     "cow/ours/partitioning/Missing",
     "cow/ours/replacing",
+    "cow/ours/rolling_back",
     "cow/ours/strays/dying_everywhere",
     "cow/ours/strays/we_recover",
     "cow/ours/widening",
@@ -62,6 +63,7 @@ const IN_CI: [&str; 63] = [
     "mor/ours/partitioning/Boolean",
     "mor/ours/partitioning/Two",
     "mor/ours/restoring",
+    "mor/ours/restoring/on",
     "mor/ours/strays/dying_everywhere",
     "mor/ours/strays/spark_recovers",
     "mor/ours/strays/we_archive",
@@ -166,6 +168,11 @@ fn scripts(shape: Shape) -> Scenarios {
         ("ours/widening", shape, script::widening()),
         ("ours/widened", shape, script::widened()),
         ("ours/restoring", shape, script::restoring()),
+        ("ours/restoring/in_turns", shape, script::restoring_in_turns()),
+        ("ours/restoring/on", shape, script::restoring_on()),
+        ("ours/rolling_back", shape, script::rolling_back()),
+        ("theirs/rolling_back", shape, after_spark(script::rolling_back())),
+        ("theirs/restoring/in_turns", shape, after_spark(script::restoring_in_turns())),
         ("ours/replacing", shape, script::replacing()),
         ("ours/in_flight", shape, script::in_flight()),
         ("ours/metadata_table", shape, script::metadata_table()),

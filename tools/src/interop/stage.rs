@@ -120,7 +120,29 @@ impl<'a> Stage<'a> {
             Step::CleanDies => self.clean_dies()?,
             Step::Cleaned => self.must_be_cleaned()?,
             Step::ArchiveOurs => self.archive()?,
+            Step::SavepointOurs => {
+                let instant = self.runtime.block_on(self.ours.savepoint())?;
+                self.savepoint = Some((instant, self.model.clone(), self.ours.committed));
+            }
+            Step::RestoreOurs => {
+                let (instant, model, committed) = self.savepoint.clone().ok_or("no savepoint was made")?;
+                self.runtime.block_on(self.ours.restore(instant))?;
+                (self.model, self.ours.committed) = (model, committed);
+            }
             Step::ArchivesOften(orders) => self.archive_often(orders.clone())?,
+            Step::RestoreStops => {
+                let (instant, ..) = self.savepoint.clone().ok_or("no savepoint was made")?;
+                self.runtime.block_on(self.ours.begin_to_restore(instant))?;
+                self.spark_does(&Step::Restore)?;
+            }
+            Step::TakenBack(step) => {
+                self.stands_back(step)?;
+                self.runtime.block_on(self.ours.roll_back())?;
+            }
+            Step::RollbackDies(step) => {
+                self.stands_back(step)?;
+                self.runtime.block_on(self.ours.begin_to_roll_back())?;
+            }
             Step::SparkWidens => self.spark_wide = true,
             Step::Together(turns) => self.together(turns.clone())?,
             theirs => self.spark_does(theirs)?,
@@ -128,6 +150,15 @@ impl<'a> Stage<'a> {
         if self.shape.table_type == TableType::CopyOnWrite {
             self.model.compact();
         }
+        Ok(())
+    }
+
+    /// Something is done that is to be taken back: the model is as before.
+    fn stands_back(&mut self, step: &Step) -> Result<(), Failed> {
+        let (model, committed) = (self.model.clone(), self.ours.committed);
+        self.step(step)?;
+        self.ours.close();
+        (self.model, self.ours.committed) = (model, committed);
         Ok(())
     }
 

@@ -125,6 +125,16 @@ pub enum Step {
     Savepoint,
     /// Spark takes the table back to the savepoint.
     Restore,
+    /// We savepoint the newest commit.
+    SavepointOurs,
+    /// We take the table back to the savepoint.
+    RestoreOurs,
+    /// We begin to, and stop after the first commit that is taken back; Spark goes on with it.
+    RestoreStops,
+    /// Something is committed, and we roll it back.
+    TakenBack(Box<Self>),
+    /// The same, but our process dies when the commit has left the timeline.
+    RollbackDies(Box<Self>),
     /// Spark archives most of the timeline.
     Archive,
     /// We archive most of the timeline; Spark then sees the same of the past as before.
@@ -152,6 +162,7 @@ impl Step {
                 shape.table_type == TableType::MergeOnRead
             }
             Self::Spark(_) => shape.spark_upserts(),
+            Self::TakenBack(step) | Self::RollbackDies(step) => step.fits(shape),
             Self::SparkDeletePartition(_) => shape.partitioning != Partitioning::None,
             _ => true,
         }
@@ -201,6 +212,11 @@ impl fmt::Display for Step {
             Self::Clean => "Spark cleans",
             Self::Savepoint => "Spark savepoints",
             Self::Restore => "Spark restores",
+            Self::SavepointOurs => "Lakebed savepoints",
+            Self::RestoreOurs => "Lakebed restores",
+            Self::RestoreStops => "Lakebed begins to restore, and Spark goes on",
+            Self::TakenBack(_) => "Lakebed rolls back what was just committed",
+            Self::RollbackDies(_) => "Lakebed dies while it rolls back what was just committed",
             Self::Archive => "Spark archives",
             Self::ArchiveOurs => "Lakebed archives",
             Self::ArchivesOften(_) => "Lakebed upserts and archives many times",

@@ -1,0 +1,29 @@
+//! Asking before something is done that cannot be undone.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use crate::error::{Error, ErrorKind};
+
+/// Asks on the terminal whether `what` is to be done, unless that was said already.
+///
+/// # Errors
+/// No, or nobody to ask: then `--yes` has to say it.
+pub(super) fn confirm(what: &str, yes: bool) -> Result<(), Error> {
+    if yes {
+        return Ok(());
+    }
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        let text = format!(
+            "{what}: this cannot be undone, and there is no terminal to ask on: say --yes, or --dry-run"
+        );
+        return Err(Error::new(ErrorKind::FixInput, text));
+    }
+    let unasked = |error: io::Error| Error::new(ErrorKind::Failed, format!("the terminal failed: {error}"));
+    write!(io::stderr(), "{what}. This cannot be undone. Go on? [y/N] ").map_err(unasked)?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).map_err(unasked)?;
+    match answer.trim().to_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Error::new(ErrorKind::Refused, "not confirmed; nothing was changed")),
+    }
+}

@@ -1,0 +1,94 @@
+//! Several processes at once.
+
+use super::*;
+
+async fn all_at_once<T: Send + 'static>(
+    scene: &Scene,
+    work: impl Fn(Maintainer) -> futures::future::BoxFuture<'static, T>,
+) -> Vec<T> {
+    let mut runs = Vec::new();
+    for _ in 0..6 {
+        runs.push(tokio::spawn(work(scene.maintainer().await)));
+    }
+    futures::future::join_all(runs).await.into_iter().map(Result::unwrap).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_restores_take_the_table_back_once() {
+    let scene = Scene::new(TableType::MergeOnRead).await;
+    scene.upsert(&[put("a", "x", 1)]).await;
+    let savepoint = scene.savepoint().await;
+    for ts in 2..=4 {
+        scene.upsert(&[put("a", "x", ts)]).await;
+        scene.compact().await;
+    }
+    let scene = scene.later(2);
+    let done = all_at_once(&scene, |maintainer| {
+        Box::pin(async move { maintainer.restore(savepoint, &no_limits(), &|_| {}).await })
+    })
+    .await;
+    let outcomes: Vec<Option<RunOutcome>> =
+        done.into_iter().map(|done| done.unwrap().map(|report| report.outcome)).collect();
+    let committed = outcomes.iter().filter(|o| matches!(o, Some(RunOutcome::Committed { .. }))).count();
+    assert_eq!(committed, 1, "{outcomes:?}");
+    assert_eq!(scene.texts().await, ["a x 1 a1"]);
+    assert_eq!(completed(&scene.maintainer().await, Action::Restore).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_rollbacks_take_one_commit_back() {
+    let scene = Scene::new(TableType::CopyOnWrite).await;
+    scene.upsert(&[put("a", "x", 1)]).await;
+    let newest = scene.upsert(&[put("a", "x", 2)]).await;
+    let done = all_at_once(&scene, |maintainer| {
+        Box::pin(async move { maintainer.committer().roll_back(newest).await })
+    })
+    .await;
+    for done in &done {
+        let is_gone = matches!(done, Err(CommitError::Undo(UndoError::Unknown { .. })));
+        assert!(done.is_ok() || is_gone, "{done:?}");
+    }
+    assert!(done.iter().any(Result::is_ok));
+    assert_eq!(completed(&scene.maintainer().await, Action::Rollback).await.len(), 1);
+    assert_eq!(scene.texts().await, ["a x 1 a1"]);
+}
+
+/// While a restore is pending, a sink, a compaction and an older plan stay out; a write that was begun before
+/// conflicts.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_else_begins_anything_while_a_restore_is_not_completed() {
+    let scene = Scene::new(TableType::MergeOnRead).await;
+    scene.upsert(&[put("a", "x", 1)]).await;
+    let savepoint = scene.savepoint().await;
+    for ts in 2..=3 {
+        scene.upsert(&[put("a", "x", ts)]).await;
+    }
+    let compaction = services::schedule(&scene.maintainer().await).await.unwrap().unwrap();
+    let maintainer = scene.maintainer().await;
+    let mut writer = scene.sink("p", WriteOperation::Upsert).await.unwrap();
+    let scene = scene.later(2);
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let limits = lakebed::maintain::RunLimits { stop: stopped, deadline: None };
+    let tell = |event| {
+        if matches!(event, lakebed::maintain::restore::RestoreEvent::TakenBack { .. }) {
+            stop.send_replace(true);
+        }
+    };
+    let report = scene.maintainer().await.restore(savepoint, &limits, &tell).await.unwrap().unwrap();
+    assert_eq!((report.outcome, report.instants.len()), (RunOutcome::Stopped, 1), "{report:?}");
+
+    let is_restoring = |error: &CommitError| matches!(error, CommitError::Restoring { savepoint: Some(to), .. } if *to == savepoint);
+    let refused = scene.sink("p", WriteOperation::Upsert).await.unwrap_err();
+    assert!(matches!(&refused, SinkError::Commit(error) if is_restoring(error)), "{refused}");
+    writer.write(&batch(&[put("a", "x", 9)]).0, None).await.unwrap_err();
+    let refused = maintainer.compact(compaction, &no_limits(), &|_| {}).await.unwrap_err();
+    assert!(matches!(&refused, MaintainError::Commit(error) if is_restoring(error)), "{refused}");
+    let refused = scene.maintainer().await.committer().roll_back(savepoint).await.unwrap_err();
+    assert!(is_restoring(&refused), "{refused}");
+    let refused = scene.maintainer().await.committer().savepoint(None, "u", "c").await.unwrap_err();
+    assert!(is_restoring(&refused), "{refused}");
+    assert_eq!(scene.restore(savepoint).await.unwrap().map(RunOutcome::is_over), Some(true));
+    assert_eq!(scene.texts().await, ["a x 1 a1"]);
+    scene.upsert(&[put("a", "x", 8)]).await;
+    assert_eq!(scene.texts().await, ["a x 8 a8"]);
+}
