@@ -60,8 +60,8 @@
 //! commit of it holds.
 //!
 //! # Absent, and why
-//! * Of the table services all but compaction, clustering, cleaning and archival: to come; those of other engines are
-//!   lived with. A metadata table is not kept up to date: one that is there is refused, or dropped on demand.
+//! * Log compactions, and the building of indexes: those of other engines are lived with. A metadata table is
+//!   not kept up to date: one that is there is refused, or dropped on demand.
 //! * Merge modes of Java classes, schema-on-read history, HFile and ORC files: they need a JVM or are
 //!   of no use without one.
 //! * A catalog: a table is its folder.
