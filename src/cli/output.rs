@@ -187,6 +187,9 @@ fn asked_for_json(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
     false
 }
 
+/// So many rows of a list that may be long are shown to people.
+const ROWS_SHOWN: usize = 40;
+
 /// A page for people.
 pub(super) struct Page<'a> {
     out: &'a mut dyn Write,
@@ -218,6 +221,20 @@ impl Page<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The first so many of `rows`, as [`Page::rows`], and how many there are more.
+    pub(super) fn first_rows(
+        &mut self,
+        columns: &[&str],
+        rows: impl ExactSizeIterator<Item = Vec<String>>,
+    ) -> io::Result<()> {
+        let more = rows.len().saturating_sub(ROWS_SHOWN);
+        self.rows(columns, rows.take(ROWS_SHOWN).collect())?;
+        match more {
+            0 => Ok(()),
+            more => self.line(&format!("… and {more} more, which --format json lists")),
+        }
     }
 
     /// Rows below a heading of column names. A name that ends in `>` is of a column of numbers.

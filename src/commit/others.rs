@@ -226,9 +226,9 @@ pub(super) fn written(
         Some(FileGroupId { partition: partition.to_owned(), file_id: stat.group()? })
     });
     let written = OtherWrite { instant, kind: OtherKind::Written, groups: groups.collect() };
-    let replaced = metadata.partition_to_replace_file_ids.iter().flatten().flat_map(|(partition, ids)| {
-        ids.iter().map(|file_id| FileGroupId { partition: partition.clone(), file_id: file_id.clone() })
-    });
+    let replaced = metadata
+        .replaced_groups()
+        .map(|(partition, id)| FileGroupId { partition: partition.to_owned(), file_id: id.clone() });
     let replaced = OtherWrite { instant, kind: OtherKind::Replaced, groups: replaced.collect() };
     [written, replaced].into_iter().filter(|other| !other.groups.is_empty())
 }

@@ -16,7 +16,7 @@ use lakebed_hudi::timeline_metadata::{SavepointMetadata, SavepointPartitionMetad
 
 use super::{CommitError, Committer, UndoError};
 use crate::storage::lock::LockGuard;
-use crate::table::partition_folder;
+use crate::table::{FileGroup, FileSlice, partition_folder};
 use crate::timeline::{Instant, Timeline};
 
 /// What became of a savepoint that was to be made.
@@ -112,11 +112,7 @@ impl Committer {
         let snapshot = self.table.snapshot(Some(instant)).await?;
         let mut kept = BTreeMap::new();
         for (partition, groups) in snapshot.all_file_groups().await? {
-            let slices = groups.iter().filter_map(|group| group.latest());
-            let paths = slices.flat_map(|slice| {
-                let base = slice.base.iter().map(|base| &base.path);
-                base.chain(slice.logs.iter().map(|log| &log.path))
-            });
+            let paths = groups.iter().filter_map(FileGroup::latest).flat_map(FileSlice::paths);
             let files = paths.map(|path| path.file_name().to_owned()).collect();
             let metadata =
                 SavepointPartitionMetadata { partition_path: partition.clone(), savepoint_data_file: files };

@@ -6,7 +6,7 @@ use lakebed_hudi::instant::InstantTime;
 use tokio::sync::watch;
 
 use super::MaintainError;
-use crate::commit::Outcome;
+use crate::commit::{Outcome, ServiceRun, Taken};
 use crate::environment::Clock;
 
 /// How far a run may go.
@@ -42,6 +42,15 @@ pub enum RunOutcome {
     },
     /// It was stopped: the next run goes on.
     Stopped,
+}
+
+/// The run of a service that was taken, or how it ended that it was not for this process to carry out.
+pub(super) fn begun(taken: Taken) -> Result<ServiceRun, RunOutcome> {
+    match taken {
+        Taken::Run(run) => Ok(run),
+        Taken::AtWork { seen_unix_millis } => Err(RunOutcome::AtWork { seen_unix_millis }),
+        Taken::Over => Err(RunOutcome::Over),
+    }
 }
 
 impl RunOutcome {

@@ -80,9 +80,7 @@ impl Buckets {
                 schemas.push(TableSchema::from_avro(schema).map_err(TableError::from)?);
             }
             self.suspects.extend(index.iter().flat_map(|index| suspects(&metadata, index.buckets)));
-            let written = metadata.write_stats().map(|(partition, _)| partition);
-            let replaced = metadata.partition_to_replace_file_ids.iter().flatten().map(|(p, _)| p.as_str());
-            for partition in written.chain(replaced) {
+            for partition in metadata.touched_partitions() {
                 self.partitions.remove(partition);
             }
         }

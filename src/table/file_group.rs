@@ -53,6 +53,11 @@ pub struct FileSlice {
 }
 
 impl FileSlice {
+    /// Where its files lie, the base file first.
+    pub fn paths(&self) -> impl Iterator<Item = &TablePath> {
+        self.base.iter().map(|base| &base.path).chain(self.logs.iter().map(|log| &log.path))
+    }
+
     /// Bytes of all log files.
     pub fn log_bytes(&self) -> u64 {
         self.logs.iter().map(|log| log.size_bytes).sum()

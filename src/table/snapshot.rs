@@ -143,6 +143,24 @@ impl TableSnapshot {
         Ok(self.table.storage.list(&folder).await?.files)
     }
 
+    /// The files of each of `partitions`, as [`TableSnapshot::partition_files`], in their order.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn files_in(
+        &self,
+        partitions: impl IntoIterator<Item = String, IntoIter: Send>,
+    ) -> Result<Vec<(String, Vec<Entry>)>, TableError> {
+        stream::iter(partitions)
+            .map(|partition| async move {
+                let files = self.partition_files(&partition).await?;
+                Ok((partition, files))
+            })
+            .buffered(LISTINGS)
+            .try_collect()
+            .await
+    }
+
     /// The file groups among `files`, a listing of the folder of `partition`.
     ///
     /// # Errors

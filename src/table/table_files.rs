@@ -59,14 +59,7 @@ impl TableFiles {
             Err(error) if error.is_not_found() => return Self::list(snapshot).await,
             Err(error) => return Err(error.into()),
         };
-        let listed: Vec<(String, Vec<Entry>)> = stream::iter(touched)
-            .map(|partition| async move {
-                let files = snapshot.partition_files(&partition).await?;
-                Ok::<_, TableError>((partition, files))
-            })
-            .buffer_unordered(AT_ONCE)
-            .try_collect()
-            .await?;
+        let listed = snapshot.files_in(touched).await?;
         for (partition, files) in listed {
             self.set(partition, files);
         }
@@ -125,9 +118,7 @@ async fn touched(snapshot: &TableSnapshot, instant: &Instant) -> Result<BTreeSet
     let partitions: Vec<String> = match instant.action {
         action if action.writes_data() => {
             let metadata = store.metadata_anywhere(instant).await?;
-            let written = metadata.write_stats().map(|(partition, _)| partition.to_owned());
-            let replaced = metadata.partition_to_replace_file_ids.iter().flatten();
-            written.chain(replaced.map(|(partition, _)| partition.clone())).collect()
+            metadata.touched_partitions().into_iter().map(str::to_owned).collect()
         }
         Action::Clean => store.clean_metadata(instant).await?.partition_metadata.into_keys().collect(),
         Action::Rollback => store.rollback_metadata(instant).await?.partition_metadata.into_keys().collect(),

@@ -155,9 +155,6 @@ impl<'a> PlanReport<'a> {
     }
 }
 
-/// So many partitions are listed for people.
-const PARTITIONS_SHOWN: usize = 40;
-
 impl Report for PlanReport<'_> {
     fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
         for pending in &self.on_timeline.pending {
@@ -199,10 +196,7 @@ impl PlanReport<'_> {
                 if goes { "nothing is left of it" } else { "" }.to_owned(),
             ]
         };
-        page.rows(&columns, partitions.iter().take(PARTITIONS_SHOWN).map(row).collect())?;
-        if let Some(more) = partitions.len().checked_sub(PARTITIONS_SHOWN).filter(|more| *more > 0) {
-            page.line(&format!("… and {more} more, which --format json lists"))?;
-        }
+        page.first_rows(&columns, partitions.iter().map(row))?;
         page.line("")
     }
 }

@@ -136,9 +136,6 @@ impl PlanReport {
     }
 }
 
-/// So many groups are listed for people.
-const GROUPS_SHOWN: usize = 40;
-
 impl Report for PlanReport {
     fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
         for pending in &self.on_timeline.pending {
@@ -157,10 +154,7 @@ impl Report for PlanReport {
             ]
         };
         let columns = ["PARTITION", "FILE GROUPS>", "FILES>", "BYTES>", "INTO>"];
-        page.rows(&columns, self.groups.iter().take(GROUPS_SHOWN).map(row).collect())?;
-        if let Some(more) = self.groups.len().checked_sub(GROUPS_SHOWN).filter(|more| *more > 0) {
-            page.line(&format!("… and {more} more, which --format json lists"))?;
-        }
+        page.first_rows(&columns, self.groups.iter().map(row))?;
         page.line("")?;
         let mut parts = vec![
             human::counted(self.file_groups as u64, "file group"),

@@ -12,7 +12,7 @@ use lakebed_hudi::timeline_metadata::{CleanerPlan, CommitMetadata};
 use crate::commit::restore::later_than;
 use crate::commit::{CommitError, Committer, UndoError};
 use crate::storage::{Entry, TablePath};
-use crate::table::{FileGroupId, SliceRules, file_groups, partition_folder};
+use crate::table::{FileGroup, FileSlice, SliceRules, file_groups, partition_folder};
 use crate::timeline::{Instant, Timeline};
 
 /// Files that cleans have deleted, or are to, by name within their partitions.
@@ -134,10 +134,7 @@ impl Committer {
         };
         let found = file_groups(partition, files, &rules);
         let current = found.iter().filter(|group| groups.contains(&group.id.file_id));
-        let mut paths = current.filter_map(|group| group.latest()).flat_map(|slice| {
-            let base = slice.base.iter().map(|base| &base.path);
-            base.chain(slice.logs.iter().map(|log| &log.path))
-        });
+        let mut paths = current.filter_map(FileGroup::latest).flat_map(FileSlice::paths);
         Ok(paths.find_map(|path| {
             let clean = cleaned.get(&(partition.to_owned(), path.file_name().to_owned()))?;
             Some((*clean, path.clone()))
@@ -207,15 +204,11 @@ impl Committer {
 
 /// The groups that a commit wrote to or ended, by partition.
 fn touched(metadata: &CommitMetadata) -> BTreeMap<String, BTreeSet<FileId>> {
-    let written = metadata.write_stats().filter_map(|(partition, stat)| {
-        Some(FileGroupId { partition: partition.to_owned(), file_id: stat.group()? })
-    });
-    let replaced = metadata.partition_to_replace_file_ids.iter().flatten().flat_map(|(partition, ids)| {
-        ids.iter().map(|file_id| FileGroupId { partition: partition.clone(), file_id: file_id.clone() })
-    });
+    let written = metadata.write_stats().filter_map(|(partition, stat)| Some((partition, stat.group()?)));
+    let replaced = metadata.replaced_groups().map(|(partition, id)| (partition, id.clone()));
     let mut touched: BTreeMap<String, BTreeSet<FileId>> = BTreeMap::new();
-    for group in written.chain(replaced) {
-        touched.entry(group.partition).or_default().insert(group.file_id);
+    for (partition, id) in written.chain(replaced) {
+        touched.entry(partition.to_owned()).or_default().insert(id);
     }
     touched
 }

@@ -41,11 +41,7 @@ pub(super) async fn uncleaned(table: &Table, going: &[Instant]) -> Result<Option
     while let Some(read) = reading.next().await {
         let (commit, metadata) = read?;
         look(table, &metadata, &mut there).await?;
-        let replaced = metadata.partition_to_replace_file_ids.iter().flatten();
-        let mut left = replaced.flat_map(|(partition, ids)| {
-            let groups = there.get(partition);
-            ids.iter().filter_map(move |id| groups.and_then(|groups| groups.get(id)))
-        });
+        let mut left = metadata.replaced_groups().filter_map(|(partition, id)| there.get(partition)?.get(id));
         if let Some(file) = left.next().cloned() {
             let by = HeldBy::Replaced { instant: commit.time, file };
             return Ok(Some(Hold { from: commit.time, by }));
@@ -56,8 +52,9 @@ pub(super) async fn uncleaned(table: &Table, going: &[Instant]) -> Result<Option
 
 /// Lists the partitions in which `commit` replaced groups, if they are not listed yet.
 async fn look(table: &Table, commit: &CommitMetadata, there: &mut Groups) -> Result<(), TableError> {
-    let partitions = commit.partition_to_replace_file_ids.iter().flatten().map(|(partition, _)| partition);
-    let unknown: BTreeSet<String> = partitions.filter(|name| !there.contains_key(*name)).cloned().collect();
+    let partitions = commit.replaced_groups().map(|(partition, _)| partition);
+    let unknown: BTreeSet<String> =
+        partitions.filter(|name| !there.contains_key(*name)).map(str::to_owned).collect();
     let listed: Vec<(String, BTreeMap<FileId, TablePath>)> = stream::iter(unknown)
         .map(|partition| async move {
             let files = table.storage.list(&partition_folder(&partition)?).await?.files;

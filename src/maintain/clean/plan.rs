@@ -106,7 +106,7 @@ fn last_before(slices: &[FileSlice], from: InstantTime) -> Option<InstantTime> {
 }
 
 fn names(slice: &FileSlice) -> impl Iterator<Item = &str> {
-    super::survey::paths(slice).map(|path| path.file_name())
+    slice.paths().map(|path| path.file_name())
 }
 
 fn drafted(group: &FileGroupId, slice: &FileSlice) -> DraftedSlice {

@@ -7,7 +7,7 @@ use lakebed_hudi::timeline_metadata::CleanerPlan;
 
 use super::Facts;
 use super::facts::Kept;
-use super::survey::{PartitionFiles, partition_files, paths};
+use super::survey::{PartitionFiles, partition_files};
 use crate::commit::{CommitError, Committer};
 use crate::storage::{StorageError, TablePath, TableUri};
 use crate::table::{FileGroup, FileSlice, TableError, partition_folder};
@@ -106,7 +106,7 @@ fn needed_of<'a>(group: &'a FileGroup, facts: &Facts, kept: &Kept<'_>) -> Vec<&'
     let is_live = !facts.replaced.contains_key(&group.id);
     let newest = group.latest().filter(|_| is_live).map(|slice| slice.base_instant);
     let slices = group.slices.iter().filter(|slice| {
-        newest == Some(slice.base_instant) || kept.any(&group.id, paths(slice).map(|path| path.file_name()))
+        newest == Some(slice.base_instant) || kept.any(&group.id, slice.paths().map(TablePath::file_name))
     });
-    slices.flat_map(paths).collect()
+    slices.flat_map(FileSlice::paths).collect()
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futures::stream::{FuturesUnordered, StreamExt as _};
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
 use lakebed_hudi::timeline_metadata::{CleanMetadata, CleanPartitionMetadata, CleanerPlan};
@@ -12,7 +11,9 @@ use super::CleanRules;
 use super::draft::CleanDraft;
 use super::planned::{self, BadPlan, Look, PlannedFiles};
 use super::survey::CleanSurvey;
-use crate::commit::{CommitError, Scheduled, ServiceRun, Taken};
+use crate::commit::{CommitError, Scheduled, ServiceRun};
+use crate::maintain::run::begun;
+use crate::maintain::share::until_limits;
 use crate::maintain::{MaintainError, Maintainer, RunLimits, RunOutcome};
 use crate::storage::TablePath;
 use crate::table::StagedFiles;
@@ -112,19 +113,12 @@ impl Maintainer {
         limits: &RunLimits,
         tell: &(dyn Fn(CleanEvent) + Sync),
     ) -> Result<CleanReport, MaintainError> {
-        let run = match self.committer().take(instant, Action::Clean).await? {
-            Taken::Run(run) => run,
-            Taken::AtWork { seen_unix_millis } => {
-                return Ok(CleanReport::of(instant, RunOutcome::AtWork { seen_unix_millis }));
-            }
-            Taken::Over => return Ok(CleanReport::of(instant, RunOutcome::Over)),
+        let run = match begun(self.committer().take(instant, Action::Clean).await?) {
+            Ok(run) => run,
+            Err(outcome) => return Ok(CleanReport::of(instant, outcome)),
         };
         let worked = self.clean_up(&run, limits, tell).await;
-        if worked.as_ref().is_ok_and(|report| report.outcome.is_over()) {
-            self.committer().clear_service(run).await?;
-        } else if let Err(error) = self.committer().release(run).await {
-            tracing::warn!(%instant, %error, "the heartbeat could not be ended; it expires by itself");
-        }
+        self.let_go(run, worked.as_ref().is_ok_and(|report| report.outcome.is_over())).await;
         worked
     }
 
@@ -198,25 +192,11 @@ impl Maintainer {
         tell: &(dyn Fn(CleanEvent) + Sync),
     ) -> Result<(usize, u64), MaintainError> {
         let clock = self.table().environment.clock.as_ref();
-        let mut waiting = files.values().flatten();
-        let mut at_work = FuturesUnordered::new();
-        let (mut deleted, mut freed_bytes, mut first_error) = (0, 0, None);
-        loop {
-            while at_work.len() < DELETES && first_error.is_none() && !limits.are_reached(clock) {
-                let Some(path) = waiting.next() else { break };
-                at_work.push(self.delete_one(run, path));
-            }
-            match at_work.next().await {
-                Some(Ok(path)) => {
-                    let bytes = look.bytes.get(path).copied().unwrap_or_default();
-                    tell(CleanEvent::Deleted { bytes });
-                    (deleted, freed_bytes) = (deleted + 1, freed_bytes + bytes);
-                }
-                Some(Err(error)) => first_error = first_error.or(Some(error)),
-                None => break,
-            }
-        }
-        first_error.map_or(Ok((deleted, freed_bytes)), Err)
+        let bytes_of = |path: &TablePath| look.bytes.get(path).copied().unwrap_or_default();
+        let deletes = files.values().flatten().map(|path| self.delete_one(run, path));
+        let told = |path: &&TablePath| tell(CleanEvent::Deleted { bytes: bytes_of(path) });
+        let deleted = until_limits(deletes, DELETES, (limits, clock), told).await?;
+        Ok((deleted.len(), deleted.into_iter().map(bytes_of).sum()))
     }
 
     /// Whoever has stood still knows nothing any more of who needs a file.

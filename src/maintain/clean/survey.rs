@@ -95,18 +95,13 @@ impl Scope {
 impl PartitionFiles {
     pub(super) fn of(path: String, files: &[Entry], groups: Vec<FileGroup>) -> Self {
         let slices = groups.iter().flat_map(|group| &group.slices);
-        let known: BTreeSet<&TablePath> = slices.flat_map(paths).collect();
+        let known: BTreeSet<&TablePath> = slices.flat_map(FileSlice::paths).collect();
         let is_other = |file: &&Entry| {
             !known.contains(&file.path) && !file.path.file_name().starts_with(PARTITION_METADATA)
         };
         let others = files.iter().filter(is_other).map(|file| file.path.clone()).collect();
         Self { path, groups, others }
     }
-}
-
-/// The files of a slice.
-pub(super) fn paths(slice: &FileSlice) -> impl Iterator<Item = &TablePath> {
-    slice.base.iter().map(|base| &base.path).chain(slice.logs.iter().map(|log| &log.path))
 }
 
 async fn listed(
@@ -128,15 +123,7 @@ pub(super) async fn partition_files(
     snapshot: &TableSnapshot,
     partitions: BTreeSet<String>,
 ) -> Result<Vec<PartitionFiles>, CommitError> {
-    let listings: Vec<(String, Vec<Entry>)> = stream::iter(partitions)
-        .map(|partition| async move {
-            let files = snapshot.partition_files(&partition).await?;
-            Ok::<_, CommitError>((partition, files))
-        })
-        .buffered(AT_ONCE)
-        .try_collect()
-        .await?;
-    of_listings(snapshot, listings).await
+    of_listings(snapshot, snapshot.files_in(partitions).await?).await
 }
 
 async fn of_listings(
@@ -187,7 +174,6 @@ fn touched(metadata: &CommitMetadata, copies: bool) -> BTreeSet<String> {
             Some(Upsert | UpsertPrepped | Insert | InsertPrepped | BulkInsert | BulkInsertPrepped)
         );
     let written = metadata.write_stats().filter(|(_, stat)| !tells || stat.prev_instant().is_some());
-    let replaced = metadata.partition_to_replace_file_ids.iter().flatten();
     let partitions = written.map(|(partition, _)| partition);
-    partitions.chain(replaced.map(|(partition, _)| partition.as_str())).map(str::to_owned).collect()
+    partitions.chain(metadata.replaced_groups().map(|(partition, _)| partition)).map(str::to_owned).collect()
 }

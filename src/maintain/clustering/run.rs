@@ -13,16 +13,17 @@ use super::draft::ClusteringDraft;
 use super::report::{ClusteringEvent, ClusteringReport};
 use super::slices::{self, LeftOut, PlanFiles, PlannedGroup};
 use super::{check_fit, order};
-use crate::commit::{CommitError, News, Scheduled, ServiceRun, Taken, clustering_metadata};
+use crate::commit::{CommitError, News, Scheduled, ServiceRun, clustering_metadata};
 use crate::maintain::error::GroupError;
 use crate::maintain::named_files;
+use crate::maintain::run::begun;
 use crate::maintain::share::{MemoryShare, until_limits};
 use crate::maintain::{MaintainError, Maintainer, RunLimits, RunOutcome, Survey, finished};
 use crate::read::SliceOpener;
 use crate::storage::TablePath;
-use crate::table::{Attempt, Refusal, StagedFile, has_consistent_hashing};
+use crate::table::{Attempt, Refusal, has_consistent_hashing};
 use crate::timeline::Timeline;
-use crate::write::{ClusteringWriter, UnfinishedFile};
+use crate::write::ClusteringWriter;
 
 impl Maintainer {
     /// What the planner of clusterings looks at. File groups that somebody is just writing to count as busy.
@@ -81,27 +82,13 @@ impl Maintainer {
         limits: &RunLimits,
         tell: &(dyn Fn(ClusteringEvent) + Sync),
     ) -> Result<ClusteringReport, MaintainError> {
-        let run = match self.committer().take(instant, Action::Clustering).await? {
-            Taken::Run(run) => run,
-            Taken::AtWork { seen_unix_millis } => {
-                return Ok(ClusteringReport::of(instant, RunOutcome::AtWork { seen_unix_millis }));
-            }
-            Taken::Over => return Ok(ClusteringReport::of(instant, RunOutcome::Over)),
+        let run = match begun(self.committer().take(instant, Action::Clustering).await?) {
+            Ok(run) => run,
+            Err(outcome) => return Ok(ClusteringReport::of(instant, outcome)),
         };
         let worked = self.rewrite_together(&run, limits, tell).await;
-        let is_over = worked.as_ref().is_ok_and(|report| report.outcome.is_over());
-        let let_go = if is_over { self.end(run).await } else { Ok(self.committer().release(run).await?) };
-        // Whatever is left of it expires, or is swept.
-        if let Err(error) = let_go {
-            tracing::warn!(%instant, %error, "what was left of the clustering could not be removed");
-        }
+        self.let_go(run, worked.as_ref().is_ok_and(|report| report.outcome.is_over())).await;
         worked
-    }
-
-    /// Removes what a clustering leaves that is over.
-    async fn end(&self, run: ServiceRun) -> Result<(), MaintainError> {
-        finished::forget(self.committer(), run.instant).await?;
-        Ok(self.committer().clear_service(run).await?)
     }
 
     async fn rewrite_together(
@@ -259,7 +246,7 @@ impl Rewriting<'_> {
         let mut staged = Vec::new();
         let made = async {
             while let Some(file) = files.next().await? {
-                staged.push(self.finished(file).await?);
+                staged.push(self.maintainer.finish(self.run, file).await?);
             }
             finished::note(self.maintainer.committer(), self.run.instant, number, &staged).await?;
             Ok::<_, GroupError>(())
@@ -271,24 +258,6 @@ impl Rewriting<'_> {
                 Err(MaintainError::Together { first, groups, source: Box::new(source) })
             }
         }
-    }
-
-    /// Makes a file durable, unless somebody else may be at work by now.
-    async fn finished(&self, file: UnfinishedFile) -> Result<StagedFile, GroupError> {
-        let committer = self.maintainer.committer();
-        let has_lapsed = || self.run.has_lapsed(committer.options().heartbeat_expiry());
-        // From here on others would see the file.
-        if has_lapsed() {
-            file.abort().await?;
-            return Err(GroupError::Lapsed);
-        }
-        let staged = file.finish().await?;
-        // Whoever has taken over may have come and gone before it was there, and nobody looks for it any more.
-        if has_lapsed() {
-            committer.table().storage.delete(&staged.path).await?;
-            return Err(GroupError::Lapsed);
-        }
-        Ok(staged)
     }
 }
 

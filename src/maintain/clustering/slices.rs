@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use lakebed_hudi::file_name::DataFileName;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
@@ -14,9 +13,6 @@ use crate::maintain::MaintainError;
 use crate::storage::TablePath;
 use crate::table::{FileGroup, FileGroupId, FileSlice, TableSnapshot, partition_folder};
 use crate::write::SlicesTogether;
-
-/// How many partitions are listed at the same time.
-const LISTINGS: usize = 16;
 
 /// A group of a plan.
 #[derive(Debug, Clone)]
@@ -93,20 +89,12 @@ pub(super) async fn find(
     check(snapshot, instant, plan)?;
     let slices = plan.input_groups.iter().flat_map(|group| &group.slices);
     let partitions: BTreeSet<String> = slices.map(|slice| slice.partition_path.clone()).collect();
-    let listed: Vec<_> = stream::iter(partitions)
-        .map(|partition| async move {
-            let files = snapshot.partition_files(&partition).await?;
-            let groups = snapshot.file_groups(&partition, &files).await?;
-            Ok::<_, MaintainError>((files, groups))
-        })
-        .buffered(LISTINGS)
-        .try_collect()
-        .await?;
+    let listed = snapshot.files_in(partitions).await?;
+    let groups = snapshot.file_groups_in(&listed).await?.into_iter().flatten();
     let mut found = PlanFiles::default();
-    for (files, groups) in listed {
-        found.there.extend(groups.into_iter().map(|group| (group.id.clone(), group)));
-        found.sizes.extend(files.into_iter().map(|file| (file.path.as_str().to_owned(), file.size)));
-    }
+    found.there.extend(groups.map(|group| (group.id.clone(), group)));
+    let files = listed.into_iter().flat_map(|(_, files)| files);
+    found.sizes.extend(files.map(|file| (file.path.as_str().to_owned(), file.size)));
     let finding = Finding { snapshot, instant };
     for (group, number) in plan.input_groups.iter().zip(0..) {
         match finding.group(number, group, &found)? {
@@ -229,6 +217,5 @@ impl Finding<'_> {
 }
 
 fn file_names(slice: &FileSlice) -> BTreeSet<String> {
-    let base = slice.base.iter().map(|base| base.path.file_name().to_owned());
-    base.chain(slice.logs.iter().map(|log| log.path.file_name().to_owned())).collect()
+    slice.paths().map(|path| path.file_name().to_owned()).collect()
 }

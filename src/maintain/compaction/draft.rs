@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lakebed_hudi::file_name::DataFileName;
 use lakebed_hudi::instant::InstantTime;
-use lakebed_hudi::timeline_metadata::{CommitMetadata, CompactionOperation, CompactionPlan, WriteStat};
+use lakebed_hudi::timeline_metadata::{CompactionOperation, CompactionPlan, WriteStat};
 use serde::{Deserialize, Serialize};
 
 use crate::commit::News;
@@ -79,7 +79,10 @@ impl Changes {
     fn of(news: &News) -> Self {
         let mut changes = Self { logs: BTreeMap::new(), gone: news.planned.keys().cloned().collect() };
         for (commit, metadata) in &news.commits {
-            changes.gone.extend(replaced(metadata));
+            for (partition, file_id) in metadata.replaced_groups() {
+                let (partition, file_id) = (partition.to_owned(), file_id.clone());
+                changes.gone.insert(FileGroupId { partition, file_id });
+            }
             for (partition, stat) in metadata.write_stats() {
                 let Some(file_id) = stat.group() else { continue };
                 let group = FileGroupId { partition: partition.to_owned(), file_id };
@@ -113,13 +116,6 @@ impl Changes {
     }
 }
 
-fn replaced(metadata: &CommitMetadata) -> impl Iterator<Item = FileGroupId> {
-    let partitions = metadata.partition_to_replace_file_ids.iter().flatten();
-    partitions.flat_map(|(partition, ids)| {
-        ids.iter().map(|id| FileGroupId { partition: partition.clone(), file_id: id.clone() })
-    })
-}
-
 /// The log files that the write of `instant` made of a group; `None` if it made anything else, or does not
 /// say what. Hudi's writers name those as well that were there before.
 fn written(instant: InstantTime, stat: &WriteStat) -> Option<Vec<SliceFile>> {
@@ -143,6 +139,7 @@ mod tests {
     use lakebed_hudi::file_name::FileId;
     use lakebed_hudi::instant::TimelineZone;
     use lakebed_hudi::timeline_file::{Action, TimelineFile, TimelineLayout};
+    use lakebed_hudi::timeline_metadata::CommitMetadata;
     use proptest::prelude::*;
 
     use super::*;

@@ -9,8 +9,9 @@ use lakebed_hudi::timeline_metadata::CompactionPlan;
 
 use super::draft::CompactionDraft;
 use super::slices::{self, PlanFiles, PlannedSlice};
-use crate::commit::{Scheduled, ServiceRun, Taken, compaction_metadata};
+use crate::commit::{Scheduled, ServiceRun, compaction_metadata};
 use crate::maintain::error::GroupError;
+use crate::maintain::run::begun;
 use crate::maintain::share::{MemoryShare, until_limits};
 use crate::maintain::{MaintainError, Maintainer, RunLimits, RunOutcome, Survey, finished, named_files};
 use crate::read::SliceReader;
@@ -108,27 +109,13 @@ impl Maintainer {
         limits: &RunLimits,
         tell: &(dyn Fn(CompactionEvent) + Sync),
     ) -> Result<CompactionReport, MaintainError> {
-        let run = match self.committer().take(instant, Action::Compaction).await? {
-            Taken::Run(run) => run,
-            Taken::AtWork { seen_unix_millis } => {
-                return Ok(CompactionReport::of(instant, RunOutcome::AtWork { seen_unix_millis }));
-            }
-            Taken::Over => return Ok(CompactionReport::of(instant, RunOutcome::Over)),
+        let run = match begun(self.committer().take(instant, Action::Compaction).await?) {
+            Ok(run) => run,
+            Err(outcome) => return Ok(CompactionReport::of(instant, outcome)),
         };
         let worked = self.work(&run, limits, tell).await;
-        let is_over = worked.as_ref().is_ok_and(|report| report.outcome.is_over());
-        let let_go = if is_over { self.clear(run).await } else { Ok(self.committer().release(run).await?) };
-        // Whatever is left of it expires, or is swept.
-        if let Err(error) = let_go {
-            tracing::warn!(%instant, %error, "what was left of the compaction could not be removed");
-        }
+        self.let_go(run, worked.as_ref().is_ok_and(|report| report.outcome.is_over())).await;
         worked
-    }
-
-    /// Removes what a compaction leaves that is over.
-    async fn clear(&self, run: ServiceRun) -> Result<(), MaintainError> {
-        finished::forget(self.committer(), run.instant).await?;
-        Ok(self.committer().clear_service(run).await?)
     }
 
     async fn work(
@@ -260,18 +247,7 @@ impl Rewriting<'_> {
             return Err(GroupError::Corrupt(Box::new(corrupt.clone())));
         }
         let file = self.writer.write(number, group, slice.base.as_ref(), reader).await?;
-        let has_lapsed = || self.run.has_lapsed(committer.options().heartbeat_expiry());
-        // From here on others would see the file.
-        if has_lapsed() {
-            file.abort().await?;
-            return Err(GroupError::Lapsed);
-        }
-        let staged = file.finish().await?;
-        // Whoever has taken over may have come and gone before it was there, and nobody looks for it any more.
-        if has_lapsed() {
-            committer.table().storage.delete(&staged.path).await?;
-            return Err(GroupError::Lapsed);
-        }
+        let staged = self.maintainer.finish(self.run, file).await?;
         finished::note(committer, self.run.instant, number, std::slice::from_ref(&staged)).await?;
         tracing::debug!(instant = %self.run.instant, group = %staged.group.file_id, "compacted");
         Ok(staged)

@@ -2,18 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use lakebed_hudi::file_name::{DataFileName, PARTITION_METADATA};
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
 use lakebed_hudi::timeline_metadata::{CompactionOperation, CompactionPlan};
 
 use crate::maintain::MaintainError;
-use crate::storage::Entry;
 use crate::table::{BaseFile, FileGroupId, FileSlice, LogFile, TableSnapshot, partition_folder};
-
-/// How many partitions are listed at the same time.
-const LISTINGS: usize = 16;
 
 /// A slice of a plan.
 #[derive(Debug, Clone)]
@@ -43,14 +38,7 @@ pub(super) async fn find(
 ) -> Result<PlanFiles, MaintainError> {
     check(snapshot, instant, plan)?;
     let partitions: BTreeSet<String> = plan.operations.iter().map(|o| o.partition_path.clone()).collect();
-    let listed: Vec<(String, Vec<Entry>)> = stream::iter(partitions)
-        .map(|partition| async move {
-            let files = snapshot.partition_files(&partition).await?;
-            Ok::<_, MaintainError>((partition, files))
-        })
-        .buffered(LISTINGS)
-        .try_collect()
-        .await?;
+    let listed = snapshot.files_in(partitions).await?;
     let (mut unmarked, mut sizes) = (BTreeSet::new(), BTreeMap::new());
     for (partition, files) in listed {
         if !files.iter().any(|file| file.path.file_name().starts_with(PARTITION_METADATA)) {

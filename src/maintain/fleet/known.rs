@@ -73,7 +73,7 @@ impl KnownTables {
 
     /// Whether nothing was due when table and timeline were as they are now, not long ago.
     pub(super) fn is_idle(&self, table: &FleetTable, stamp: u64, unix_millis: i64) -> bool {
-        let idle: Option<Idle> = self.read(&Self::idle(table));
+        let idle: Option<Idle> = self.read(&Self::name(table, "idle"));
         idle.is_some_and(|idle| {
             idle.version == VERSION && idle.stamp == stamp && unix_millis < idle.look_again_unix_millis
         })
@@ -81,7 +81,7 @@ impl KnownTables {
 
     /// Keeps that nothing is due until then.
     pub(super) fn keep_idle(&self, table: &FleetTable, stamp: u64, look_again_unix_millis: i64) {
-        self.keep(&Self::idle(table), &Idle { version: VERSION, stamp, look_again_unix_millis });
+        self.keep(&Self::name(table, "idle"), &Idle { version: VERSION, stamp, look_again_unix_millis });
     }
 
     /// The files that the table had, and when all of them were listed; not if that is too long ago.
@@ -91,7 +91,7 @@ impl KnownTables {
         table: &Table,
         unix_millis: i64,
     ) -> Option<(TableFiles, i64)> {
-        let files: Files = self.read(&Self::files_name(of))?;
+        let files: Files = self.read(&Self::name(of, "files"))?;
         let age_millis = unix_millis.saturating_sub(files.listed_unix_millis);
         let is_good = files.version == VERSION
             && files.properties == properties(table)
@@ -101,13 +101,13 @@ impl KnownTables {
 
     /// What compactions of the table took.
     pub(super) fn rates(&self, of: &FleetTable) -> Rates {
-        let rates: Option<(u32, Rates)> = self.read(&Self::rates_name(of));
+        let rates: Option<(u32, Rates)> = self.read(&Self::name(of, "rates"));
         rates.filter(|(version, _)| *version == VERSION).map(|(_, rates)| rates).unwrap_or_default()
     }
 
     /// Keeps what compactions of the table took.
     pub(super) fn keep_rates(&self, of: &FleetTable, rates: Rates) {
-        self.keep(&Self::rates_name(of), &(VERSION, rates));
+        self.keep(&Self::name(of, "rates"), &(VERSION, rates));
     }
 
     /// Keeps the files of the table.
@@ -119,7 +119,7 @@ impl KnownTables {
         listed_unix_millis: i64,
     ) {
         if self.folder.is_some() {
-            self.keep(&Self::files_name(of), &Files::of(table, files, listed_unix_millis));
+            self.keep(&Self::name(of, "files"), &Files::of(table, files, listed_unix_millis));
         }
     }
 
@@ -127,20 +127,13 @@ impl KnownTables {
     pub(super) fn forget_files(&self, of: &FleetTable) {
         if let Some(folder) = &self.folder {
             // There may have been none; what stays is seen to be old.
-            drop(std::fs::remove_file(folder.join(Self::files_name(of))));
+            drop(std::fs::remove_file(folder.join(Self::name(of, "files"))));
         }
     }
 
-    fn idle(table: &FleetTable) -> String {
-        format!("{:032x}.json", xxh3_128(table.uri.to_string().as_bytes()))
-    }
-
-    fn files_name(table: &FleetTable) -> String {
-        format!("{:032x}.files.json", xxh3_128(table.uri.to_string().as_bytes()))
-    }
-
-    fn rates_name(table: &FleetTable) -> String {
-        format!("{:032x}.rates.json", xxh3_128(table.uri.to_string().as_bytes()))
+    /// The name of a file about a table.
+    fn name(table: &FleetTable, what: &str) -> String {
+        format!("{:032x}.{what}.json", xxh3_128(table.uri.to_string().as_bytes()))
     }
 
     fn read<T: for<'a> Deserialize<'a>>(&self, name: &str) -> Option<T> {

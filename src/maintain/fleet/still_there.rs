@@ -2,13 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-
 use crate::maintain::SliceFiles;
 use crate::table::{TableError, TableSnapshot};
-
-/// How many folders are listed at the same time.
-const LISTINGS: usize = 16;
 
 /// Whether all files of `slices` are there with the bytes they are known to have.
 ///
@@ -22,18 +17,10 @@ pub(super) async fn are_there<'a>(
     for (partition, file) in slices.flat_map(SliceFiles::files) {
         known.entry(partition.to_owned()).or_default().insert(file.name.clone(), file.bytes);
     }
-    let mut checks = stream::iter(known)
-        .map(|(partition, mut missing)| async move {
-            for found in snapshot.partition_files(&partition).await? {
-                if missing.get(found.path.file_name()) == Some(&found.size) {
-                    missing.remove(found.path.file_name());
-                }
-            }
-            Ok::<_, TableError>(missing.is_empty())
-        })
-        .buffer_unordered(LISTINGS);
-    while let Some(are_there) = checks.try_next().await? {
-        if !are_there {
+    for (partition, files) in snapshot.files_in(known.keys().cloned().collect::<Vec<_>>()).await? {
+        let sizes: BTreeMap<&str, u64> =
+            files.iter().map(|file| (file.path.file_name(), file.size)).collect();
+        if known[&partition].iter().any(|(name, bytes)| sizes.get(name.as_str()) != Some(bytes)) {
             return Ok(false);
         }
     }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_metadata::RollbackMetadata;
 
-use crate::commit::{CommitError, RestorePlanned, ServiceRun, Taken};
+use crate::commit::{CommitError, RestorePlanned, ServiceRun};
+use crate::maintain::run::begun;
 use crate::maintain::{MaintainError, Maintainer, RunLimits, RunOutcome, finished};
 use crate::table::StagedFiles;
 use crate::timeline::Instant;
@@ -69,15 +70,13 @@ impl Maintainer {
         limits: &RunLimits,
         tell: &(dyn Fn(RestoreEvent) + Sync),
     ) -> Result<Option<RestoreReport>, MaintainError> {
-        let (restore, run) = match self.committer().schedule_restore(savepoint).await? {
+        let (restore, taken) = match self.committer().schedule_restore(savepoint).await? {
             RestorePlanned::Nothing => return Ok(None),
-            RestorePlanned::At(restore, Taken::Run(run)) => (restore, run),
-            RestorePlanned::At(restore, Taken::AtWork { seen_unix_millis }) => {
-                return Ok(Some(RestoreReport::of(restore, RunOutcome::AtWork { seen_unix_millis })));
-            }
-            RestorePlanned::At(restore, Taken::Over) => {
-                return Ok(Some(RestoreReport::of(restore, RunOutcome::Over)));
-            }
+            RestorePlanned::At(restore, taken) => (restore, taken),
+        };
+        let run = match begun(taken) {
+            Ok(run) => run,
+            Err(outcome) => return Ok(Some(RestoreReport::of(restore, outcome))),
         };
         let worked = self.take_all_back(&run, limits, tell).await;
         let is_over = worked.as_ref().is_ok_and(|report| report.outcome.is_over());

@@ -1,6 +1,6 @@
 //! What a commit wrote.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
@@ -103,6 +103,18 @@ impl CommitMetadata {
     pub fn write_stats(&self) -> impl Iterator<Item = (&str, &WriteStat)> {
         let partitions = self.partition_to_write_stats.iter();
         partitions.flat_map(|(partition, stats)| stats.iter().map(move |stat| (partition.as_str(), stat)))
+    }
+
+    /// Every group that it ended, with its partition path.
+    pub fn replaced_groups(&self) -> impl Iterator<Item = (&str, &FileId)> {
+        let partitions = self.partition_to_replace_file_ids.iter().flatten();
+        partitions.flat_map(|(partition, ids)| ids.iter().map(move |id| (partition.as_str(), id)))
+    }
+
+    /// The partition paths in which it wrote files or ended groups.
+    pub fn touched_partitions(&self) -> BTreeSet<&str> {
+        let written = self.write_stats().map(|(partition, _)| partition);
+        written.chain(self.replaced_groups().map(|(partition, _)| partition)).collect()
     }
 
     /// The Avro schema of the rows written, if the writer says it.

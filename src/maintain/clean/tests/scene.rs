@@ -251,11 +251,11 @@ fn savepoint(files: &BTreeSet<String>) -> SavepointMetadata {
 }
 
 pub fn paths_of(slice: &crate::table::FileSlice) -> BTreeSet<String> {
-    super::super::survey::paths(slice).map(|path| path.as_str().to_owned()).collect()
+    slice.paths().map(|path| path.as_str().to_owned()).collect()
 }
 
 fn names_of(slice: &crate::table::FileSlice) -> BTreeSet<String> {
-    super::super::survey::paths(slice).map(|path| path.file_name().to_owned()).collect()
+    slice.paths().map(|path| path.file_name().to_owned()).collect()
 }
 
 /// A reader window of so many minutes.
