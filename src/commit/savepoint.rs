@@ -2,7 +2,8 @@
 //!
 //! | step | on the timeline | lock |
 //! |---|---|---|
-//! | create | `t.savepoint.inflight`, `t_c.savepoint`, which names the files | all of it |
+//! | look | nothing: the files of `t` are listed | no |
+//! | create | `t.savepoint.inflight`, `t_c.savepoint`, which names the files | from the checks to the put |
 //! | delete | the completed file goes, then what is left | all of it |
 //!
 //! Source: `SavepointActionExecutor`, `SavepointHelpers` of Hudi 1.2.0; table versions 8 and 9.
@@ -46,47 +47,56 @@ impl Committer {
         user: &str,
         comment: &str,
     ) -> Result<Savepointed, CommitError> {
-        let guard = self.locked().await?;
-        let made = self.savepoint_locked(instant, user, comment, &guard).await;
-        let released = guard.release().await;
-        let made = made?;
-        released?;
-        Ok(made)
-    }
-
-    async fn savepoint_locked(
-        &self,
-        instant: Option<InstantTime>,
-        user: &str,
-        comment: &str,
-        guard: &LockGuard,
-    ) -> Result<Savepointed, CommitError> {
+        // A large table takes long to list: writers need not wait so long for the lock.
         let timeline = self.timeline_anew().await?;
-        self.refuse_restoring(&timeline).await?;
         let (commit, held_by) = match instant {
             Some(instant) => (self.commit_to_keep(&timeline, instant).await?, None),
             None => newest_settled(&timeline)?,
         };
-        let instant = commit.time;
-        if let Some(there) = timeline.get(instant, Action::Savepoint).filter(|i| i.is_completed()) {
-            let metadata = self.table.timeline.savepoint_metadata(there).await?;
-            return Ok(Savepointed { instant, metadata, is_new: false, held_by });
-        }
-        let partition_metadata = self.files_to_keep(instant).await?;
-        self.check_not_going(&timeline, instant, &partition_metadata).await?;
-        let metadata = SavepointMetadata {
+        let kept = match timeline.get(commit.time, Action::Savepoint).is_some_and(Instant::is_completed) {
+            true => BTreeMap::new(),
+            false => self.files_to_keep(commit.time).await?,
+        };
+        let says = SavepointMetadata {
             savepointed_by: user.to_owned(),
             savepointed_at_ms: self.table.environment.clock.unix_millis(),
             comments: comment.to_owned(),
-            partition_metadata,
+            partition_metadata: kept,
             version: 1,
         };
+        let guard = self.locked().await?;
+        let made = self.savepoint_locked(commit.time, says, &timeline, &guard).await;
+        let released = guard.release().await;
+        let made = made?;
+        released?;
+        Ok(Savepointed { held_by, ..made })
+    }
+
+    /// Savepoints `instant` with `metadata`, which tells of the files that there were as of `seen`.
+    async fn savepoint_locked(
+        &self,
+        instant: InstantTime,
+        mut metadata: SavepointMetadata,
+        seen: &Timeline,
+        guard: &LockGuard,
+    ) -> Result<Savepointed, CommitError> {
+        let timeline = self.timeline_anew().await?;
+        self.refuse_restoring(&timeline).await?;
+        self.commit_to_keep(&timeline, instant).await?;
+        if let Some(there) = timeline.get(instant, Action::Savepoint).filter(|i| i.is_completed()) {
+            let metadata = self.table.timeline.savepoint_metadata(there).await?;
+            return Ok(Savepointed { instant, metadata, is_new: false, held_by: None });
+        }
+        if may_have_lost_files(seen, &timeline, instant) {
+            metadata.partition_metadata = self.files_to_keep(instant).await?;
+        }
+        self.check_not_going(&timeline, instant, &metadata.partition_metadata).await?;
         guard.check().await?;
         self.put_or_keep(&TimelineFile::inflight(instant, Action::Savepoint), Bytes::new()).await?;
         let completion = self.new_time(&timeline).await?;
         let file = TimelineFile::completed(instant, Action::Savepoint, completion);
         self.put_surely(file, metadata.to_avro()?.into(), guard).await?;
-        Ok(Savepointed { instant, metadata, is_new: true, held_by })
+        Ok(Savepointed { instant, metadata, is_new: true, held_by: None })
     }
 
     async fn commit_to_keep(
@@ -175,6 +185,15 @@ impl Committer {
         }
         Ok(())
     }
+}
+
+/// Whether files of the past may have gone between two states of the timeline, or a savepoint of `instant` was
+/// deleted, whose files were not looked at.
+fn may_have_lost_files(then: &Timeline, now: &Timeline, instant: InstantTime) -> bool {
+    let takes = |i: &&Instant| matches!(i.action, Action::Clean | Action::Rollback | Action::Restore);
+    let is_new = |i: &Instant| then.get(i.time, i.action) != Some(i);
+    let was_kept = then.get(instant, Action::Savepoint).is_some_and(Instant::is_completed);
+    was_kept || now.instants().filter(takes).any(is_new)
 }
 
 /// The newest completed write before everything that may still complete, and what that is.

@@ -98,19 +98,27 @@ impl InlineServices {
         }));
     }
 
-    /// Ends the rounds: with a `last` one of all that is due, or as soon as the running one is in order.
-    pub(super) async fn end(mut self, last: bool) {
+    /// Ends the rounds: with a `last` one of all that is due, or as soon as the running one is in order; and so
+    /// it is as soon as `stop` turns true.
+    pub(super) async fn end(mut self, last: bool, stop: &mut watch::Receiver<bool>) {
         self.stop.send_replace(!last);
-        if let Some(running) = self.running.take() {
-            // A round that panics is one that failed.
-            drop(running.await);
-        }
-        if last {
+        self.wait(stop).await;
+        if last && !*self.stop.borrow() {
             self.begin();
-            if let Some(running) = self.running.take() {
-                drop(running.await);
-            }
+            self.wait(stop).await;
         }
+    }
+
+    /// Waits for the running round.
+    async fn wait(&mut self, stop: &mut watch::Receiver<bool>) {
+        let Some(mut running) = self.running.take() else { return };
+        // A round that panics is one that failed.
+        tokio::select! {
+            done = &mut running => return drop(done),
+            () = async { drop(stop.wait_for(|stop| *stop).await) } => {}
+        }
+        self.stop.send_replace(true);
+        drop(running.await);
     }
 }
 

@@ -89,7 +89,8 @@ pub async fn run(
     };
     let ended = run.read_to_end(&mut options, &mut stop).await;
     if let Some(services) = run.services.take() {
-        services.end(ended.is_ok() && run.summary.commits > 0 && !*stop.borrow()).await;
+        let last = ended.is_ok() && run.summary.commits > 0 && !*stop.borrow();
+        services.end(last, &mut stop).await;
     }
     if let Err(error) = ended {
         run.give_up(&error).await;

@@ -27,7 +27,7 @@ pub struct Facts {
     pub timeline: Timeline,
     /// The archived writes, from the oldest data file on.
     pub archived: BTreeSet<InstantTime>,
-    /// All data files, by partition.
+    /// All data files, by partition, sorted by name.
     pub files: BTreeMap<String, Vec<Entry>>,
     /// The folders that are partitions.
     pub partitions: BTreeSet<String>,
@@ -60,8 +60,8 @@ pub struct Facts {
 impl Facts {
     /// Whether a file is there.
     pub(super) fn is_there(&self, (partition, name): &FileInPartition) -> bool {
-        let files = self.files.get(partition);
-        files.is_some_and(|files| files.iter().any(|file| file.path.file_name() == name))
+        let is_of = |file: &Entry| file.path.file_name().cmp(name);
+        self.files.get(partition).is_some_and(|files| files.binary_search_by(is_of).is_ok())
     }
 
     /// How long ago something happened.

@@ -1,8 +1,6 @@
 //! Which tables of a fleet are clustered.
 
-use super::look::Look;
 use super::settings::ClusteringSettings;
-use super::tables::FleetTable;
 use crate::maintain::clustering::{self, ClusteringDraft, check_fit};
 use crate::maintain::{MaintainError, Maintainer, Survey};
 
@@ -13,17 +11,16 @@ pub(super) fn is_clustered(maintainer: &Maintainer, settings: &ClusteringSetting
     is_enabled && check_fit(config, std::iter::empty()).is_ok()
 }
 
-/// What is due in a table that is clustered, with what its planner looked at; `None` if it has an index that its
+/// What is due in a table that is clustered, of which `survey` tells, with what its planner looked at; `None` if it has an index that its
 /// properties say nothing of.
 pub(super) async fn draft(
-    look: &Look<'_>,
-    table: &FleetTable,
     maintainer: &Maintainer,
+    survey: Survey,
+    settings: &ClusteringSettings,
     max_read_bytes: u64,
 ) -> Result<Option<(Survey, ClusteringDraft)>, MaintainError> {
-    let mut rules = table.services.clustering.rules()?;
+    let mut rules = settings.rules()?;
     rules.max_read_bytes = rules.max_read_bytes.min(max_read_bytes);
-    let survey = look.survey(table, maintainer).await?;
     let survey = match maintainer.fit_for_clustering(survey).await {
         Err(MaintainError::Refused(refusal)) => {
             tracing::debug!(%refusal, "the table is not clustered");

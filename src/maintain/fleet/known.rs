@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_128};
 use super::price::Rates;
 use super::settings::Services;
 use super::tables::FleetTable;
+use crate::maintain::compaction::CompactionReport;
 use crate::storage::Entry;
 use crate::table::{Table, TableFiles, partition_folder};
 use crate::timeline::Timeline;
@@ -105,9 +106,13 @@ impl KnownTables {
         rates.filter(|(version, _)| *version == VERSION).map(|(_, rates)| rates).unwrap_or_default()
     }
 
-    /// Keeps what compactions of the table took.
-    pub(super) fn keep_rates(&self, of: &FleetTable, rates: Rates) {
-        self.keep(&Self::name(of, "rates"), &(VERSION, rates));
+    /// Keeps what one more compaction of the table took.
+    pub(super) fn learn(&self, of: &FleetTable, report: &CompactionReport, seconds: f64) {
+        let before = self.rates(of);
+        let rates = before.after(report, seconds);
+        if rates != before {
+            self.keep(&Self::name(of, "rates"), &(VERSION, rates));
+        }
     }
 
     /// Keeps the files of the table.

@@ -87,8 +87,11 @@ impl Look<'_> {
     ) -> Result<Survey, MaintainError> {
         let now = self.environment.clock.unix_millis();
         let (known, listed_unix_millis) = self.known.files(table, maintainer.table(), now).unzip();
+        let before = known.as_ref().map(|known| known.timeline().clone());
         let (survey, files) = maintainer.survey_from(known).await?;
-        self.known.keep_files(table, maintainer.table(), &files, listed_unix_millis.unwrap_or(now));
+        if before.as_ref() != Some(files.timeline()) {
+            self.known.keep_files(table, maintainer.table(), &files, listed_unix_millis.unwrap_or(now));
+        }
         Ok(survey)
     }
 
@@ -102,17 +105,22 @@ impl Look<'_> {
         let mut due = Vec::new();
         let dead = maintainer.committer().dead_writes(timeline).await?;
         due.extend((!dead.is_empty()).then(|| Due::cheap(Service::Rollback, dead.len())));
-        if services.compaction.enabled.unwrap_or(true) {
+        let is_compacted = services.compaction.enabled.unwrap_or(true);
+        let is_clustered = cluster::is_clustered(maintainer, &services.clustering);
+        let survey = match is_compacted || is_clustered {
+            true => Some(self.survey(table, maintainer).await?),
+            false => None,
+        };
+        if let Some(survey) = survey.as_ref().filter(|_| is_compacted) {
             due.extend(pending(timeline, Service::Compaction, Action::Compaction));
-            let survey = self.survey(table, maintainer).await?;
-            let draft = compaction::plan(&survey, &services.compaction.rules());
-            let price = Price::of(&survey, &draft, self.known.rates(table), self.options);
-            let of = compaction_due(&survey, &draft, services.compaction.rules().due_log_age.as_millis());
+            let draft = compaction::plan(survey, &services.compaction.rules());
+            let price = Price::of(survey, &draft, self.known.rates(table), self.options);
+            let of = compaction_due(survey, &draft, services.compaction.rules().due_log_age.as_millis());
             due.extend(of.map(|due| Due { price: Some(price), ..due }));
         }
-        if cluster::is_clustered(maintainer, &services.clustering) {
+        if let Some(survey) = survey.filter(|_| is_clustered) {
             due.extend(pending(timeline, Service::Clustering, Action::Clustering));
-            let drafted = cluster::draft(self, table, maintainer, u64::MAX).await?;
+            let drafted = cluster::draft(maintainer, survey, &services.clustering, u64::MAX).await?;
             due.extend(drafted.map(|(_, draft)| Due {
                 read_bytes: draft.read_bytes(),
                 freed_bytes: draft.read_bytes(),

@@ -15,9 +15,9 @@ use super::totals::Totals;
 use crate::commit::Scheduled;
 use crate::maintain::archive::ArchiveReport;
 use crate::maintain::clean::{self, CleanReport};
-use crate::maintain::clustering::{ClusteringEvent, ClusteringReport};
+use crate::maintain::clustering::{ClusteringDraft, ClusteringEvent, ClusteringReport};
 use crate::maintain::compaction::{self, CompactionEvent, CompactionReport};
-use crate::maintain::{MaintainError, Maintainer, RunLimits};
+use crate::maintain::{MaintainError, Maintainer, RunLimits, Survey};
 
 /// What serving a table tells as it goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -203,8 +203,7 @@ impl Serving<'_> {
         let compaction = self.maintainer.compact(instant, self.limits, tell);
         let report = compaction.instrument(tracing::info_span!("compaction", %instant)).await?;
         let took = clock.monotonic().saturating_sub(begun);
-        let rates = self.look.known.rates(self.table).after(&report, took.as_secs_f64());
-        self.look.known.keep_rates(self.table, rates);
+        self.look.known.learn(self.table, &report, took.as_secs_f64());
         self.served.compactions.push(report);
         Ok(())
     }
@@ -226,18 +225,26 @@ impl Serving<'_> {
         if self.is_stopped() || left_bytes == 0 {
             return Ok(());
         }
-        let mut drafted = cluster::draft(self.look, self.table, self.maintainer, left_bytes).await?;
+        let mut drafted = self.drafted_clustering(left_bytes).await?;
         if let Some((survey, draft)) = &drafted
             && !are_there(&survey.snapshot, draft.groups.iter().flat_map(|group| &group.slices)).await?
         {
             self.list_again();
-            drafted = cluster::draft(self.look, self.table, self.maintainer, left_bytes).await?;
+            drafted = self.drafted_clustering(left_bytes).await?;
         }
         let Some((survey, draft)) = drafted else { return Ok(()) };
         if let Some(instant) = at(self.maintainer.schedule_clustering(&survey, &draft).await?)? {
             self.carry_clustering_out(instant, tell).await?;
         }
         Ok(())
+    }
+
+    async fn drafted_clustering(
+        &self,
+        max_read_bytes: u64,
+    ) -> Result<Option<(Survey, ClusteringDraft)>, MaintainError> {
+        let survey = self.look.survey(self.table, self.maintainer).await?;
+        cluster::draft(self.maintainer, survey, &self.table.services.clustering, max_read_bytes).await
     }
 
     async fn carry_clustering_out(

@@ -1,6 +1,13 @@
 //! Several processes at once.
 
+use std::time::Duration;
+
+use lakebed::storage::fault::{Fault, FaultKind, FaultStorage, LoggedOperation};
+use lakebed::table::TableError;
+
 use super::*;
+use crate::recovery::faults::files_of;
+use crate::test_table::services;
 
 async fn all_at_once<T: Send + 'static>(
     scene: &Scene,
@@ -91,4 +98,36 @@ async fn nobody_else_begins_anything_while_a_restore_is_not_completed() {
     assert_eq!(scene.texts().await, ["a x 1 a1"]);
     scene.upsert(&[put("a", "x", 8)]).await;
     assert_eq!(scene.texts().await, ["a x 8 a8"]);
+}
+
+/// A savepoint looks at the files before it has the lock: a clean that comes in between must not make it name
+/// what is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clean_that_comes_while_a_savepoint_is_made_is_seen() {
+    let scene = Scene::new(TableType::CopyOnWrite).await;
+    let first = scene.upsert(&[put("a", "x", 1)]).await;
+    scene.upsert(&[put("a", "x", 2)]).await;
+    let savepoint = async |disk: &FaultStorage| {
+        let maintainer =
+            open(&(Arc::new(disk.clone()) as Arc<dyn Storage>), &scene.environment).await.unwrap();
+        maintainer.committer().savepoint(Some(first), "u", "c").await
+    };
+    let undisturbed =
+        FaultStorage::new(disk_of(&files_of(scene.disk.as_ref()).await, &scene.environment).await);
+    savepoint(&undisturbed).await.unwrap();
+    let is_lock = |o: &LoggedOperation| o.path.as_str().ends_with("table_lock.json");
+    let operations = undisturbed.operations();
+    let at = operations.iter().position(is_lock).unwrap_or_else(|| panic!("{operations:?}"));
+
+    let disk = FaultStorage::with_fault(scene.disk.clone(), Fault { at, kind: FaultKind::StandStill });
+    let cleaning = async {
+        while !disk.stands_still() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        services::clean_to_latest(scene.maintainer().await.table()).await;
+        disk.wake();
+    };
+    let (refused, ()) = tokio::join!(savepoint(&disk), cleaning);
+    assert!(matches!(refused, Err(CommitError::Table(TableError::Past(_)))), "{refused:?}");
+    assert!(completed(&scene.maintainer().await, Action::Savepoint).await.is_empty());
 }
