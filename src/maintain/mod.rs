@@ -24,6 +24,8 @@ mod maintainer;
 mod named_files;
 pub mod restore;
 mod run;
+#[cfg(test)]
+mod scene;
 mod share;
 mod slice_file;
 mod slice_files;

@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::written::{insert, write};
-use super::{Place, Ran, files_below, lakebed};
+use super::{Place, files_below, lakebed};
 
 const DAYS: [&str; 2] = ["mon", "tue"];
 
@@ -18,26 +18,6 @@ async fn written() -> Place {
     place
 }
 
-fn cluster(place: &Place, arguments: &[&str]) -> Ran {
-    lakebed(&[&["cluster", &place.table()], arguments].concat())
-}
-
-/// What it says to scripts.
-#[track_caller]
-fn told(place: &Place, code: i32, arguments: &[&str]) -> Value {
-    let ran = cluster(place, &[&["--format", "json"], arguments].concat());
-    assert_eq!((ran.code, ran.err.as_str()), (code, ""), "{ran:?}");
-    ran.json()
-}
-
-fn rows(place: &Place) -> Vec<String> {
-    let read = lakebed(&["read", &place.table(), "--format", "csv", "--columns", "day,id,ts"]);
-    assert_eq!(read.code, 0, "{read:?}");
-    let mut rows: Vec<String> = read.out.lines().skip(1).map(str::to_owned).collect();
-    rows.sort();
-    rows
-}
-
 /// How many file groups readers have to open, by what would be clustered if one were enough.
 fn file_groups(place: &Place) -> usize {
     let ran = lakebed(&["files", &place.table()]);
@@ -48,21 +28,21 @@ fn file_groups(place: &Place) -> usize {
 #[tokio::test]
 async fn small_files_become_one_in_each_partition_and_then_nothing_is_due() {
     let place = written().await;
-    let before = rows(&place);
+    let before = place.rows();
     assert_eq!((before.len(), file_groups(&place)), (10, 5));
-    let done = told(&place, 0, &[]);
+    let done = place.told("cluster", 0, &[]);
     let [clustering] = &done["clusterings"].as_array().unwrap()[..] else { panic!("{done}") };
     let of = |name: &str| clustering[name].clone();
     assert_eq!(
         [of("outcome"), of("groups"), of("finished"), of("resumed"), of("files"), of("rows"), of("left_out")],
         [json!("committed"), json!(5), json!(5), json!(0), json!(2), json!(10), json!([])]
     );
-    assert_eq!((rows(&place), file_groups(&place)), (before, 2));
-    let again = cluster(&place, &[]);
+    assert_eq!((place.rows(), file_groups(&place)), (before, 2));
+    let again = place.run("cluster", &[]);
     assert_eq!((again.code, again.out.as_str()), (3, "events: nothing is due\n"), "{again:?}");
 
     insert(&place.table(), &DAYS, 1, 9..10).await;
-    let page = cluster(&place, &["--sort", "ts,id"]);
+    let page = place.run("cluster", &["--sort", "ts,id"]);
     assert_eq!((page.code, page.err.as_str()), (0, ""), "{page:?}");
     let lines: Vec<&str> = page.out.lines().collect();
     assert!(lines[0].starts_with("CLUSTERING") && lines[1].contains("committed at 2"), "{page:?}");
@@ -73,7 +53,7 @@ async fn small_files_become_one_in_each_partition_and_then_nothing_is_due() {
 async fn a_dry_run_says_what_is_due_by_the_arguments_and_changes_nothing() {
     let place = written().await;
     let before = files_below(&place.path("events"));
-    let plan = told(&place, 0, &["--dry-run"]);
+    let plan = place.told("cluster", 0, &["--dry-run"]);
     assert_eq!((&plan["file_groups"], &plan["left_out"]), (&json!(5), &json!([])));
     let of_mon = plan["groups"].as_array().unwrap().iter().find(|g| g["partition"] == "day=mon").unwrap();
     let mon = json!({
@@ -82,7 +62,7 @@ async fn a_dry_run_says_what_is_due_by_the_arguments_and_changes_nothing() {
     });
     assert_eq!(*of_mon, mon);
     let groups = |arguments: &[&str]| {
-        let ran = cluster(&place, &[&["--format", "json", "--dry-run"], arguments].concat());
+        let ran = place.run("cluster", &[&["--format", "json", "--dry-run"], arguments].concat());
         ran.json()["groups"].as_array().unwrap().len()
     };
     assert_eq!(groups(&["--min-small-files", "3"]), 1);
@@ -92,42 +72,44 @@ async fn a_dry_run_says_what_is_due_by_the_arguments_and_changes_nothing() {
     assert_eq!(groups(&["--partition", "day=tue/"]), 1);
     assert_eq!(groups(&["--small-file-bytes", "1"]), 0);
     assert_eq!(groups(&["--target-file-bytes", "1KiB"]), 0);
-    let page = cluster(&place, &["--dry-run", "--sort", "id"]);
+    let page = place.run("cluster", &["--dry-run", "--sort", "id"]);
     assert!(page.out.contains("5 file groups") && page.out.contains("sorted by id"), "{page:?}");
     assert_eq!(files_below(&place.path("events")), before);
     let larger = ["--small-file-bytes", "2MiB", "--target-file-bytes", "1MiB"];
-    cluster(&place, &larger).refused(2, "are no small ones");
-    cluster(&place, &["--sort", "nope"]).refused(2, "\"nope\", which the table does not have");
+    place.run("cluster", &larger).refused(2, "are no small ones");
+    place.run("cluster", &["--sort", "nope"]).refused(2, "\"nope\", which the table does not have");
     assert_eq!(files_below(&place.path("events")), before);
 }
 
 #[tokio::test]
 async fn a_plan_is_scheduled_and_carried_out_later() {
     let place = written().await;
-    let before = rows(&place);
-    let plan = told(&place, 0, &["--schedule"]);
+    let before = place.rows();
+    let plan = place.told("cluster", 0, &["--schedule"]);
     let instant = plan["scheduled"].as_str().unwrap().to_owned();
-    assert_eq!(told(&place, 0, &["--dry-run"])["pending"], json!([instant]));
-    cluster(&place, &["--run", "20200101000000000"]).refused(2, &instant);
-    let done = told(&place, 0, &["--run", &instant]);
+    assert_eq!(place.told("cluster", 0, &["--dry-run"])["pending"], json!([instant]));
+    place.run("cluster", &["--run", "20200101000000000"]).refused(2, &instant);
+    let done = place.told("cluster", 0, &["--run", &instant]);
     assert_eq!(done["clusterings"][0]["instant"], json!(instant));
-    assert_eq!((rows(&place), file_groups(&place)), (before, 2));
+    assert_eq!((place.rows(), file_groups(&place)), (before, 2));
 }
 
 #[tokio::test]
 async fn a_plan_in_a_file_is_carried_out_unless_the_table_has_moved_on() {
     let place = written().await;
     let file = place.path("plan.json").display().to_string();
-    assert_eq!(cluster(&place, &["--plan", &file, "--partition", "day=mon"]).code, 0);
+    assert_eq!(place.run("cluster", &["--plan", &file, "--partition", "day=mon"]).code, 0);
     assert_eq!(file_groups(&place), 5);
     // What comes beside it does not matter.
     insert(&place.table(), &DAYS, 1, 7..8).await;
-    assert_eq!(told(&place, 0, &["--apply", &file])["clusterings"][0]["groups"], json!(3));
-    let stale = cluster(&place, &["--apply", &file]);
+    assert_eq!(place.told("cluster", 0, &["--apply", &file])["clusterings"][0]["groups"], json!(3));
+    let stale = place.run("cluster", &["--apply", &file]);
     stale.refused(4, "the plan is stale");
     let text = fs::read_to_string(&file).unwrap().replace("\"clustering\"", "\"compaction\"");
     fs::write(&file, text).unwrap();
-    cluster(&place, &["--apply", &file]).refused(2, "it is a plan of a compaction, and not of a clustering");
+    place
+        .run("cluster", &["--apply", &file])
+        .refused(2, "it is a plan of a compaction, and not of a clustering");
 }
 
 #[tokio::test]
@@ -137,6 +119,6 @@ async fn tables_with_buckets_are_refused_with_what_to_do() {
     assert_eq!(place.create(&arguments).code, 0);
     write(&place.table(), &DAYS, 4, 1..3).await;
     let before = files_below(&place.path("events"));
-    cluster(&place, &[]).refused(4, "write the table anew with fewer buckets");
+    place.run("cluster", &[]).refused(4, "write the table anew with fewer buckets");
     assert_eq!(files_below(&place.path("events")), before);
 }

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::written::write;
-use super::{Place, Ran, command, files_below, lakebed, ran};
+use super::{Place, command, files_below, lakebed, ran};
 
 const DAYS: [&str; 3] = ["mon", "tue", "wed"];
 
@@ -31,26 +31,6 @@ async fn written() -> Place {
     place
 }
 
-fn compact(place: &Place, arguments: &[&str]) -> Ran {
-    lakebed(&[&["compact", &place.table()], arguments].concat())
-}
-
-/// What it says to scripts.
-#[track_caller]
-fn told(place: &Place, code: i32, arguments: &[&str]) -> Value {
-    let ran = compact(place, &[&["--format", "json"], arguments].concat());
-    assert_eq!((ran.code, ran.err.as_str()), (code, ""), "{ran:?}");
-    ran.json()
-}
-
-fn rows(place: &Place) -> Vec<String> {
-    let read = lakebed(&["read", &place.table(), "--format", "csv", "--columns", "day,id,ts"]);
-    assert_eq!(read.code, 0, "{read:?}");
-    let mut rows: Vec<String> = read.out.lines().skip(1).map(str::to_owned).collect();
-    rows.sort();
-    rows
-}
-
 /// All files with their bytes.
 fn contents(place: &Place) -> BTreeMap<String, Vec<u8>> {
     let folder = place.path("events");
@@ -63,9 +43,9 @@ fn contents(place: &Place) -> BTreeMap<String, Vec<u8>> {
 #[tokio::test]
 async fn every_group_with_log_files_is_compacted_and_then_nothing_is_due() {
     let place = written().await;
-    let before = rows(&place);
+    let before = place.rows();
     assert_eq!(before, ["mon,k0,3", "tue,k0,2", "wed,k0,1"]);
-    let done = told(&place, 0, &[]);
+    let done = place.told("compact", 0, &[]);
     let [compaction] = &done["compactions"].as_array().unwrap()[..] else { panic!("{done}") };
     let of = |name: &str| compaction[name].clone();
     assert_eq!(
@@ -73,13 +53,13 @@ async fn every_group_with_log_files_is_compacted_and_then_nothing_is_due() {
         [json!("committed"), json!(2), json!(2), json!(0), json!(2)]
     );
     assert!(of("read_bytes").as_u64() > Some(0) && of("written_bytes").as_u64() > Some(0), "{done}");
-    assert_eq!((rows(&place), done["table"].as_str()), (before, Some("events")));
-    let again = compact(&place, &[]);
+    assert_eq!((place.rows(), done["table"].as_str()), (before, Some("events")));
+    let again = place.run("compact", &[]);
     assert_eq!((again.code, again.out.as_str()), (3, "events: nothing is due\n"), "{again:?}");
-    assert_eq!(told(&place, 3, &[])["compactions"], json!([]));
+    assert_eq!(place.told("compact", 3, &[])["compactions"], json!([]));
 
     write(&place.table(), &DAYS[2..], 1, 5..6).await;
-    let page = compact(&place, &[]);
+    let page = place.run("compact", &[]);
     assert_eq!((page.code, page.err.as_str()), (0, ""), "{page:?}");
     let lines: Vec<&str> = page.out.lines().collect();
     assert!(lines[0].starts_with("COMPACTION") && lines[1].contains("committed at 2"), "{page:?}");
@@ -89,7 +69,7 @@ async fn every_group_with_log_files_is_compacted_and_then_nothing_is_due() {
 async fn a_dry_run_says_what_is_due_and_changes_nothing() {
     let place = written().await;
     let before = contents(&place);
-    let plan = told(&place, 0, &["--dry-run"]);
+    let plan = place.told("compact", 0, &["--dry-run"]);
     let groups = plan["groups"].as_array().unwrap();
     let of = |group: &Value| (group["partition"].as_str().unwrap().to_owned(), group["log_files"].clone());
     let mut found: Vec<_> = groups.iter().map(of).collect();
@@ -98,14 +78,14 @@ async fn a_dry_run_says_what_is_due_and_changes_nothing() {
     let nothing = json!([]);
     assert_eq!([&plan["scheduled"], &plan["pending"], &plan["left_out"]], [&Value::Null, &nothing, &nothing]);
     assert_eq!(plan["log_files"], 3);
-    let page = compact(&place, &["--dry-run", "--max-groups", "1"]);
+    let page = place.run("compact", &["--dry-run", "--max-groups", "1"]);
     assert!(page.code == 0 && page.out.contains("1 file group · 2 log files"), "{page:?}");
-    assert_eq!(told(&place, 0, &["--dry-run", "--max-groups", "1"])["left_out"], json!(["day=tue"]));
+    assert_eq!(place.told("compact", 0, &["--dry-run", "--max-groups", "1"])["left_out"], json!(["day=tue"]));
     assert_eq!(contents(&place), before);
 
-    assert_eq!(compact(&place, &[]).code, 0);
+    assert_eq!(place.run("compact", &[]).code, 0);
     let before = contents(&place);
-    assert_eq!(told(&place, 3, &["--dry-run"])["groups"], json!([]));
+    assert_eq!(place.told("compact", 3, &["--dry-run"])["groups"], json!([]));
     assert_eq!(contents(&place), before);
 }
 
@@ -113,7 +93,7 @@ async fn a_dry_run_says_what_is_due_and_changes_nothing() {
 async fn what_is_due_can_be_chosen() {
     let place = written().await;
     let due = |arguments: &[&str]| -> Vec<String> {
-        let ran = compact(&place, &[&["--format", "json", "--dry-run"], arguments].concat());
+        let ran = place.run("compact", &[&["--format", "json", "--dry-run"], arguments].concat());
         assert_eq!(ran.err, "", "{ran:?}");
         let plan = ran.json();
         let groups = plan["groups"].as_array().unwrap().clone();
@@ -134,45 +114,45 @@ async fn what_is_due_can_be_chosen() {
     assert_eq!(due(&["--max-groups", "1"]), ["mon"]);
     assert_eq!(due(&["--max-bytes", "1KiB"]), ["mon"]);
 
-    assert_eq!(told(&place, 3, &["--min-log-files", "3"])["compactions"], json!([]));
-    assert_eq!(told(&place, 0, &["--min-log-files", "2"])["compactions"][0]["groups"], 1);
+    assert_eq!(place.told("compact", 3, &["--min-log-files", "3"])["compactions"], json!([]));
+    assert_eq!(place.told("compact", 0, &["--min-log-files", "2"])["compactions"][0]["groups"], 1);
     assert_eq!(due(&[]), ["tue"]);
 }
 
 #[tokio::test]
 async fn what_is_scheduled_is_carried_out_by_the_next_run() {
     let place = written().await;
-    let scheduled = told(&place, 0, &["--schedule", "--partition", "day=mon"]);
+    let scheduled = place.told("compact", 0, &["--schedule", "--partition", "day=mon"]);
     let instant = scheduled["scheduled"].as_str().unwrap().to_owned();
     assert_eq!(
         (scheduled["groups"].as_array().unwrap().len(), &scheduled["left_out"]),
         (1, &json!(["day=tue"]))
     );
     // Its group is spoken for.
-    assert_eq!(told(&place, 3, &["--schedule", "--partition", "day=mon"])["scheduled"], Value::Null);
-    let page = compact(&place, &["--dry-run"]);
+    assert_eq!(place.told("compact", 3, &["--schedule", "--partition", "day=mon"])["scheduled"], Value::Null);
+    let page = place.run("compact", &["--dry-run"]);
     assert!(page.out.starts_with(&format!("pending, and carried out first: {instant}\n")), "{page:?}");
-    assert_eq!(told(&place, 0, &["--dry-run"])["pending"], json!([instant]));
+    assert_eq!(place.told("compact", 0, &["--dry-run"])["pending"], json!([instant]));
     // A writer goes on, and what it adds now lies on what will be made.
     write(&place.table(), &DAYS[..1], 1, 7..8).await;
 
-    let unknown = compact(&place, &["--run", "20260101000000000"]);
+    let unknown = place.run("compact", &["--run", "20260101000000000"]);
     unknown.refused(2, &format!("20260101000000000 is no pending compaction: {instant} is"));
-    let done = told(&place, 0, &["--run", &instant]);
+    let done = place.told("compact", 0, &["--run", &instant]);
     assert_eq!(done["compactions"].as_array().unwrap().len(), 1);
     assert_eq!(
         [&done["compactions"][0]["instant"], &done["compactions"][0]["groups"]],
         [&json!(instant), &json!(1)]
     );
-    compact(&place, &["--run", &instant]).refused(2, "is no pending compaction: none is");
-    assert_eq!(rows(&place), ["mon,k0,7", "tue,k0,2", "wed,k0,1"]);
+    place.run("compact", &["--run", &instant]).refused(2, "is no pending compaction: none is");
+    assert_eq!(place.rows(), ["mon,k0,7", "tue,k0,2", "wed,k0,1"]);
 
-    told(&place, 0, &["--schedule", "--partition", "day=tue"]);
-    let done = told(&place, 0, &[]);
+    place.told("compact", 0, &["--schedule", "--partition", "day=tue"]);
+    let done = place.told("compact", 0, &[]);
     let groups: Vec<&Value> = done["compactions"].as_array().unwrap().iter().map(|c| &c["groups"]).collect();
     assert_eq!(groups, [1, 1], "what was pending, then what is due: {done}");
-    assert_eq!(rows(&place), ["mon,k0,7", "tue,k0,2", "wed,k0,1"]);
-    assert_eq!(compact(&place, &[]).code, 3);
+    assert_eq!(place.rows(), ["mon,k0,7", "tue,k0,2", "wed,k0,1"]);
+    assert_eq!(place.run("compact", &[]).code, 3);
 }
 
 #[tokio::test]
@@ -180,7 +160,7 @@ async fn a_plan_in_a_file_is_applied_unless_its_groups_were_rewritten() {
     let place = written().await;
     let file = place.path("plan.json").display().to_string();
     let before = contents(&place);
-    let planned = told(&place, 0, &["--plan", &file, "--partition", "day=mon"]);
+    let planned = place.told("compact", 0, &["--plan", &file, "--partition", "day=mon"]);
     assert_eq!(planned["groups"].as_array().unwrap().len(), 1);
     assert_eq!(contents(&place), before);
     let plan: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
@@ -188,23 +168,23 @@ async fn a_plan_in_a_file_is_applied_unless_its_groups_were_rewritten() {
 
     // Log files that came since are taken in.
     write(&place.table(), &DAYS[..1], 1, 7..8).await;
-    let done = told(&place, 0, &["--apply", &file]);
+    let done = place.told("compact", 0, &["--apply", &file]);
     assert_eq!(done["compactions"][0]["groups"], 1);
-    assert_eq!(told(&place, 0, &["--dry-run"])["log_files"], 1, "that of tue alone is left");
-    assert_eq!(rows(&place), ["mon,k0,7", "tue,k0,2", "wed,k0,1"]);
+    assert_eq!(place.told("compact", 0, &["--dry-run"])["log_files"], 1, "that of tue alone is left");
+    assert_eq!(place.rows(), ["mon,k0,7", "tue,k0,2", "wed,k0,1"]);
 
     write(&place.table(), &DAYS[..1], 1, 8..9).await;
     let before = contents(&place);
-    let stale = compact(&place, &["--apply", &file]);
+    let stale = place.run("compact", &["--apply", &file]);
     stale.refused(4, "of partition \"day=mon\" has been rewritten since; nothing was changed: plan anew");
     assert_eq!(contents(&place), before);
     // So is one whose group somebody else has planned for.
-    assert_eq!(compact(&place, &["--plan", &file]).code, 0);
-    told(&place, 0, &["--schedule", "--partition", "day=mon"]);
-    compact(&place, &["--apply", &file]).refused(4, "is to be rewritten by 2");
-    assert_eq!(compact(&place, &[]).code, 0);
+    assert_eq!(place.run("compact", &["--plan", &file]).code, 0);
+    place.told("compact", 0, &["--schedule", "--partition", "day=mon"]);
+    place.run("compact", &["--apply", &file]).refused(4, "is to be rewritten by 2");
+    assert_eq!(place.run("compact", &[]).code, 0);
     let nothing = place.path("nothing.json").display().to_string();
-    assert_eq!(told(&place, 3, &["--plan", &nothing])["groups"], json!([]));
+    assert_eq!(place.told("compact", 3, &["--plan", &nothing])["groups"], json!([]));
     assert!(!place.path("nothing.json").exists());
 }
 
@@ -212,9 +192,9 @@ async fn a_plan_in_a_file_is_applied_unless_its_groups_were_rewritten() {
 async fn a_file_that_is_no_plan_for_this_table_is_refused() {
     let (place, other) = (written().await, written().await);
     let file = place.path("plan.json").display().to_string();
-    compact(&place, &["--apply", &file]).refused(2, "plan.json: No such file");
-    assert_eq!(compact(&other, &["--plan", &file]).code, 0);
-    compact(&place, &["--apply", &file]).refused(2, "it is a plan for file:");
+    place.run("compact", &["--apply", &file]).refused(2, "plan.json: No such file");
+    assert_eq!(other.run("compact", &["--plan", &file]).code, 0);
+    place.run("compact", &["--apply", &file]).refused(2, "it is a plan for file:");
     let text = fs::read_to_string(&file).unwrap();
     for (text, told) in [
         (text.replace("\"version\": 1", "\"version\": 2"), "version 2 of plans is not known, only 1"),
@@ -222,7 +202,7 @@ async fn a_file_that_is_no_plan_for_this_table_is_refused() {
         ("{}".to_owned(), "missing field `version`"),
     ] {
         fs::write(&file, text).unwrap();
-        compact(&place, &["--apply", &file]).refused(2, told);
+        place.run("compact", &["--apply", &file]).refused(2, told);
     }
 }
 
@@ -248,36 +228,36 @@ fn arguments_that_contradict_each_other_are_usage_errors() {
 fn a_table_that_copies_on_write_has_nothing_to_compact() {
     let place = Place::new();
     assert_eq!(place.create(&["--key", "id", "--type", "copy-on-write", "--buckets", "1"]).code, 0);
-    assert_eq!(told(&place, 3, &[])["compactions"], json!([]));
+    assert_eq!(place.told("compact", 3, &[])["compactions"], json!([]));
 }
 
 #[tokio::test]
 async fn who_finds_somebody_at_work_says_so_and_leaves_it_alone() {
     let place = written().await;
-    let scheduled = told(&place, 0, &["--schedule"]);
+    let scheduled = place.told("compact", 0, &["--schedule"]);
     let instant = scheduled["scheduled"].as_str().unwrap();
     let beat = place.path("events/.hoodie/.heartbeat").join(instant);
     fs::create_dir_all(beat.parent().unwrap()).unwrap();
     fs::write(&beat, "").unwrap();
     let before = contents(&place);
     for arguments in [&[][..], &["--run", instant]] {
-        let done = told(&place, 5, arguments);
+        let done = place.told("compact", 5, arguments);
         let compaction = &done["compactions"][0];
         assert_eq!([&compaction["outcome"], &compaction["finished"]], [&json!("at_work"), &json!(0)]);
-        let page = compact(&place, arguments);
+        let page = place.run("compact", arguments);
         assert!(page.code == 5 && page.out.contains("somebody else is at work on it"), "{page:?}");
     }
     assert_eq!(contents(&place), before);
     // Something else is due, too: that is done.
     write(&place.table(), &DAYS[2..], 1, 5..6).await;
-    let done = told(&place, 0, &[]);
+    let done = place.told("compact", 0, &[]);
     let outcomes: Vec<&Value> =
         done["compactions"].as_array().unwrap().iter().map(|c| &c["outcome"]).collect();
     assert_eq!(outcomes, ["at_work", "committed"]);
 
     let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
     fs::File::options().write(true).open(&beat).unwrap().set_modified(long_ago).unwrap();
-    assert_eq!(told(&place, 0, &[])["compactions"][0]["outcome"], "committed");
+    assert_eq!(place.told("compact", 0, &[])["compactions"][0]["outcome"], "committed");
     assert!(!beat.exists());
 }
 
@@ -290,7 +270,7 @@ fn notes(place: &Place) -> usize {
 async fn a_signal_finishes_the_groups_that_are_begun_and_the_next_run_goes_on() {
     let place = table(16);
     write(&place.table(), &DAYS, 200, 1..3).await;
-    let before = rows(&place);
+    let before = place.rows();
     let groups = files_below(&place.path("events")).iter().filter(|name| name.contains(".log.")).count();
     assert!(groups > 40, "{groups}");
     let table = place.table();
@@ -308,19 +288,19 @@ async fn a_signal_finishes_the_groups_that_are_begun_and_the_next_run_goes_on() 
     let finished = of(&report, "finished");
     assert_eq!((&report["outcome"], of(&report, "groups")), (&json!("stopped"), groups));
     assert!((1..groups).contains(&finished), "{report}");
-    assert_eq!((notes(&place), rows(&place)), (finished, before.clone()));
+    assert_eq!((notes(&place), place.rows()), (finished, before.clone()));
 
     // So does one that is not to take long, and ends before it begins anything.
-    let page = compact(&place, &["--max-time", "1ms"]);
+    let page = place.run("compact", &["--max-time", "1ms"]);
     assert!(page.code == 0 && page.out.contains("stopped, "), "{page:?}");
     let finished = notes(&place);
-    let report = told(&place, 0, &[])["compactions"][0].clone();
+    let report = place.told("compact", 0, &[])["compactions"][0].clone();
     assert_eq!(of(&report, "resumed"), finished, "{report}");
     assert_eq!(of(&report, "finished"), groups - finished, "{report}");
     assert_eq!((report["outcome"].as_str(), notes(&place)), (Some("committed"), 0));
-    assert_eq!(rows(&place), before);
+    assert_eq!(place.rows(), before);
     let names = files_below(&place.path("events"));
     let bases = names.iter().filter(|name| name.ends_with(".parquet")).count();
     assert_eq!(bases, 2 * groups, "one of the first commit and one of the compaction for each group");
-    assert_eq!(compact(&place, &["--dry-run"]).code, 3);
+    assert_eq!(place.run("compact", &["--dry-run"]).code, 3);
 }

@@ -69,6 +69,28 @@ impl Place {
         let fixed = ["table", "create", table.as_str(), "--schema", schema.as_str()];
         lakebed(&[&fixed, arguments].concat())
     }
+
+    /// A command on `events`.
+    fn run(&self, command: &str, arguments: &[&str]) -> Ran {
+        lakebed(&[&[command, &self.table()], arguments].concat())
+    }
+
+    /// What a command on `events` says to scripts.
+    #[track_caller]
+    fn told(&self, command: &str, code: i32, arguments: &[&str]) -> Value {
+        let ran = self.run(command, &[&["--format", "json"], arguments].concat());
+        assert_eq!((ran.code, ran.err.as_str()), (code, ""), "{ran:?}");
+        ran.json()
+    }
+
+    /// The rows of `events`, sorted.
+    fn rows(&self) -> Vec<String> {
+        let read = self.run("read", &["--format", "csv", "--columns", "day,id,ts"]);
+        assert_eq!(read.code, 0, "{read:?}");
+        let mut rows: Vec<String> = read.out.lines().skip(1).map(str::to_owned).collect();
+        rows.sort();
+        rows
+    }
 }
 
 impl Ran {

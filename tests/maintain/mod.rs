@@ -11,6 +11,7 @@ mod doctor;
 mod faults;
 mod kill;
 mod known_files;
+mod matrix;
 mod place;
 mod result;
 mod standstill;

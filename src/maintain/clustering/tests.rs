@@ -1,23 +1,19 @@
 //! What is planned, against a simple model.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema};
 use lakebed_hudi::file_name::FileId;
 use lakebed_hudi::instant::{InstantTime, TimelineZone};
-use lakebed_hudi::schema::TableSchema;
-use lakebed_hudi::table_config::{NewTable, TableType};
+use lakebed_hudi::table_config::TableType;
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
 use lakebed_hudi::timeline_metadata::{ClusteringPlan, CommitMetadata, OperationType, WriteStat};
 use proptest::prelude::*;
 
 use super::*;
 use crate::commit::News;
-use crate::environment::Environment;
 use crate::maintain::Survey;
-use crate::storage::object::ObjectStorage;
-use crate::table::{BaseFile, FileGroup, FileGroupId, FileSlice, LogFile, Table, TableSnapshot};
+use crate::maintain::scene::{base_file, empty_table, log_file, new_table};
+use crate::table::{FileGroup, FileGroupId, FileSlice, TableSnapshot};
 use crate::timeline::Timeline;
 
 const MIB: u64 = 1 << 20;
@@ -51,31 +47,15 @@ impl Spec {
 
     fn group(&self) -> FileGroup {
         let (id, base_instant) = (self.id(), instant(self.number));
-        let base = (self.base_bytes > 0).then(|| {
-            let name = format!("{}_0-0-0_{base_instant}.parquet", id.file_id);
-            let path = format!("{}/{name}", self.partition).parse().unwrap();
-            BaseFile { name: name.parse().unwrap(), path, size_bytes: self.base_bytes }
-        });
-        let logs = self.log_bytes.iter().zip(0..).map(|(size_bytes, attempt)| {
-            let name = format!(".{}_{base_instant}.log.1_{attempt}-0-0", id.file_id);
-            let path = format!("{}/{name}", self.partition).parse().unwrap();
-            LogFile { name: name.parse().unwrap(), path, size_bytes: *size_bytes }
-        });
-        FileGroup { slices: vec![FileSlice { base_instant, base, logs: logs.collect() }], id }
+        let base = (self.base_bytes > 0).then(|| base_file(&id, base_instant, self.base_bytes));
+        let logs = self.log_bytes.iter().zip(0..);
+        let logs = logs.map(|(bytes, attempt)| log_file(&id, base_instant, attempt, *bytes));
+        FileGroup { slices: vec![FileSlice { base_instant, base, logs: logs.collect() }], id: id.clone() }
     }
 }
 
-/// An empty table.
 fn snapshot() -> TableSnapshot {
-    let schema = Schema::new(vec![Field::new("id", DataType::Utf8, true)]);
-    let created = TableSchema::from_arrow(&schema, "t").unwrap().to_avro();
-    let new = NewTable::without_keys("t", TableType::CopyOnWrite, created);
-    let environment = Environment::real();
-    let storage = ObjectStorage::in_memory(&"s3://memory/t".parse().unwrap(), &environment);
-    let table = async {
-        Table::create(Arc::new(storage), &environment, &new).await.unwrap().snapshot(None).await.unwrap()
-    };
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(table)
+    empty_table(TableType::CopyOnWrite)
 }
 
 fn survey(snapshot: &TableSnapshot, specs: &[Spec], busy: &[Spec]) -> Survey {
@@ -323,10 +303,10 @@ fn what_others_have_written_to_ended_or_planned_for_is_left_to_later_plans() {
 #[test]
 fn tables_with_buckets_are_refused() {
     let config = |index: &str| {
-        let schema = Schema::new(vec![Field::new("id", DataType::Utf8, true)]);
-        let created = TableSchema::from_arrow(&schema, "t").unwrap().to_avro();
-        let new = NewTable::without_keys("t", TableType::CopyOnWrite, created);
-        let text = format!("{}{index}", String::from_utf8(new.to_properties().to_bytes("")).unwrap());
+        let text = format!(
+            "{}{index}",
+            String::from_utf8(new_table(TableType::CopyOnWrite).to_properties().to_bytes("")).unwrap()
+        );
         lakebed_hudi::table_config::TableConfig::from_properties(
             lakebed_hudi::properties::Properties::parse(text.as_bytes()).unwrap(),
         )

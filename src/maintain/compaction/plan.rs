@@ -93,20 +93,16 @@ impl Due {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
-    use arrow::datatypes::{DataType, Field, Schema};
     use lakebed_hudi::file_name::FileId;
     use lakebed_hudi::instant::{InstantTime, TimelineZone};
-    use lakebed_hudi::schema::TableSchema;
-    use lakebed_hudi::table_config::{NewTable, TableType};
+    use lakebed_hudi::table_config::TableType;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::environment::Environment;
-    use crate::storage::object::ObjectStorage;
-    use crate::table::{BaseFile, FileGroup, FileGroupId, LogFile, Table, TableSnapshot};
+    use crate::maintain::scene::{base_file, empty_table, log_file};
+    use crate::table::{FileGroup, FileGroupId, TableSnapshot};
 
     const NOW: i64 = 1_790_000_000_000;
     const MIB: u64 = 1 << 20;
@@ -140,18 +136,11 @@ mod tests {
 
         fn group(&self) -> FileGroup {
             let id = self.id();
-            let logs = self.logs.iter().zip(0..).map(|((age, size_bytes), attempt)| {
-                let name = format!(".{}_{}.log.1_{attempt}-0-0", id.file_id, instant(*age));
-                let path = format!("{}/{name}", self.partition).parse().unwrap();
-                LogFile { name: name.parse().unwrap(), path, size_bytes: *size_bytes }
-            });
+            let logs = self.logs.iter().zip(0..);
+            let logs = logs.map(|((age, bytes), attempt)| log_file(&id, instant(*age), attempt, *bytes));
             let base_instant = instant(1_000_000);
-            let base = (self.base_bytes > 0).then(|| {
-                let name = format!("{}_0-0-0_{base_instant}.parquet", id.file_id);
-                let path = format!("{}/{name}", self.partition).parse().unwrap();
-                BaseFile { name: name.parse().unwrap(), path, size_bytes: self.base_bytes }
-            });
-            FileGroup { slices: vec![FileSlice { base_instant, base, logs: logs.collect() }], id }
+            let base = (self.base_bytes > 0).then(|| base_file(&id, base_instant, self.base_bytes));
+            FileGroup { slices: vec![FileSlice { base_instant, base, logs: logs.collect() }], id: id.clone() }
         }
     }
 
@@ -159,17 +148,8 @@ mod tests {
         InstantTime::from_unix_millis(NOW - i64::from(age_seconds) * 1_000, TimelineZone::Utc)
     }
 
-    /// An empty table.
     fn snapshot() -> TableSnapshot {
-        let schema = Schema::new(vec![Field::new("id", DataType::Utf8, true)]);
-        let created = TableSchema::from_arrow(&schema, "t").unwrap().to_avro();
-        let new = NewTable::without_keys("t", TableType::MergeOnRead, created);
-        let environment = Environment::real();
-        let storage = ObjectStorage::in_memory(&"s3://memory/t".parse().unwrap(), &environment);
-        let table = async {
-            Table::create(Arc::new(storage), &environment, &new).await.unwrap().snapshot(None).await.unwrap()
-        };
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(table)
+        empty_table(TableType::MergeOnRead)
     }
 
     fn survey(snapshot: &TableSnapshot, specs: &[Spec], busy: &[Spec]) -> Survey {
