@@ -7,7 +7,7 @@ use arrow::array::{Array, RecordBatch, RecordBatchOptions, StringArray, new_empt
 use super::fold::{Folded, FoldedEntry, RowRef};
 use super::ordering::{EntryOrdering, RowOrdering};
 use super::patch::{Patch, PatchRows, Verdict, patched};
-use super::runs::{Run, join_runs};
+use super::runs::{Run, Runs, join_runs};
 use super::{Fill, MergeColumns, MergeCounts, MergeError, MergeRules};
 use crate::table::conform;
 
@@ -19,6 +19,17 @@ pub(super) struct Apply {
     folded: Folded,
     /// Entries that met their base row: a second row of the same key in the base stays as it is.
     met: Vec<bool>,
+}
+
+/// The rows of a batch whose keys log records name, and the numbers of the entries.
+#[derive(Debug)]
+pub struct NamedRows(Vec<(usize, u32)>);
+
+impl NamedRows {
+    /// Whether none is named.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl Apply {
@@ -46,7 +57,7 @@ impl Apply {
 
     /// Some rows of entries, with the columns of `columns`, which are those that the logs were folded with.
     pub(super) fn rows_of(&self, rows: &[RowRef], columns: &MergeColumns) -> Result<RecordBatch, MergeError> {
-        let runs = neighbours(rows);
+        let runs = Runs::of_rows(rows.iter().map(|at| (at.batch as usize, at.row as usize)));
         if let [Run { array, rows }] = runs.as_slice()
             && let Some(source) = self.folded.sources.get(*array)
         {
@@ -58,7 +69,7 @@ impl Apply {
                 sources.iter().map(|source| source.rows.column(column).as_ref()).collect();
             match arrays.is_empty() {
                 true => Ok(new_empty_array(columns.kept_schema().field(column).data_type())),
-                false => join_runs(&arrays, rows.len(), &runs),
+                false => join_runs(&arrays, &runs),
             }
         });
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
@@ -66,9 +77,9 @@ impl Apply {
         columns.output(&RecordBatch::try_new_with_options(columns.kept_schema().clone(), joined, &options)?)
     }
 
-    /// Whether a log record names one of `keys`.
-    pub(super) fn names_any(&self, keys: &StringArray) -> bool {
-        !self.folded.keys.find_all(keys).is_empty()
+    /// Which of `keys` a log record names.
+    pub(super) fn named(&self, keys: &StringArray) -> NamedRows {
+        NamedRows(self.folded.keys.find_all(keys))
     }
 
     /// How base rows that stay are filled.
@@ -90,10 +101,20 @@ impl Apply {
 
     /// What happens to the rows of `base`, which has the columns of a [`MergeColumns::read_schema`].
     pub(super) fn patches(&mut self, base: &RecordBatch) -> Result<Vec<Patch>, MergeError> {
+        let named = self.named(self.columns.keys(base, "base file")?);
+        self.patches_of(&named, base)
+    }
+
+    /// The same, where it was asked before which rows are named.
+    pub(super) fn patches_of(
+        &mut self,
+        named: &NamedRows,
+        base: &RecordBatch,
+    ) -> Result<Vec<Patch>, MergeError> {
         let keys = self.columns.keys(base, "base file")?;
         let ordering = self.columns.ordering(base)?;
-        let mut patches = Vec::new();
-        for (base_row, number) in self.folded.keys.find_all(keys) {
+        let mut patches = Vec::with_capacity(named.0.len());
+        for &(base_row, number) in &named.0 {
             let number = number as usize;
             let (Some(entry), Some(met)) = (self.folded.entries.get(number), self.met.get_mut(number)) else {
                 continue;
@@ -131,17 +152,4 @@ fn verdict(
         (Some(at), true) => Some(Verdict::Fill(at.row)),
         (Some(at), false) => Some(Verdict::Replace(at.row)),
     })
-}
-
-/// Rows as runs of neighbours.
-fn neighbours(rows: &[RowRef]) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
-    for at in rows {
-        let (array, row) = (at.batch as usize, at.row as usize);
-        match runs.last_mut() {
-            Some(run) if run.array == array && run.rows.end == row => run.rows.end += 1,
-            _ => runs.push(Run { array, rows: row..row + 1 }),
-        }
-    }
-    runs
 }

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow::array::{
     Array as _, ArrayRef, AsArray as _, BooleanArray, RecordBatch, StringArray, make_comparator,
@@ -10,10 +10,10 @@ use arrow::array::{
 use arrow::compute::{SortOptions, filter};
 use arrow::datatypes::SchemaRef;
 
-use super::apply::Apply;
+use super::apply::{Apply, NamedRows};
 use super::columns::columns_for;
 use super::fold::{Fold, RowRef};
-use super::patch::{Patch, Verdict, patched_column};
+use super::patch::{Patch, Places, Verdict};
 use super::{Fill, MergeColumns, MergeCounts, MergeError, MergeResources, MergeRules, SliceSource};
 use crate::table::conform;
 
@@ -29,31 +29,44 @@ pub struct FoldedLogs {
 }
 
 /// What happens to some of the rows of a batch.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct RowChanges {
-    patches: Vec<Patch>,
+    patches: Arc<[Patch]>,
     rows: usize,
     deletes: usize,
+    /// Where the rows that come of it come from, once that is asked for.
+    places: Arc<OnceLock<Places>>,
+    /// The parts that were asked for: every column asks for the same ones.
+    parts: Arc<Mutex<Parts>>,
 }
+
+/// Parts of changes, by the rows that they are of.
+type Parts = Vec<(Range<usize>, RowChanges)>;
 
 impl RowChanges {
     /// Nothing happens to `rows` rows.
     pub fn none(rows: usize) -> Self {
-        Self { rows, ..Self::default() }
+        Self::of(Vec::new(), rows)
     }
 
     /// What happens to some of the rows, as a batch of their own.
     pub fn part(&self, range: Range<usize>) -> Self {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, part)) = parts.iter().find(|(known, _)| *known == range) {
+            return part.clone();
+        }
         let from = self.patches.partition_point(|patch| patch.base_row < range.start);
         let to = self.patches.partition_point(|patch| patch.base_row < range.end);
         let patches = self.patches.get(from..to).unwrap_or_default().iter();
         let moved = |patch: &Patch| Patch { base_row: patch.base_row - range.start, ..*patch };
-        Self::of(patches.map(moved).collect(), range.len())
+        let part = Self::of(patches.map(moved).collect(), range.len());
+        parts.push((range, part.clone()));
+        part
     }
 
     fn of(patches: Vec<Patch>, rows: usize) -> Self {
         let deletes = patches.iter().filter(|patch| patch.verdict == Verdict::Delete).count();
-        Self { patches, rows, deletes }
+        Self { patches: patches.into(), rows, deletes, places: Arc::default(), parts: Arc::default() }
     }
 
     /// How many rows of the batch stay, changed or not.
@@ -97,18 +110,18 @@ impl FoldedLogs {
         self.key_columns.read_schema()
     }
 
-    /// Whether one of `keys` is named by a log record.
-    pub fn names_any(&self, keys: &StringArray) -> bool {
-        self.apply.names_any(keys)
+    /// Which of the `keys` of a batch log records name.
+    pub fn named(&self, keys: &StringArray) -> NamedRows {
+        self.apply.named(keys)
     }
 
-    /// What happens to the rows of a batch, which has the columns of [`FoldedLogs::key_schema`]. Each batch
-    /// of base rows is asked for once, in their order: of two rows of a key the first one changes.
+    /// What happens to the `named` rows of a batch, which has the columns of [`FoldedLogs::key_schema`]. Each
+    /// batch of base rows is asked for once, in their order: of two rows of a key the first one changes.
     ///
     /// # Errors
     /// Null keys, and ordering values that do not compare.
-    pub fn changes(&mut self, base: &RecordBatch) -> Result<RowChanges, MergeError> {
-        let patches = self.apply.patches(&conform(base, self.key_columns.read_schema())?)?;
+    pub fn changes(&mut self, named: &NamedRows, base: &RecordBatch) -> Result<RowChanges, MergeError> {
+        let patches = self.apply.patches_of(named, &conform(base, self.key_columns.read_schema())?)?;
         self.counts.add_patches(&patches);
         Ok(RowChanges::of(patches, base.num_rows()))
     }
@@ -145,7 +158,7 @@ impl FoldedLogs {
         let sources = self.apply.sources();
         let mut comparators: Vec<Option<Differs>> = sources.iter().map(|_| None).collect();
         let base_open = self.apply.base_fill().open_rows(base);
-        for patch in &changes.patches {
+        for patch in changes.patches.iter() {
             let number = patch.source as usize;
             let Some((source, differs)) = sources.get(number).zip(comparators.get_mut(number)) else {
                 return Ok(true);
@@ -175,7 +188,7 @@ impl FoldedLogs {
         Ok(false)
     }
 
-    /// A column of base rows after `changes`.
+    /// A column of base rows after `changes`; where `base` is text as views, views of its bytes.
     ///
     /// # Errors
     /// Columns of different types.
@@ -185,7 +198,8 @@ impl FoldedLogs {
         base: &ArrayRef,
         changes: &RowChanges,
     ) -> Result<ArrayRef, MergeError> {
-        patched_column(column, base, &changes.patches, &self.apply.sources(), self.apply.base_fill())
+        let places = changes.places.get_or_init(|| Places::new(base.len(), &changes.patches));
+        places.patched(column, base, &changes.patches, &self.apply.sources(), self.apply.base_fill())
     }
 
     /// A column of base rows that no log record changes, without the rows that go.

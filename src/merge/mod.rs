@@ -42,6 +42,7 @@ mod spill;
 #[cfg(test)]
 mod tests;
 
+pub use apply::NamedRows;
 pub use columns::MergeColumns;
 pub use combine::{Combined, combine};
 pub use counts::MergeCounts;

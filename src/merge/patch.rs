@@ -1,12 +1,12 @@
 //! What is done to base rows, and how it is done to a whole batch of them.
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::{interleave, take};
+use arrow::compute::take;
 
-use super::runs::{Run, join_runs};
+use super::runs::{Run, Runs, join_runs};
 use super::{Fill, MergeCounts, MergeError};
 
 /// What happens to a base row that the logs name.
@@ -74,36 +74,24 @@ pub(super) fn patched(
     let columns = base.columns().iter().enumerate();
     let columns = columns.map(|(column, base)| places.patched(column, base, patches, sources, base_fill));
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(places.rows));
+    let options = RecordBatchOptions::new().with_row_count(Some(places.runs.rows()));
     Ok(RecordBatch::try_new_with_options(base.schema(), columns, &options)?)
 }
 
-/// One column of [`patched`] rows, number `column` of `sources`.
-pub(super) fn patched_column(
-    column: usize,
-    base: &ArrayRef,
-    patches: &[Patch],
-    sources: &[&PatchRows],
-    base_fill: &Fill,
-) -> Result<ArrayRef, MergeError> {
-    Places::new(base.len(), patches).patched(column, base, patches, sources, base_fill)
-}
-
 /// Where the rows come from that patches make of base rows.
-struct Places {
-    /// How many there are.
-    rows: usize,
-    runs: Vec<Run>,
-    whole: OnceCell<Vec<(usize, usize)>>,
+#[derive(Debug)]
+pub(super) struct Places {
+    runs: Runs,
+    whole: OnceLock<Vec<(usize, usize)>>,
 }
 
 impl Places {
-    fn new(base_rows: usize, patches: &[Patch]) -> Self {
-        let deletes = patches.iter().filter(|p| p.verdict == Verdict::Delete).count();
-        Self { rows: base_rows - deletes, runs: replaced_runs(base_rows, patches), whole: OnceCell::new() }
+    pub(super) fn new(base_rows: usize, patches: &[Patch]) -> Self {
+        Self { runs: Runs::new(replaced_runs(base_rows, patches)), whole: OnceLock::new() }
     }
 
-    fn patched(
+    /// A column number `column` of `sources` after the patches; text as views of its bytes where `base` has views.
+    pub(super) fn patched(
         &self,
         column: usize,
         base: &ArrayRef,
@@ -116,10 +104,11 @@ impl Places {
         let base_open = base_fill.open_rows(base);
         let is_open = |source: &&PatchRows| source.open.get(column).is_some_and(Option::is_some);
         if base_open.is_none() && !sources.iter().any(is_open) {
-            return Ok(join_runs(&arrays, self.rows, &self.runs)?);
+            return Ok(join_runs(&arrays, &self.runs)?);
         }
         let whole = self.whole.get_or_init(|| whole_rows(base.len(), patches));
-        Ok(interleave(&arrays, &filled_rows(whole, patches, column, sources, base_open.as_ref()))?)
+        let filled = filled_rows(whole, patches, column, sources, base_open.as_ref());
+        Ok(join_runs(&arrays, &Runs::of_rows(filled))?)
     }
 }
 

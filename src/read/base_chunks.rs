@@ -17,11 +17,13 @@ use super::bridge::{Bridge, Pending};
 use super::parquet_rows::{ParquetFile, ParquetRows, RowGroup};
 use crate::storage::StorageError;
 
+/// Rows of a batch with views: so many stay near to the processor.
+const VIEW_ROWS: usize = 8_192;
+
 /// A base file of which row groups are fetched whole, for a thread that may block.
 #[derive(Debug, Clone)]
 pub(crate) struct BaseChunks {
     pub(super) file: ParquetFile,
-    pub(super) batch_rows: usize,
     pub(super) bridge: Bridge,
     /// What the file says of itself, with text to be decoded into views.
     views: Arc<OnceLock<ArrowReaderMetadata>>,
@@ -48,8 +50,8 @@ pub(crate) struct GroupChunks {
 }
 
 impl BaseChunks {
-    pub(super) fn new(file: ParquetFile, batch_rows: usize, bridge: Bridge) -> Self {
-        Self { file, batch_rows, bridge, views: Arc::default() }
+    pub(super) fn new(file: ParquetFile, bridge: Bridge) -> Self {
+        Self { file, bridge, views: Arc::default() }
     }
 
     fn views(&self) -> &ArrowReaderMetadata {
@@ -156,22 +158,23 @@ impl GroupChunks {
         is_exact.then_some((least, greatest))
     }
 
-    /// The rows of the row group, with those of `columns` that the file has, decoded as they are asked for.
+    /// The rows of the row group, with those of `columns` that the file has: one batch, if they are not wide.
     pub(crate) fn rows(&self, columns: &SchemaRef) -> ParquetRows {
-        self.rows_as(columns, &self.of.file.metadata)
+        let rows = self.of.group(self.group).map_or(0, RowGroupMetaData::num_rows);
+        self.rows_as(columns, &self.of.file.metadata, usize::try_from(rows).unwrap_or(usize::MAX))
     }
 
-    /// The same with text as views, for a look at values: most are not copied.
+    /// The same in batches, with text as views, most of which is not copied.
     pub(crate) fn views(&self, columns: &SchemaRef) -> ParquetRows {
-        self.rows_as(columns, self.of.views())
+        self.rows_as(columns, self.of.views(), VIEW_ROWS)
     }
 
-    fn rows_as(&self, columns: &SchemaRef, metadata: &ArrowReaderMetadata) -> ParquetRows {
+    fn rows_as(&self, columns: &SchemaRef, of: &ArrowReaderMetadata, batch_rows: usize) -> ParquetRows {
         let starts = self.of.group(self.group).map_or(&[][..], |group| group.columns());
         let part = |(leaf, bytes): &(usize, Bytes)| Some((starts.get(*leaf)?.byte_range().0, bytes.clone()));
         let source = self.of.file.source.with_parts(self.chunks.iter().filter_map(part));
-        let file = ParquetFile { source, metadata: metadata.clone() };
+        let file = ParquetFile { source, metadata: of.clone() };
         let group = RowGroup { index: self.group, rows: None };
-        file.rows(columns, vec![group], self.of.batch_rows, &self.of.bridge)
+        file.rows(columns, vec![group], batch_rows, &self.of.bridge)
     }
 }

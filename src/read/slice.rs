@@ -116,7 +116,7 @@ impl SliceReader {
     /// The column chunks of its base file.
     pub(crate) fn base_chunks(&self) -> Option<BaseChunks> {
         let file = self.base.clone()?;
-        Some(BaseChunks::new(file, self.batch_rows, self.bridge.clone()))
+        Some(BaseChunks::new(file, self.bridge.clone()))
     }
 
     /// What its log files consist of.

@@ -5,7 +5,7 @@ use std::io::{self, Read, Take, Write};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{FieldRef, SchemaRef};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use bytes::Bytes;
 use lakebed_hudi::base_file::RECORD_KEY;
 use parquet::arrow::arrow_writer::{
@@ -17,7 +17,7 @@ use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::SchemaDescriptor;
+use parquet::schema::types::{SchemaDescriptor, Type};
 
 use super::WriteError;
 use super::encoding::{EncodingSet, ROW_GROUP_ROWS};
@@ -46,7 +46,7 @@ pub(super) struct ParquetWriter {
     /// Bytes of chunks that were copied.
     copied_bytes: u64,
     open: Option<OpenGroup>,
-    spare: SpareWriters,
+    columns: ColumnFactories,
 }
 
 struct OpenGroup {
@@ -78,7 +78,7 @@ impl ParquetWriter {
             groups = groups.with_page_store_factory(Arc::new(key_pages.clone()));
         }
         let (schema, rows_flushed, copied_bytes, open) = (schema.clone(), 0, 0, None);
-        let spare = SpareWriters::default();
+        let columns = ColumnFactories::default();
         Ok(Self {
             file,
             groups,
@@ -89,7 +89,7 @@ impl ParquetWriter {
             rows_flushed,
             copied_bytes,
             open,
-            spare,
+            columns,
         })
     }
 
@@ -177,9 +177,8 @@ impl ParquetWriter {
         columns: impl IntoIterator<Item = Result<SplicedColumn, WriteError>>,
     ) -> Result<Vec<PreparedColumn>, WriteError> {
         let descriptors: Vec<_> = self.file.schema_descr().columns().to_vec();
-        let number = self.file.flushed_row_groups().len();
         let mut prepared: Vec<PreparedColumn> = Vec::with_capacity(descriptors.len());
-        for (field, column) in self.schema.fields().iter().zip(columns) {
+        for ((root, field), column) in self.schema.fields().iter().enumerate().zip(columns) {
             let leaf = prepared.len();
             match column? {
                 SplicedColumn::Generated => {
@@ -194,7 +193,7 @@ impl ParquetWriter {
                     prepared.extend(chunks.into_iter().map(|(b, close)| PreparedColumn::Copied(b, close)));
                 }
                 SplicedColumn::Encoded(arrays) => {
-                    for writer in self.spare.written(leaf, (&self.groups, number), field, &arrays)? {
+                    for writer in self.columns.written(&self.file, root, field, &arrays)? {
                         prepared.push(PreparedColumn::Encoded(writer.close()?));
                     }
                 }
@@ -290,44 +289,59 @@ impl PreparedColumn {
     }
 }
 
-/// Writers of single leaves, of which a row group that is spliced needs some: they are made for all at once.
+/// What makes the writers of single columns, of which a row group that is spliced needs some.
 #[derive(Default)]
-struct SpareWriters(Vec<Option<ArrowColumnWriter>>);
+struct ColumnFactories(Vec<Option<ArrowRowGroupWriterFactory>>);
 
-impl SpareWriters {
-    /// Writers of the leaves of a column, from number `leaf` on, that have taken its rows.
+impl ColumnFactories {
+    /// Writers of the leaves of the column number `root`, that have taken its rows.
     fn written(
         &mut self,
-        leaf: usize,
-        (groups, group): (&ArrowRowGroupWriterFactory, usize),
+        file: &SerializedFileWriter<Drain>,
+        root: usize,
         field: &FieldRef,
         arrays: &[ArrayRef],
     ) -> Result<Vec<ArrowColumnWriter>, ParquetError> {
-        let mut writers: Vec<ArrowColumnWriter> = Vec::new();
+        let mut writers = self.of(file, root, field)?.create_column_writers(0)?;
         for array in arrays {
-            for (number, values) in compute_leaves(field, array)?.iter().enumerate() {
-                if writers.len() == number {
-                    writers.push(self.take(leaf + number, groups, group)?);
-                }
-                if let Some(writer) = writers.get_mut(number) {
-                    writer.write(values)?;
-                }
+            // Text may come as views.
+            let field = field.as_ref().clone().with_data_type(array.data_type().clone());
+            for (writer, values) in writers.iter_mut().zip(&compute_leaves(&field, array)?) {
+                writer.write(values)?;
             }
         }
         Ok(writers)
     }
 
-    fn take(
+    fn of(
         &mut self,
-        leaf: usize,
-        groups: &ArrowRowGroupWriterFactory,
-        group: usize,
-    ) -> Result<ArrowColumnWriter, ParquetError> {
-        if self.0.get(leaf).is_none_or(Option::is_none) {
-            self.0 = groups.create_column_writers(group)?.into_iter().map(Some).collect();
+        file: &SerializedFileWriter<Drain>,
+        root: usize,
+        field: &FieldRef,
+    ) -> Result<&ArrowRowGroupWriterFactory, ParquetError> {
+        if self.0.len() <= root {
+            self.0.resize_with(root + 1, || None);
         }
-        let writer = self.0.get_mut(leaf).and_then(Option::take);
-        writer.ok_or_else(|| ParquetError::General(format!("there is no leaf {leaf}")))
+        let missing = || ParquetError::General(format!("there is no column {root}"));
+        let known = self.0.get_mut(root).ok_or_else(missing)?;
+        match known {
+            Some(factory) => Ok(factory),
+            none => Ok(none.insert(Self::alone(file, root, field)?)),
+        }
+    }
+
+    /// As of a file that has the column alone.
+    fn alone(
+        file: &SerializedFileWriter<Drain>,
+        root: usize,
+        field: &FieldRef,
+    ) -> Result<ArrowRowGroupWriterFactory, ParquetError> {
+        let all = file.schema_descr().root_schema();
+        let missing = || ParquetError::General(format!("there is no column {root}"));
+        let column = all.get_fields().get(root).cloned().ok_or_else(missing)?;
+        let alone = Type::group_type_builder(all.name()).with_fields(vec![column]).build()?;
+        let alone = SerializedFileWriter::new(io::sink(), Arc::new(alone), file.properties().clone())?;
+        Ok(ArrowRowGroupWriterFactory::new(&alone, Arc::new(Schema::new(vec![field.clone()]))))
     }
 }
 

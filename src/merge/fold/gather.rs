@@ -29,6 +29,17 @@ pub(super) enum Presence {
 }
 
 impl Presence {
+    /// Which of `rows` rows have no value in a column; `None` if all have one.
+    fn open(&self, column: usize, rows: usize) -> Option<BooleanBuffer> {
+        match self {
+            Self::All => None,
+            Self::Columns(columns) => {
+                (!columns.get(column).copied().unwrap_or(true)).then(|| BooleanBuffer::new_set(rows))
+            }
+            Self::Masks(masks) => masks.get(column)?.as_ref().map(|mask| !mask),
+        }
+    }
+
     fn has(&self, column: usize, row: usize) -> bool {
         match self {
             Self::All => true,
@@ -39,17 +50,14 @@ impl Presence {
 }
 
 impl Fold {
-    /// Which rows of the one compacted batch leave `column` to the base row.
-    pub(super) fn open_rows(&self, column: usize) -> Option<BooleanBuffer> {
-        let batch = self.batches.first()?;
-        if self.partial {
-            return match &batch.present {
-                Presence::Masks(masks) => masks.get(column)?.as_ref().map(|mask| !mask),
-                Presence::All | Presence::Columns(_) => None,
-            };
-        }
-        let values = batch.rows.column(column);
-        self.rules.fill.open_rows(values)
+    /// Which rows of a batch leave each column to the base row.
+    pub(super) fn open_rows(&self, batch: &LogBatch) -> Vec<Option<BooleanBuffer>> {
+        let columns = batch.rows.columns().iter().enumerate();
+        let open = |(column, values): (usize, &ArrayRef)| match self.partial {
+            true => batch.present.open(column, values.len()),
+            false => self.rules.fill.open_rows(values),
+        };
+        columns.map(open).collect()
     }
 
     /// Brings the rows of all entries into one batch, in the order of their first arrival, each

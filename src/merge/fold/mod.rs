@@ -134,7 +134,7 @@ impl Fold {
     /// Whether the fold takes at most `budget_bytes`, its end by [`Fold::finish`] included; lets rows go
     /// that lost, if that helps.
     pub(super) fn fits(&mut self, budget_bytes: usize) -> Result<bool, MergeError> {
-        let share = if self.fills() { budget_bytes / 2 } else { budget_bytes };
+        let share = if self.links.is_empty() { budget_bytes } else { budget_bytes / 2 };
         self.takes_at_most(share)
     }
 
@@ -272,29 +272,25 @@ impl Fold {
             + self.links.capacity() * size_of::<Link>()
     }
 
-    /// Ends the fold. Rows stay where they are, unless some may be filled from others.
+    /// Ends the fold. Rows stay where they are, unless some are filled from others.
     pub(super) fn finish(mut self) -> Result<Folded, MergeError> {
-        if self.fills() {
-            return self.finish_numbered().map(|(folded, _)| folded);
+        if !self.links.is_empty() {
+            self.compact()?;
         }
-        let batches = std::mem::take(&mut self.batches).into_iter();
-        let sources = batches.map(|batch| PatchRows { rows: batch.rows, open: Vec::new() }).collect();
-        Ok(self.folded(sources).0)
+        Ok(self.folded().0)
     }
 
     /// Ends the fold, with all rows in one batch, in the order of their first arrival; with the numbers of
     /// the records that named each entry's key first.
     pub(super) fn finish_numbered(mut self) -> Result<(Folded, Vec<u64>), MergeError> {
         self.compact()?;
-        let open = (0..self.columns.kept_schema().fields().len()).map(|c| self.open_rows(c)).collect();
-        let rows = match self.batches.pop() {
-            Some(batch) => batch.rows,
-            None => RecordBatch::new_empty(self.columns.kept_schema().clone()),
-        };
-        Ok(self.folded(vec![PatchRows { rows, open }]))
+        Ok(self.folded())
     }
 
-    fn folded(self, sources: Vec<PatchRows>) -> (Folded, Vec<u64>) {
+    fn folded(mut self) -> (Folded, Vec<u64>) {
+        let batches = std::mem::take(&mut self.batches).into_iter();
+        let sources = batches.map(|batch| PatchRows { open: self.open_rows(&batch), rows: batch.rows });
+        let sources = sources.collect();
         let base_fill = if self.partial { Fill::Nothing } else { self.rules.fill.clone() };
         let entries = self.entries.into_iter();
         let entries = entries

@@ -125,7 +125,8 @@ impl Splicing<'_> {
             let null = crate::merge::MergeError::NullKey { row: 0, place: "base file" };
             return Err(null.into());
         };
-        if !self.logs.names_any(texts) {
+        let named = self.logs.named(texts);
+        if named.is_empty() {
             self.add_keys(chunks, texts);
             return Ok(RowChanges::none(texts.len()));
         }
@@ -134,7 +135,7 @@ impl Splicing<'_> {
             columns.push(column(chunks, &Arc::new(Schema::new(vec![field.clone()])))?);
         }
         let base = RecordBatch::try_new(self.logs.key_schema().clone(), columns)?;
-        let changes = self.logs.changes(&base)?;
+        let changes = self.logs.changes(&named, &base)?;
         match changes.has_deletes() {
             true => self.keys.add_range(self.logs.without_deleted(&keys, &changes)?.as_string()),
             false => self.add_keys(chunks, texts),
@@ -236,37 +237,23 @@ fn changed(
     changes: &RowChanges,
     logs: &FoldedLogs,
 ) -> Result<Option<Vec<ArrayRef>>, WriteError> {
-    if !changes.has_deletes() && !differs(column, number, chunks, changes, logs)? {
+    let mut from = 0;
+    let parts = chunks.views(&column.schema).map(|batch| {
+        let base = batch?.column(0).clone();
+        let part = changes.part(from..from + base.len());
+        from += base.len();
+        Ok((base, part))
+    });
+    let parts: Vec<(ArrayRef, RowChanges)> = parts.collect::<Result<_, WriteError>>()?;
+    let mut differs = changes.has_deletes();
+    for (base, part) in &parts {
+        differs = differs || logs.changes_column(number, base, part)?;
+    }
+    if !differs {
         return Ok(None);
     }
-    let mut from = 0;
-    let patched = chunks.rows(&column.schema).map(|batch| {
-        let base = batch?.column(0).clone();
-        let part = changes.part(from..from + base.len());
-        from += base.len();
-        Ok(logs.changed_column(number, &base, &part)?)
-    });
+    let patched = parts.iter().map(|(base, part)| Ok(logs.changed_column(number, base, part)?));
     patched.collect::<Result<_, WriteError>>().map(Some)
-}
-
-/// Whether a value changes; it is looked for until one is found.
-fn differs(
-    column: &Column,
-    number: usize,
-    chunks: &GroupChunks,
-    changes: &RowChanges,
-    logs: &FoldedLogs,
-) -> Result<bool, WriteError> {
-    let mut from = 0;
-    for batch in chunks.views(&column.schema) {
-        let base = batch?.column(0).clone();
-        let part = changes.part(from..from + base.len());
-        from += base.len();
-        if logs.changes_column(number, &base, &part)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// A whole column of a row group.

@@ -4,8 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
+use arrow::array::{AsArray as _, BooleanArray, RecordBatch, new_null_array};
 use arrow::compute::filter_record_batch;
+use arrow::error::ArrowError;
 use clap::{Args, ValueEnum};
 use lakebed::commit::Scheduled;
 use lakebed::environment::Environment;
@@ -13,6 +14,7 @@ use lakebed::maintain::compaction::{CompactionReport, CompactionRules, plan};
 use lakebed::maintain::{MaintainOptions, Maintainer, RunLimits, RunOutcome};
 use lakebed::storage;
 use lakebed_hudi::bucket::BucketHash;
+use lakebed_hudi::table_config::{NewTable, PartialUpdateMode};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -44,6 +46,9 @@ pub enum Case {
     Full,
     /// 30 % of the keys at random, three columns others.
     FewColumns,
+    /// The same, and the logs have the three columns, the key and the time alone: a partial update. The limit
+    /// merges full rows.
+    PartialRows,
     /// All keys of one row group in twenty of every file, three columns others.
     Sparse,
     /// The same, all columns others.
@@ -63,13 +68,13 @@ enum Side {
 const FILE_GROUPS: u32 = 2;
 
 impl Case {
-    /// The rows of the logs, and those that only delete their keys.
+    /// The rows of the logs, whole, and those that only delete their keys.
     pub fn changes(self, workload: &Workload) -> Vec<(Vec<RecordBatch>, bool)> {
         let random = |key| workload.picks_percent(key, 30);
         let first = |key| key < workload.base_rows / 20;
         match self {
             Self::Full => vec![(workload.replaced(random).collect(), false)],
-            Self::FewColumns => vec![(workload.touched(random).collect(), false)],
+            Self::FewColumns | Self::PartialRows => vec![(workload.touched(random).collect(), false)],
             Self::Sparse => vec![(workload.touched(first).collect(), false)],
             Self::SparseAll => vec![(workload.replaced(first).collect(), false)],
             Self::SparseMixed => {
@@ -111,11 +116,15 @@ fn one(
     let folder = tempfile::tempdir()?;
     let table = folder.path().join("table");
     let changes = case.changes(workload);
+    let is_partial = case == Case::PartialRows;
+    let partial_update = is_partial.then_some(PartialUpdateMode::IgnoreDefaults);
+    let new = NewTable { partial_update, ..workload.unpartitioned(FILE_GROUPS)? };
     runtime.block_on(async {
-        let mut sink = open_table(&table, &workload.unpartitioned(FILE_GROUPS)?).await?;
+        let mut sink = open_table(&table, &new).await?;
         checkpoint(&mut sink, 1, base, false).await?;
         for ((rows, delete), number) in changes.iter().zip(2..) {
-            checkpoint(&mut sink, number, rows, *delete).await?;
+            let partial = rows.iter().filter(|_| is_partial).map(partial).collect::<Result<Vec<_>, _>>()?;
+            checkpoint(&mut sink, number, if is_partial { &partial } else { rows }, *delete).await?;
         }
         Ok::<_, Failure>(())
     })?;
@@ -143,6 +152,16 @@ fn one(
     let title = format!("compact/{:?}/{case:?}", args.workload.shape);
     report_beside(&title, ours, &[("limit", limit), ("anew", anew)]);
     Ok(())
+}
+
+/// The rows with nothing but key, region, time and the three columns that [`Workload::touched`] changes.
+fn partial(rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let columns = rows.columns().iter().enumerate();
+    let columns = columns.map(|(number, column)| match number {
+        0..6 => column.clone(),
+        _ => new_null_array(column.data_type(), column.len()),
+    });
+    RecordBatch::try_new(rows.schema(), columns.collect())
 }
 
 /// Compacts a copy of the table.

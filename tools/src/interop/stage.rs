@@ -55,6 +55,17 @@ impl<'a> Stage<'a> {
 
     /// Takes one step.
     pub fn step(&mut self, step: &Step) -> Result<(), Failed> {
+        if !(self.writes(step)? || self.serves(step)? || self.undoes(step)?) {
+            self.spark_does(step)?;
+        }
+        if self.shape.table_type == TableType::CopyOnWrite {
+            self.model.compact();
+        }
+        Ok(())
+    }
+
+    /// What a writer of ours does; says whether the step is one.
+    fn writes(&mut self, step: &Step) -> Result<bool, Failed> {
         match step {
             Step::Ours(changes) => {
                 self.commit(WriteOperation::Upsert, changes)?;
@@ -86,6 +97,7 @@ impl<'a> Stage<'a> {
                 let wide = Shape { wide: true, ..self.shape }.rows(&[])?.schema();
                 self.ours.schema = Some(TableSchema::from_arrow(&wide, "t")?);
             }
+            Step::SparkWidens => self.spark_wide = true,
             Step::Conflict(changes) => {
                 let rows = self.batch(changes, self.ours_wide())?;
                 let prepared = self.runtime.block_on(self.ours.prepare(WriteOperation::Upsert, &rows))?;
@@ -105,6 +117,15 @@ impl<'a> Stage<'a> {
                 let policy = MetadataTablePolicy::Drop;
                 self.runtime.block_on(self.ours.open(WriteOperation::Upsert, policy))?;
             }
+            Step::Together(turns) => self.together(turns.clone())?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// What a table service of ours does; says whether the step is one.
+    fn serves(&mut self, step: &Step) -> Result<bool, Failed> {
+        match step {
             Step::ScheduleOurs => self.runtime.block_on(self.ours.schedule_compaction())?,
             Step::CompactOurs => {
                 self.runtime.block_on(self.ours.compact())?;
@@ -120,6 +141,15 @@ impl<'a> Stage<'a> {
             Step::CleanDies => self.clean_dies()?,
             Step::Cleaned => self.must_be_cleaned()?,
             Step::ArchiveOurs => self.archive()?,
+            Step::ArchivesOften(orders) => self.archive_often(orders.clone())?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// What is taken back, by us; says whether the step is one.
+    fn undoes(&mut self, step: &Step) -> Result<bool, Failed> {
+        match step {
             Step::SavepointOurs => {
                 let instant = self.runtime.block_on(self.ours.savepoint())?;
                 self.savepoint = Some((instant, self.model.clone(), self.ours.committed));
@@ -129,7 +159,6 @@ impl<'a> Stage<'a> {
                 self.runtime.block_on(self.ours.restore(instant))?;
                 (self.model, self.ours.committed) = (model, committed);
             }
-            Step::ArchivesOften(orders) => self.archive_often(orders.clone())?,
             Step::RestoreStops => {
                 let (instant, ..) = self.savepoint.clone().ok_or("no savepoint was made")?;
                 self.runtime.block_on(self.ours.begin_to_restore(instant))?;
@@ -143,14 +172,9 @@ impl<'a> Stage<'a> {
                 self.stands_back(step)?;
                 self.runtime.block_on(self.ours.begin_to_roll_back())?;
             }
-            Step::SparkWidens => self.spark_wide = true,
-            Step::Together(turns) => self.together(turns.clone())?,
-            theirs => self.spark_does(theirs)?,
+            _ => return Ok(false),
         }
-        if self.shape.table_type == TableType::CopyOnWrite {
-            self.model.compact();
-        }
-        Ok(())
+        Ok(true)
     }
 
     /// Something is done that is to be taken back: the model is as before.
