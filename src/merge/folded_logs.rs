@@ -25,6 +25,8 @@ pub struct FoldedLogs {
     /// Record key and ordering columns alone.
     key_columns: Arc<MergeColumns>,
     apply: Apply,
+    /// Columns of which some log record says something.
+    said: Vec<bool>,
     counts: MergeCounts,
 }
 
@@ -102,7 +104,9 @@ impl FoldedLogs {
         };
         let key_columns = Arc::new(columns.keys_and_ordering());
         let apply = Apply::new(key_columns.clone(), rules.clone(), fold.finish()?);
-        Ok(Some(Self { columns, key_columns, apply, counts }))
+        let says = |column| apply.sources().iter().any(|source| source.says(column));
+        let said = (0..columns.kept_schema().fields().len()).map(says).collect();
+        Ok(Some(Self { columns, key_columns, apply, said, counts }))
     }
 
     /// What [`FoldedLogs::changes`] asks of base rows: the record key, then the ordering columns.
@@ -130,6 +134,9 @@ impl FoldedLogs {
     /// [`MergeColumns::output_schema`](MergeColumns::output_schema), without a look at the base: not if no
     /// log record says anything of it.
     pub fn may_change(&self, column: usize, changes: &RowChanges) -> bool {
+        if !changes.has_deletes() && self.said.get(column) == Some(&false) {
+            return false;
+        }
         let sources = self.apply.sources();
         let is_open = |patch: &Patch, row: u32| {
             let open =

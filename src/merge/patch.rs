@@ -46,6 +46,12 @@ pub(super) struct PatchRows {
 }
 
 impl PatchRows {
+    /// Whether a row says something of a column.
+    pub(super) fn says(&self, column: usize) -> bool {
+        let open = self.open.get(column).and_then(Option::as_ref);
+        open.map_or(self.rows.num_rows() > 0, |open| open.count_set_bits() < open.len())
+    }
+
     /// Some of the rows; null ones where a row is null.
     pub(super) fn take(&self, rows: &UInt32Array) -> Result<Self, MergeError> {
         let columns = self.rows.columns().iter().map(|column| take(column, rows, None));

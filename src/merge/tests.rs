@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use lakebed_hudi::ordering_value::OrderingValue;
 use proptest::prelude::*;
 
+use super::fold::Fold;
 use super::*;
 use crate::memory::SpillArea;
 
@@ -295,7 +296,7 @@ fn a_second_base_row_of_a_key_stays_as_it_is() {
 #[test]
 fn values_of_another_class_are_named_with_their_key() {
     let columns = MergeColumns::new(&schema(), None, &rules(true, Fill::Nothing)).unwrap();
-    let mut fold = fold::Fold::new(Arc::new(columns), Arc::new(rules(true, Fill::Nothing)));
+    let mut fold = Fold::new(Arc::new(columns), Arc::new(rules(true, Fill::Nothing)));
     let delete = Deleted { record_key: "k".into(), ordering: OrderingValue::Int(7) };
     fold.push(&LogRecords::Deletes(vec![delete])).unwrap();
     let rows = LogRecords::Rows { batch: batch(&[row("k", 1, None, None)]), partial: false };
@@ -468,6 +469,24 @@ proptest! {
     fn nor_does_it_with_partial_blocks(slice in any_slice(true), event_time: bool, bytes in 0..8_000usize) {
         check_spilled(&slice, &rules(event_time, Fill::Nothing), bytes);
     }
+}
+
+/// A partial update names a key once as a rule: such rows lie where they are, and take their room once.
+#[test]
+fn rows_that_fill_no_others_fit_the_budget_as_whole_rows_do() {
+    let rows: Vec<Row> = (0..500).map(|n| row(&format!("k{n}"), n, None, Some(n))).collect();
+    let once = vec![Piece::Rows(rows.clone())];
+    let twice = vec![Piece::Rows(rows.clone()), Piece::Rows(rows)];
+    let fits = |logs: &[Piece], fill, budget_bytes| {
+        let (slice, rules) = (Slice { base: Vec::new(), logs: logs.to_vec() }, rules(true, fill));
+        let columns = Arc::new(MergeColumns::new(&schema(), None, &rules).unwrap());
+        Fold::of_logs(&slice, &columns, &Arc::new(rules), budget_bytes).unwrap().is_some()
+    };
+    let least = |logs: &[Piece], fill: &Fill| {
+        (0..10_000).map(|n| n * 64).find(|bytes| fits(logs, fill.clone(), *bytes)).unwrap()
+    };
+    assert_eq!(least(&once, &Fill::Nulls), least(&once, &Fill::Nothing));
+    assert!(least(&twice, &Fill::Nulls) > least(&twice, &Fill::Nothing));
 }
 
 #[test]

@@ -27,6 +27,8 @@ enum Command {
     Load(write::Load),
     /// Upsert rows and delete keys, a commit per file, in the order that they are named.
     Change(write::Change),
+    /// Compact every file group that has log files.
+    Compact(write::Compact),
 }
 
 #[derive(Debug, Args)]
@@ -72,6 +74,7 @@ fn run(command: Command) -> Result<Figures, Failure> {
         Command::Read(read) => runtime.block_on(read.run()),
         Command::Load(load) => runtime.block_on(load.run()),
         Command::Change(change) => runtime.block_on(change.run()),
+        Command::Compact(compact) => runtime.block_on(compact.run()),
     })
 }
 

@@ -104,3 +104,17 @@ impl Change {
         Ok(keys)
     }
 }
+
+/// Schedules a compaction of every file group with log files, and runs it.
+#[derive(Debug, Args)]
+pub struct Compact {
+    /// The table's folder.
+    table: String,
+}
+
+impl Compact {
+    /// Returns the number of rows in the new base files.
+    pub async fn run(self) -> Result<u64, Failure> {
+        Ok(Table::new(&self.table).await?.compact().await?.num_writes as u64)
+    }
+}

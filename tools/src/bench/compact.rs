@@ -179,17 +179,21 @@ fn compacted(
         rewrite_whole: rewrite,
         ..MaintainOptions::default()
     };
-    let written = || Ok::<_, Failure>(runtime.block_on(compact(&copy, options))?.written_bytes);
+    let written =
+        || Ok::<_, Failure>(runtime.block_on(compact(&copy, &Environment::real(), options))?.written_bytes);
     let figures = measure(written)?;
     fs::remove_dir_all(&copy)?;
     Ok(figures)
 }
 
 /// Compacts everything that has log files.
-pub async fn compact(table: &Path, options: MaintainOptions) -> Result<CompactionReport, Failure> {
-    let environment = Environment::real();
-    let storage = storage::open(&table.display().to_string().parse()?, &environment).await?;
-    let maintainer = Maintainer::open(storage, &environment, options).await?;
+pub async fn compact(
+    table: &Path,
+    environment: &Environment,
+    options: MaintainOptions,
+) -> Result<CompactionReport, Failure> {
+    let storage = storage::open(&table.display().to_string().parse()?, environment).await?;
+    let maintainer = Maintainer::open(storage, environment, options).await?;
     let survey = maintainer.survey().await?;
     let draft = plan(&survey, &CompactionRules::everything());
     let Scheduled::At(instant) = maintainer.schedule_compaction(&survey, &draft).await? else {

@@ -1,4 +1,5 @@
-//! Peak memory of one checkpoint whose rows all go to one bucket, each in a process of its own.
+//! Peak memory of one checkpoint whose rows all go to one bucket, and of its compaction, each in a process of
+//! its own.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use lakebed::commit::PipelineProgress;
 use lakebed::environment::Environment;
 use lakebed::ingest::job::Job;
 use lakebed::ingest::{self, RunOptions};
+use lakebed::maintain::MaintainOptions;
 use lakebed::memory::{SpillArea, keep_within};
 use lakebed::sink::{Sink, SinkOptions};
 use lakebed::storage;
@@ -19,6 +21,7 @@ use parquet::arrow::ArrowWriter;
 use rustix::process::getpid;
 use tokio::sync::watch;
 
+use super::compact::compact;
 use super::load::{Failure, commit};
 use super::process;
 use crate::workload::{Shape, Workload};
@@ -49,6 +52,8 @@ enum Case {
     FirstBase,
     /// A log file, after `first-base`.
     Log,
+    /// A compaction of both, after `log`.
+    Compact,
     /// A first base file of a copy-on-write table.
     Load,
     /// A base file in the place of another, after `load`.
@@ -60,7 +65,7 @@ enum Case {
 impl Case {
     fn table_type(self) -> TableType {
         match self {
-            Self::FirstBase | Self::Log | Self::Ingest => TableType::MergeOnRead,
+            Self::FirstBase | Self::Log | Self::Compact | Self::Ingest => TableType::MergeOnRead,
             Self::Load | Self::Rewrite => TableType::CopyOnWrite,
         }
     }
@@ -75,12 +80,12 @@ pub fn run(args: &MemoryArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let allowed_mib = args.budget_mib + SLACK_MIB;
-    println!("peak memory of one checkpoint, budget {} MiB, rows {} times that", args.budget_mib, args.times);
+    println!("peak memory, budget {} MiB, rows {} times that", args.budget_mib, args.times);
     let lake = tempfile::tempdir()?;
-    for case in [Case::FirstBase, Case::Log, Case::Load, Case::Rewrite, Case::Ingest] {
+    for case in Case::value_variants() {
         let mut folder = lake.path().join(format!("{:?}", case.table_type()));
         let name = case.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
-        if case == Case::Ingest {
+        if *case == Case::Ingest {
             folder.set_file_name(&name);
             write_input(args, &folder.with_extension("parquet"))?;
         }
@@ -106,6 +111,11 @@ fn run_case(args: &MemoryArgs, case: Case, folder: &Path) -> Result<u64, Failure
     runtime.spawn(keep_within(args.budget_mib << 20));
     match case {
         Case::Ingest => runtime.block_on(run_job(args, folder, &environment))?,
+        Case::Compact => {
+            let options =
+                MaintainOptions { memory_bytes: args.budget_mib << 20, ..MaintainOptions::default() };
+            runtime.block_on(compact(folder, &environment, options))?;
+        }
         case => runtime.block_on(run_sink(args, case, folder, &environment))?,
     }
     Ok(process::peak_bytes(getpid())? / 1024)

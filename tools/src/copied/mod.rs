@@ -14,6 +14,7 @@ use std::process::Command;
 
 use arrow::array::RecordBatch;
 use clap::Args;
+use lakebed::environment::Environment;
 use lakebed::maintain::MaintainOptions;
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -127,9 +128,10 @@ fn compacted(
     drop(sink);
     let copy = folder.join("anew");
     link_all(&table, &copy)?;
-    let report = runtime.block_on(compact(&table, MaintainOptions::default()))?;
+    let environment = Environment::real();
+    let report = runtime.block_on(compact(&table, &environment, MaintainOptions::default()))?;
     let anew = MaintainOptions { rewrite_whole: true, ..MaintainOptions::default() };
-    runtime.block_on(compact(&copy, anew))?;
+    runtime.block_on(compact(&copy, &environment, anew))?;
     Ok(Compacted {
         name: format!("base files of {writer:?}, {case:?}"),
         copied: newest_base_file(&table)?,

@@ -148,6 +148,14 @@ impl HudiRs {
         run(change)
     }
 
+    /// Compacts every file group of a table that has log files.
+    ///
+    /// # Errors
+    /// Its own.
+    pub fn compact(&self, folder: &Path) -> Result<Figures, PeerError> {
+        run(self.command("compact", folder))
+    }
+
     fn command(&self, name: &str, folder: &Path) -> Command {
         let mut command = Command::new(&self.program);
         command.arg(name).arg(folder);

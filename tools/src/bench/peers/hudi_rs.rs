@@ -25,6 +25,7 @@ impl Side for HudiCore {
             Task::Load => self.program.load(table, &files.base),
             Task::Change => self.program.change(table, &files.upserts, &files.delete),
             Task::Read => self.program.scan(folder, &COLUMNS),
+            Task::Compact => self.program.compact(folder),
         };
         let Figures { rows, wall_seconds, cpu_seconds, peak_bytes } = figures?;
         Ok(Taken { rows, wall_seconds, cpu_seconds, peak_bytes })

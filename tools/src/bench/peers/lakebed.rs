@@ -10,13 +10,15 @@ use arrow::ipc::reader::FileReader;
 use futures::TryStreamExt as _;
 use lakebed::commit::PipelineProgress;
 use lakebed::environment::Environment;
+use lakebed::maintain::MaintainOptions;
 use lakebed::read::{Scan, ScanOptions};
 use lakebed::sink::{Sink, SinkOptions};
 use lakebed::storage;
-use lakebed::table::Table;
+use lakebed::table::{Table, TableSnapshot};
 use rustix::process::getpid;
 use tokio::runtime::Runtime;
 
+use super::super::compact;
 use super::super::load::{self, Failure};
 use super::super::measure::measure;
 use super::super::process;
@@ -43,6 +45,9 @@ impl Lakebed {
             }
             Task::Change => self.change(folder, files).await,
             Task::Read => self.read(folder).await,
+            Task::Compact => {
+                Ok(compact::compact(folder, &self.environment, MaintainOptions::default()).await?.rows)
+            }
         }
     }
 
@@ -59,14 +64,33 @@ impl Lakebed {
     }
 
     async fn read(&self, folder: &Path) -> Result<u64, Failure> {
-        let storage = storage::open(&folder.display().to_string().parse()?, &self.environment).await?;
-        let table = Table::open(storage, &self.environment, None).await?;
-        let columns = Some(COLUMNS.map(str::to_owned).to_vec());
-        let snapshot = table.snapshot(None).await?;
-        let scan = Scan::plan(&snapshot, ScanOptions { columns, ..ScanOptions::default() }).await?;
-        let count = |rows: u64, batch: RecordBatch| async move { Ok(rows + batch.num_rows() as u64) };
-        Ok(scan.stream().try_fold(0, count).await?)
+        read(&snapshot(folder, &self.environment).await?).await
     }
+
+    /// The rows of a table of any side that was compacted.
+    pub fn compacted_rows(folder: &Path) -> Result<u64, Failure> {
+        Runtime::new()?.block_on(async {
+            let snapshot = snapshot(folder, &Environment::real()).await?;
+            let groups = snapshot.all_file_groups().await?;
+            let newest = groups.iter().flat_map(|(_, groups)| groups).filter_map(|group| group.slices.last());
+            match newest.filter(|slice| !slice.logs.is_empty()).count() {
+                0 => read(&snapshot).await,
+                left => Err(format!("{left} file groups have log files after the compaction").into()),
+            }
+        })
+    }
+}
+
+async fn snapshot(folder: &Path, environment: &Environment) -> Result<TableSnapshot, Failure> {
+    let storage = storage::open(&folder.display().to_string().parse()?, environment).await?;
+    Ok(Table::open(storage, environment, None).await?.snapshot(None).await?)
+}
+
+async fn read(snapshot: &TableSnapshot) -> Result<u64, Failure> {
+    let columns = Some(COLUMNS.map(str::to_owned).to_vec());
+    let scan = Scan::plan(snapshot, ScanOptions { columns, ..ScanOptions::default() }).await?;
+    let count = |rows: u64, batch: RecordBatch| async move { Ok(rows + batch.num_rows() as u64) };
+    Ok(scan.stream().try_fold(0, count).await?)
 }
 
 /// Commits the rows of a file and returns their number.

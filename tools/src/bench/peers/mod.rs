@@ -2,7 +2,8 @@
 //!
 //! Every side takes its rows from files within what is measured: Arrow files for Lakebed and
 //! hudi-core, Parquet files for Spark. Every side keeps a partitioned merge-on-read table ordered
-//! by event time; what they read at last must be the same number of rows.
+//! by event time; what they read at last must be the same number of rows, and what Lakebed reads of the
+//! tables that they have compacted.
 
 mod hudi_rs;
 mod lakebed;
@@ -44,10 +45,12 @@ enum Task {
     Change,
     /// Read [`COLUMNS`] of all rows as they then are.
     Read,
+    /// Compact all file groups: each has log files that change rows in all of its row groups.
+    Compact,
 }
 
 impl Task {
-    const ALL: [Self; 3] = [Self::Load, Self::Change, Self::Read];
+    const ALL: [Self; 4] = [Self::Load, Self::Change, Self::Read, Self::Compact];
 }
 
 /// What a side did and took.
@@ -132,6 +135,13 @@ fn once(side: &mut dyn Side, files: &WorkloadFiles) -> Result<Vec<Run>, Failure>
         let now = bytes_below(&folder)?;
         runs.push(Run { task, taken, grown_bytes: now.saturating_sub(before) });
         before = now;
+    }
+    let read = runs.iter().find(|run| run.task == Task::Read).map(|run| run.taken.rows);
+    let compacted = lakebed::Lakebed::compacted_rows(&folder)?;
+    if read != Some(compacted) {
+        return Err(
+            format!("{}: {read:?} rows before the compaction, {compacted} after it", side.name()).into()
+        );
     }
     Ok(runs)
 }

@@ -46,6 +46,7 @@ fn title(args: &PeersArgs, task: Task) -> String {
         Task::Load => format!("load of {} rows", workload.base_rows),
         Task::Change => format!("ten upserts of {} rows and a delete", workload.upsert_rows),
         Task::Read => "three columns of unmerged slices".to_owned(),
+        Task::Compact => "compaction of all file groups".to_owned(),
     };
     format!("{:?}: {what}, medians and their ratios to Lakebed's", workload.shape)
 }

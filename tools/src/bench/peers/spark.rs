@@ -50,6 +50,10 @@ impl SparkSide {
                 table.write("delete", rows(&files.delete.with_extension("parquet")), &[])?;
             }
             Task::Read => return Ok(table.spark.scan(folder, &COLUMNS)?),
+            Task::Compact => {
+                table.schedule_compaction()?;
+                table.run_compaction()?;
+            }
         }
         Ok(0)
     }
