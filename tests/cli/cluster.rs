@@ -95,6 +95,20 @@ async fn a_plan_is_scheduled_and_carried_out_later() {
 }
 
 #[tokio::test]
+async fn a_plan_is_taken_off_by_a_rollback() {
+    let place = written().await;
+    let before = (place.rows(), file_groups(&place));
+    let plan = place.told("cluster", 0, &["--schedule"]);
+    let instant = plan["scheduled"].as_str().unwrap().to_owned();
+    let ran = place.run("rollback", &[&instant, "--yes"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(place.told("cluster", 0, &["--dry-run"])["pending"], json!([]));
+    assert_eq!((place.rows(), file_groups(&place)), before);
+    place.told("cluster", 0, &[]);
+    assert_eq!((place.rows(), file_groups(&place)), (before.0, 2));
+}
+
+#[tokio::test]
 async fn a_plan_in_a_file_is_carried_out_unless_the_table_has_moved_on() {
     let place = written().await;
     let file = place.path("plan.json").display().to_string();

@@ -219,6 +219,26 @@ async fn plans_that_nobody_can_carry_out_are_taken_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_cannot_be_read_is_told_of_with_what_to_delete() {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut sink = table.sink("p", SinkOptions::default()).await;
+    put(&mut sink, 1, 1).await;
+    put(&mut sink, 2, 2).await;
+    drop(sink);
+    let maintainer = services::maintainer(&table.snapshot().await.table).await;
+    let instant = services::schedule(&maintainer).await.unwrap().unwrap();
+    let requested = timeline(&format!("{instant}.compaction.requested"));
+    fs::write(table.below(&requested), b"no plan").unwrap();
+    let findings = table.found(&[FindingKind::BrokenPlan]).await;
+    assert_eq!(findings[0].subject, format!("compaction {instant}"));
+    assert!(findings[0].detail.contains(&requested), "{findings:?}");
+    assert!(matches!(findings[0].mend, Mend::Advice(_)), "{findings:?}");
+    fs::remove_file(table.below(&requested)).unwrap();
+    table.found(&[]).await;
+    assert_eq!(table.texts().await, ["a x 2 -", "b y 2 -"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_is_no_partition_becomes_one_by_the_file_that_is_told_of() {
     let table = written(TableType::CopyOnWrite, 1).await;
     fs::remove_file(table.below("p=x/.hoodie_partition_metadata")).unwrap();
