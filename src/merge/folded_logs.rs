@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{
     Array as _, ArrayRef, AsArray as _, BooleanArray, RecordBatch, StringArray, make_comparator,
@@ -38,12 +38,7 @@ pub struct RowChanges {
     deletes: usize,
     /// Where the rows that come of it come from, once that is asked for.
     places: Arc<OnceLock<Places>>,
-    /// The parts that were asked for: every column asks for the same ones.
-    parts: Arc<Mutex<Parts>>,
 }
-
-/// Parts of changes, by the rows that they are of.
-type Parts = Vec<(Range<usize>, RowChanges)>;
 
 impl RowChanges {
     /// Nothing happens to `rows` rows.
@@ -53,22 +48,19 @@ impl RowChanges {
 
     /// What happens to some of the rows, as a batch of their own.
     pub fn part(&self, range: Range<usize>) -> Self {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, part)) = parts.iter().find(|(known, _)| *known == range) {
-            return part.clone();
+        if range == (0..self.rows) {
+            return self.clone();
         }
         let from = self.patches.partition_point(|patch| patch.base_row < range.start);
         let to = self.patches.partition_point(|patch| patch.base_row < range.end);
         let patches = self.patches.get(from..to).unwrap_or_default().iter();
         let moved = |patch: &Patch| Patch { base_row: patch.base_row - range.start, ..*patch };
-        let part = Self::of(patches.map(moved).collect(), range.len());
-        parts.push((range, part.clone()));
-        part
+        Self::of(patches.map(moved).collect(), range.len())
     }
 
     fn of(patches: Vec<Patch>, rows: usize) -> Self {
         let deletes = patches.iter().filter(|patch| patch.verdict == Verdict::Delete).count();
-        Self { patches: patches.into(), rows, deletes, places: Arc::default(), parts: Arc::default() }
+        Self { patches: patches.into(), rows, deletes, places: Arc::default() }
     }
 
     /// How many rows of the batch stay, changed or not.

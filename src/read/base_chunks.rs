@@ -17,9 +17,6 @@ use super::bridge::{Bridge, Pending};
 use super::parquet_rows::{ParquetFile, ParquetRows, RowGroup};
 use crate::storage::StorageError;
 
-/// Rows of a batch with views: so many stay near to the processor.
-const VIEW_ROWS: usize = 8_192;
-
 /// A base file of which row groups are fetched whole, for a thread that may block.
 #[derive(Debug, Clone)]
 pub(crate) struct BaseChunks {
@@ -160,20 +157,21 @@ impl GroupChunks {
 
     /// The rows of the row group, with those of `columns` that the file has: one batch, if they are not wide.
     pub(crate) fn rows(&self, columns: &SchemaRef) -> ParquetRows {
-        let rows = self.of.group(self.group).map_or(0, RowGroupMetaData::num_rows);
-        self.rows_as(columns, &self.of.file.metadata, usize::try_from(rows).unwrap_or(usize::MAX))
+        self.rows_as(columns, &self.of.file.metadata)
     }
 
-    /// The same in batches, with text as views, most of which is not copied.
+    /// The same with text as views, most of which is not copied.
     pub(crate) fn views(&self, columns: &SchemaRef) -> ParquetRows {
-        self.rows_as(columns, self.of.views(), VIEW_ROWS)
+        self.rows_as(columns, self.of.views())
     }
 
-    fn rows_as(&self, columns: &SchemaRef, of: &ArrowReaderMetadata, batch_rows: usize) -> ParquetRows {
+    fn rows_as(&self, columns: &SchemaRef, metadata: &ArrowReaderMetadata) -> ParquetRows {
+        let rows = self.of.group(self.group).map_or(0, RowGroupMetaData::num_rows);
+        let batch_rows = usize::try_from(rows).unwrap_or(usize::MAX);
         let starts = self.of.group(self.group).map_or(&[][..], |group| group.columns());
         let part = |(leaf, bytes): &(usize, Bytes)| Some((starts.get(*leaf)?.byte_range().0, bytes.clone()));
         let source = self.of.file.source.with_parts(self.chunks.iter().filter_map(part));
-        let file = ParquetFile { source, metadata: of.clone() };
+        let file = ParquetFile { source, metadata: metadata.clone() };
         let group = RowGroup { index: self.group, rows: None };
         file.rows(columns, vec![group], batch_rows, &self.of.bridge)
     }

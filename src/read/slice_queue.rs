@@ -167,23 +167,19 @@ mod tests {
     use arrow::datatypes::{DataType, Field, Schema};
     use lakebed_hudi::file_name::FileId;
     use lakebed_hudi::schema::TableSchema;
-    use lakebed_hudi::table_config::{NewTable, TableType};
+    use lakebed_hudi::table_config::TableType;
 
     use super::*;
-    use crate::environment::Environment;
     use crate::memory::SpillArea;
     use crate::merge::MergeRules;
-    use crate::storage::object::ObjectStorage;
+    use crate::table::one_column::of_one_column;
     use crate::table::{FileGroupId, FileSlice, Table};
 
     /// Three slices without rows, of which two are open at a time, and a thread to merge them.
     async fn queue() -> (SliceQueue<()>, Merging<()>) {
         let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Utf8, true)]));
-        let created = TableSchema::from_arrow(&schema, "t").unwrap().to_avro();
-        let new = NewTable::without_keys("t", TableType::CopyOnWrite, created);
-        let environment = Environment::real();
-        let storage = ObjectStorage::in_memory(&"s3://memory/t".parse().unwrap(), &environment);
-        let table = Table::create(Arc::new(storage), &environment, &new).await.unwrap();
+        let new = of_one_column(TableType::CopyOnWrite);
+        let table = Table::in_memory(&new).await;
         let snapshot = table.snapshot(None).await.unwrap();
         let rules = Arc::new(MergeRules::of(&table.config).unwrap());
         let stored = TableSchema::from_avro(&new.create_schema).unwrap().arrow_with_meta();

@@ -230,13 +230,11 @@ impl SinkCommitter {
 #[cfg(test)]
 mod tests {
     use arrow::array::{ArrayRef, RecordBatch, StringArray};
-    use lakebed_hudi::table_config::{NewTable, TableType};
+    use lakebed_hudi::table_config::TableType;
 
     use super::*;
-    use crate::environment::Environment;
     use crate::sink::Sink;
-    use crate::storage::Storage;
-    use crate::storage::object::ObjectStorage;
+    use crate::table::one_column::of_one_column;
     use crate::table::{Table, WriteOperation};
 
     /// Takes all instants but the newest away, as who archives does in the end.
@@ -254,13 +252,9 @@ mod tests {
     async fn a_long_run_forgets_what_it_committed() {
         let ids: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
         let rows = RecordBatch::try_from_iter([("id", ids)]).unwrap();
-        let created = TableSchema::from_arrow(&rows.schema(), "t").unwrap().to_avro();
-        let new = NewTable::without_keys("t", TableType::CopyOnWrite, created);
+        let new = of_one_column(TableType::CopyOnWrite);
         for is_archived in [false, true] {
-            let environment = Environment::real();
-            let uri = "s3://memory/t".parse().unwrap();
-            let storage: Arc<dyn Storage> = Arc::new(ObjectStorage::in_memory(&uri, &environment));
-            Table::create(storage.clone(), &environment, &new).await.unwrap();
+            let Table { storage, environment, .. } = Table::in_memory(&new).await;
             let options = SinkOptions { operation: WriteOperation::Insert, ..SinkOptions::default() };
             let mut sink = Sink::open(storage, &environment, "p", Vec::new(), options).await.unwrap();
             for checkpoint in 1..=10 {

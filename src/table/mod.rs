@@ -10,6 +10,8 @@ mod file_schema;
 mod grown_schema;
 mod log_outline;
 mod new_table_error;
+#[cfg(test)]
+pub(crate) mod one_column;
 mod past;
 mod place;
 pub mod properties;

@@ -1,6 +1,7 @@
 //! Batches in, the bytes of a Parquet file out.
 
-use std::collections::VecDeque;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Take, Write};
 use std::sync::Arc;
 
@@ -183,7 +184,12 @@ impl ParquetWriter {
             match column? {
                 SplicedColumn::Generated => {
                     let known = self.generated.get(field.name()).zip(descriptors.get(leaf));
-                    let (generated, descriptor) = known.ok_or_else(|| no_column(field.name()))?;
+                    let (generated, descriptor) = known.ok_or_else(|| {
+                        ParquetError::General(format!(
+                            "nothing is known of column {} beforehand",
+                            field.name()
+                        ))
+                    })?;
                     let counted = (self.rows_flushed, rows);
                     let chunk =
                         GeneratedChunk::new(generated, counted, descriptor.clone(), self.encodings, None)?;
@@ -267,7 +273,7 @@ impl ParquetWriter {
 }
 
 fn no_column(name: &str) -> ParquetError {
-    ParquetError::General(format!("nothing is known of column {name} beforehand"))
+    ParquetError::General(format!("the file has no column {name}"))
 }
 
 /// A chunk of a row group that is spliced.
@@ -289,9 +295,9 @@ impl PreparedColumn {
     }
 }
 
-/// What makes the writers of single columns, of which a row group that is spliced needs some.
+/// What makes the writers of single columns, by number, of which a row group that is spliced needs some.
 #[derive(Default)]
-struct ColumnFactories(Vec<Option<ArrowRowGroupWriterFactory>>);
+struct ColumnFactories(BTreeMap<usize, ArrowRowGroupWriterFactory>);
 
 impl ColumnFactories {
     /// Writers of the leaves of the column number `root`, that have taken its rows.
@@ -302,7 +308,11 @@ impl ColumnFactories {
         field: &FieldRef,
         arrays: &[ArrayRef],
     ) -> Result<Vec<ArrowColumnWriter>, ParquetError> {
-        let mut writers = self.of(file, root, field)?.create_column_writers(0)?;
+        let factory = match self.0.entry(root) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(alone(file, root, field)?),
+        };
+        let mut writers = factory.create_column_writers(0)?;
         for array in arrays {
             // Text may come as views.
             let field = field.as_ref().clone().with_data_type(array.data_type().clone());
@@ -312,37 +322,19 @@ impl ColumnFactories {
         }
         Ok(writers)
     }
+}
 
-    fn of(
-        &mut self,
-        file: &SerializedFileWriter<Drain>,
-        root: usize,
-        field: &FieldRef,
-    ) -> Result<&ArrowRowGroupWriterFactory, ParquetError> {
-        if self.0.len() <= root {
-            self.0.resize_with(root + 1, || None);
-        }
-        let missing = || ParquetError::General(format!("there is no column {root}"));
-        let known = self.0.get_mut(root).ok_or_else(missing)?;
-        match known {
-            Some(factory) => Ok(factory),
-            none => Ok(none.insert(Self::alone(file, root, field)?)),
-        }
-    }
-
-    /// As of a file that has the column alone.
-    fn alone(
-        file: &SerializedFileWriter<Drain>,
-        root: usize,
-        field: &FieldRef,
-    ) -> Result<ArrowRowGroupWriterFactory, ParquetError> {
-        let all = file.schema_descr().root_schema();
-        let missing = || ParquetError::General(format!("there is no column {root}"));
-        let column = all.get_fields().get(root).cloned().ok_or_else(missing)?;
-        let alone = Type::group_type_builder(all.name()).with_fields(vec![column]).build()?;
-        let alone = SerializedFileWriter::new(io::sink(), Arc::new(alone), file.properties().clone())?;
-        Ok(ArrowRowGroupWriterFactory::new(&alone, Arc::new(Schema::new(vec![field.clone()]))))
-    }
+/// What makes writers of a column as of a file that has it alone.
+fn alone(
+    file: &SerializedFileWriter<Drain>,
+    root: usize,
+    field: &FieldRef,
+) -> Result<ArrowRowGroupWriterFactory, ParquetError> {
+    let all = file.schema_descr().root_schema();
+    let column = all.get_fields().get(root).cloned().ok_or_else(|| no_column(field.name()))?;
+    let schema = Type::group_type_builder(all.name()).with_fields(vec![column]).build()?;
+    let file = SerializedFileWriter::new(io::sink(), Arc::new(schema), file.properties().clone())?;
+    Ok(ArrowRowGroupWriterFactory::new(&file, Arc::new(Schema::new(vec![field.clone()]))))
 }
 
 /// So many bytes of nothing, where a chunk stood in another file: the library copies what it is handed, some

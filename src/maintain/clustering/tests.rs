@@ -12,7 +12,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::commit::News;
 use crate::maintain::Survey;
-use crate::maintain::scene::{base_file, empty_table, log_file, new_table};
+use crate::maintain::scene::{base_file, empty_table, log_file};
+use crate::table::one_column::of_one_column;
 use crate::table::{FileGroup, FileGroupId, FileSlice, TableSnapshot};
 use crate::timeline::Timeline;
 
@@ -303,10 +304,8 @@ fn what_others_have_written_to_ended_or_planned_for_is_left_to_later_plans() {
 #[test]
 fn tables_with_buckets_are_refused() {
     let config = |index: &str| {
-        let text = format!(
-            "{}{index}",
-            String::from_utf8(new_table(TableType::CopyOnWrite).to_properties().to_bytes("")).unwrap()
-        );
+        let properties = of_one_column(TableType::CopyOnWrite).to_properties().to_bytes("");
+        let text = format!("{}{index}", String::from_utf8(properties).unwrap());
         lakebed_hudi::table_config::TableConfig::from_properties(
             lakebed_hudi::properties::Properties::parse(text.as_bytes()).unwrap(),
         )

@@ -11,8 +11,8 @@ pub(super) fn is_clustered(maintainer: &Maintainer, settings: &ClusteringSetting
     is_enabled && check_fit(config, std::iter::empty()).is_ok()
 }
 
-/// What is due in a table that is clustered, of which `survey` tells, with what its planner looked at; `None` if it has an index that its
-/// properties say nothing of.
+/// What is due in a table that is clustered, of which `survey` tells, with what its planner looked at; `None` if
+/// it has an index that its properties say nothing of.
 pub(super) async fn draft(
     maintainer: &Maintainer,
     survey: Survey,

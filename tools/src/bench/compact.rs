@@ -123,8 +123,11 @@ fn one(
         let mut sink = open_table(&table, &new).await?;
         checkpoint(&mut sink, 1, base, false).await?;
         for ((rows, delete), number) in changes.iter().zip(2..) {
-            let partial = rows.iter().filter(|_| is_partial).map(partial).collect::<Result<Vec<_>, _>>()?;
-            checkpoint(&mut sink, number, if is_partial { &partial } else { rows }, *delete).await?;
+            let rows = match is_partial {
+                true => rows.iter().map(partial).collect::<Result<_, _>>()?,
+                false => rows.clone(),
+            };
+            checkpoint(&mut sink, number, &rows, *delete).await?;
         }
         Ok::<_, Failure>(())
     })?;

@@ -11,6 +11,7 @@ use lakebed_hudi::timeline_metadata::{SavepointMetadata, SavepointPartitionMetad
 use crate::maintain::clean::{
     CleanRules, CleanSurvey, Facts, Horizon, LastClean, PartitionFiles, Scope, plan,
 };
+use crate::maintain::scene::{base_file, log_file};
 use crate::storage::Entry;
 use crate::table::{FileGroup, FileGroupId, SliceRules, file_groups};
 use crate::timeline::Timeline;
@@ -44,13 +45,10 @@ pub struct Done {
 
 impl Done {
     fn file(&self, group: &FileGroupId) -> Entry {
-        let (id, instant) = (&group.file_id, at(self.requested));
-        let name = match self.action {
-            Action::DeltaCommit => format!(".{id}_{instant}.log.1_0-0-0"),
-            _ => format!("{id}_0-0-0_{instant}.parquet"),
+        let path = match self.action {
+            Action::DeltaCommit => log_file(group, at(self.requested), 0, 10).path,
+            _ => base_file(group, at(self.requested), 10).path,
         };
-        let folder = if group.partition.is_empty() { String::new() } else { format!("{}/", group.partition) };
-        let path = format!("{folder}{name}").parse().unwrap();
         Entry { path, size: 10, modified_unix_millis: 0 }
     }
 

@@ -4,12 +4,8 @@ use super::super::step::{Step, rows};
 
 /// Spark takes the table back, under a writer of ours that lives and under one that starts anew.
 pub fn restoring() -> Vec<Step> {
-    vec![
-        Step::Ours(vec![rows(0..12, 10, 1)]),
-        Step::Ours(vec![rows(0..3, 20, 2)]),
-        Step::Savepoint,
-        Step::Ours(vec![rows(2..5, 30, 3), rows(12..14, 10, 3)]),
-        Step::Spark(vec![rows(5..7, 30, 4)]),
+    let mut steps = past_a_savepoint();
+    steps.extend([
         Step::Restore,
         Step::Conflict(vec![rows(7..8, 40, 5)]),
         Step::Ours(vec![rows(7..9, 40, 6), rows(12..13, 5, 6)]),
@@ -19,18 +15,15 @@ pub fn restoring() -> Vec<Step> {
         Step::Ours(vec![rows(9..11, 40, 8)]),
         Step::Compact,
         Step::Ours(vec![rows(0..2, 60, 9)]),
-    ]
+    ]);
+    steps
 }
 
 /// Each takes the table back to savepoints of the other, under a writer of ours that lives and under one that
 /// starts anew.
 pub fn restoring_in_turns() -> Vec<Step> {
-    vec![
-        Step::Ours(vec![rows(0..12, 10, 1)]),
-        Step::Ours(vec![rows(0..3, 20, 2)]),
-        Step::Savepoint,
-        Step::Ours(vec![rows(2..5, 30, 3), rows(12..14, 10, 3)]),
-        Step::Spark(vec![rows(5..7, 30, 4)]),
+    let mut steps = past_a_savepoint();
+    steps.extend([
         Step::CompactOurs,
         Step::Spark(vec![rows(6..8, 35, 4)]),
         Step::Schedule,
@@ -63,7 +56,8 @@ pub fn restoring_in_turns() -> Vec<Step> {
         Step::CompactOurs,
         Step::Archive,
         Step::Spark(vec![rows(2..6, 90, 13)]),
-    ]
+    ]);
+    steps
 }
 
 /// We take the newest commits back, or begin to, and Spark goes on.
@@ -103,5 +97,16 @@ pub fn restoring_on() -> Vec<Step> {
         Step::Reopen,
         Step::Ours(vec![rows(7..9, 40, 5)]),
         Step::Spark(vec![rows(8..10, 50, 6)]),
+    ]
+}
+
+/// Writes of both sides on top of a savepoint of Spark.
+fn past_a_savepoint() -> Vec<Step> {
+    vec![
+        Step::Ours(vec![rows(0..12, 10, 1)]),
+        Step::Ours(vec![rows(0..3, 20, 2)]),
+        Step::Savepoint,
+        Step::Ours(vec![rows(2..5, 30, 3), rows(12..14, 10, 3)]),
+        Step::Spark(vec![rows(5..7, 30, 4)]),
     ]
 }
