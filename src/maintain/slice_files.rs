@@ -66,6 +66,11 @@ impl SliceFiles {
     pub fn read_bytes(&self) -> u64 {
         self.base_bytes() + self.log_bytes()
     }
+
+    /// How many files it has.
+    pub fn read_files(&self) -> u64 {
+        self.logs.len() as u64 + u64::from(self.base.is_some())
+    }
 }
 
 /// The numbers that Hudi's plans have of slices that are rewritten together.

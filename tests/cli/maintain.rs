@@ -167,6 +167,9 @@ async fn small_files_are_clustered_where_rows_are_only_added_or_it_is_asked_for(
     assert_eq!(Lake::states(&told), [("a/buckets", "idle"), ("b/added", "due"), ("b/keyed", "idle")]);
     let due = &told[1].1["due"][0];
     assert_eq!((&due["service"], &due["count"]), (&json!("clustering"), &json!(11)));
+    let price = &due["price"];
+    assert_eq!((&price["files_before"], &price["files_after"]), (&json!(11), &json!(1)), "{price}");
+    assert_eq!((&price["read_bytes"], &price["read_amplification_after"]), (&due["read_bytes"], &json!(1.0)));
     services("clustering: {enabled: false}");
     assert_eq!(lake.maintain(&["--dry-run"]).code, 3);
 
@@ -175,7 +178,8 @@ async fn small_files_are_clustered_where_rows_are_only_added_or_it_is_asked_for(
     assert_eq!(Lake::states(&done), [("a/buckets", "idle"), ("b/added", "done"), ("b/keyed", "done")]);
     for (_, table) in &done[1..] {
         assert_eq!(table["done"]["clustered_groups"], json!(11));
-        assert!(table["done"]["read_bytes"].as_u64() > Some(0), "{table}");
+        let (found, expected) = (&table["done"]["read_bytes"], &table["due"][0]["price"]["read_bytes"]);
+        assert!(found.as_u64() > Some(0) && found == expected, "{table}");
     }
     let read = lakebed(&["read", &lake.uri("b/added"), "--format", "csv", "--columns", "ts"]);
     assert_eq!(read.out.lines().count(), 12);

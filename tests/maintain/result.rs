@@ -5,8 +5,9 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use futures::TryStreamExt as _;
 use lakebed::read::{Scan, ScanOptions};
 use lakebed::sink::{Sink, SinkOptions};
+use lakebed::table::WriteOperation;
 use lakebed_hudi::schema::TableSchema;
-use lakebed_hudi::table_config::{NewTable, PartialUpdateMode};
+use lakebed_hudi::table_config::{NewTable, PartialUpdateMode, TableType};
 use lakebed_hudi::timeline_metadata::{CommitMetadata, OperationType};
 
 use crate::fixtures::rows as of_rows;
@@ -164,5 +165,40 @@ async fn columns_that_were_added_before_and_after_the_plan_are_in_the_new_base_f
         assert!(done.schema().unwrap().contains("more"));
         assert_same_rows_after_compaction(&table, "and once more").await;
         assert_eq!(more(&table).await, ["a 2 -", "c 3 m3"]);
+    }
+}
+
+/// A file whose rows all had to have a text has no place for a null.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_was_required_may_be_null_once_the_table_says_so() {
+    let schema = |nullable: bool| {
+        let arrow = rows(&[]).schema();
+        let text = Field::new("v", DataType::Utf8, nullable);
+        let others = arrow.fields().iter().filter(|field| field.name() != "v");
+        let fields: Vec<Field> = others.map(|field| field.as_ref().clone()).chain([text]).collect();
+        TableSchema::from_arrow(&Schema::new(fields), "t").unwrap()
+    };
+    for table_type in [TableType::MergeOnRead, TableType::CopyOnWrite] {
+        let new = NewTable { table_type, create_schema: schema(false).to_avro(), ..bucket_table() };
+        let table = TestTable::create(&new).await;
+        let options = SinkOptions { operation: WriteOperation::Upsert, ..SinkOptions::default() };
+        let mut sink = table.sink("p", options.clone()).await;
+        let first = [("a", "x", 1, Some("a1")), ("b", "x", 1, Some("b1")), ("c", "x", 1, Some("c1"))];
+        assert!(sink.write(&rows(&first), None).await.unwrap().is_empty());
+        assert!(is_committed(&checkpoint(&mut sink, 1).await));
+        if table_type == TableType::MergeOnRead {
+            assert_same_rows_after_compaction(&table, "required").await;
+        }
+        drop(sink);
+        let mut sink = table.sink("p", SinkOptions { schema: Some(schema(true)), ..options }).await;
+        assert!(
+            sink.write(&rows(&[("a", "x", 2, None), ("z", "x", 2, None)]), None).await.unwrap().is_empty()
+        );
+        assert!(is_committed(&checkpoint(&mut sink, 2).await));
+        if table_type == TableType::MergeOnRead {
+            assert_same_rows_after_compaction(&table, "nullable").await;
+        }
+        let found = texts_of(&table.snapshot().await).await;
+        assert_eq!(found, ["a x 2 -", "b x 1 b1", "c x 1 c1", "z x 2 -"], "{table_type:?}");
     }
 }

@@ -15,13 +15,14 @@ use lakebed::environment::Environment;
 use lakebed::ingest::job::Job;
 use lakebed::ingest::{Event, RunOptions, run};
 use lakebed::read::{Scan, ScanOptions};
-use lakebed::storage::{self, Storage, TablePath};
+use lakebed::storage::{self, Storage};
 use lakebed::table::Table;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 
 use super::audit;
 use super::clock::QuickClock;
+use super::lapse::let_the_lock_expire;
 use super::model::{Change, Model, Random};
 use crate::test_table::{append_table, bucket_table};
 
@@ -160,21 +161,11 @@ impl Place {
                     child.kill().unwrap();
                     child.wait().unwrap();
                     killed += 1;
-                    self.let_the_lock_expire().await;
+                    let_the_lock_expire(self.storage.as_ref()).await;
                 }
             }
         }
         self.ended_well(self.start(&["--once"]).wait().unwrap());
-    }
-
-    /// The lock of a bucket outlives its holder by minutes that nobody waits for here. That of a local
-    /// folder is taken over as it is.
-    async fn let_the_lock_expire(&self) {
-        let lock: TablePath = ".hoodie/.locks/table_lock.json".parse().unwrap();
-        let Ok(found) = self.storage.get(&lock, 1_000).await else { return };
-        let mut data: serde_json::Value = serde_json::from_slice(&found.bytes).unwrap();
-        data["validUntil"] = 1.into();
-        self.storage.put(&lock, data.to_string().into()).await.unwrap();
     }
 
     /// Asserts that the table has all rows once and, when all leases have ended, nothing else.
@@ -250,7 +241,8 @@ fn bad_value(file: usize) -> String {
     format!("bad{file}")
 }
 
-fn in_a_bucket() -> Option<String> {
+/// Of a table that nobody else has.
+pub fn in_a_bucket() -> Option<String> {
     Some(format!("s3://lake/{}/t", Environment::real().ids.uuid()))
 }
 

@@ -107,7 +107,7 @@ impl DueArgs {
 /// Runs `lakebed compact`.
 pub(super) async fn run(context: &Context, args: CompactArgs) -> Result<Exit, Error> {
     let options = MaintainOptions { skip_corrupt_blocks: args.skip_corrupt_blocks, ..args.service.options() };
-    let maintainer = args.service.open_with(context, options).await?;
+    let maintainer = args.service.open_with(context, &options).await?;
     tokio::spawn(keep_within(args.service.memory.0));
     let service = Compact { maintainer, rules: args.due.rules() };
     let driver = Driver { service: &service, output: context.output, max_time: args.max_time };

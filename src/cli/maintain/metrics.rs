@@ -82,7 +82,7 @@ fn register_tables(registry: &mut Registry, report: &FleetReport) {
     registry.register_with_unit("overdue", help, Unit::Seconds, overdue);
 
     let amplification = OfTables::<f64, AtomicU64>::default();
-    for (table, price) in report.tables.iter().filter_map(|table| Some((table, table.price()?))) {
+    for (table, price) in report.tables.iter().filter_map(|table| Some((table, table.prices().next()?))) {
         amplification.get_or_create(&by(table)).set(price.read_amplification_before);
     }
     let help = "What reading a table cost before, over what its base files alone cost";

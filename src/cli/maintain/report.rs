@@ -128,22 +128,25 @@ impl TableReport {
         self.error = Some(error.chain().join(": "));
     }
 
-    /// What the compaction that is due was expected to take.
-    pub(super) fn price(&self) -> Option<Price> {
-        self.due.iter().find_map(|due| due.price)
+    /// What compaction and clustering, as far as they are due, were expected to take.
+    pub(super) fn prices(&self) -> impl Iterator<Item = Price> {
+        self.due.iter().filter_map(|due| due.price)
     }
 
-    /// What a compaction took, beside what was expected.
+    /// What compaction and clustering took, beside what was expected.
     fn beside_expected(&self) -> Option<Vec<String>> {
-        let (price, done) = (self.price()?, self.done.as_ref()?);
+        let (prices, done) = (self.prices().collect::<Vec<_>>(), self.done.as_ref()?);
+        let memory_bytes = prices.iter().map(|price| price.memory_bytes).max()?;
+        let sum = |of: fn(&Price) -> u64| prices.iter().map(of).sum();
+        let seconds: f64 = prices.iter().map(|price| price.seconds).sum();
         let bytes = |found, expected| format!("{} / {}", human::bytes(found), human::bytes(expected));
         Some(vec![
             self.uri.clone(),
-            bytes(done.totals.read_bytes, price.read_bytes),
-            bytes(done.totals.written_bytes, price.written_bytes),
-            bytes(done.totals.copied_bytes, price.copied_bytes),
-            format!("{:.1} / {:.1}", done.seconds, price.seconds),
-            bytes(done.memory_bytes, price.memory_bytes),
+            bytes(done.totals.read_bytes, sum(|price| price.read_bytes)),
+            bytes(done.totals.written_bytes, sum(|price| price.written_bytes)),
+            bytes(done.totals.copied_bytes, sum(|price| price.copied_bytes)),
+            format!("{:.1} / {seconds:.1}", done.seconds),
+            bytes(done.memory_bytes, memory_bytes),
         ])
     }
 

@@ -3,13 +3,16 @@
 mod drive;
 mod plan_file;
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 
-use super::Context;
-use crate::error::Error;
+use super::{Context, human};
+use crate::error::{Error, ErrorKind};
+use crate::maintain::fleet::{Fleet, FleetTables};
 use crate::maintain::{MaintainOptions, Maintainer, RunOutcome};
 use crate::settings::{Size, Timezone};
-use crate::storage;
+use crate::storage::{self, TableUri};
 
 pub(super) use drive::{Driver, Pending, Service, WhatArgs};
 
@@ -21,25 +24,50 @@ pub(super) struct TableArgs {
     /// The zone of a timeline in LOCAL time: that of the JVMs that write to the table, such as Europe/Berlin.
     #[arg(long, value_name = "ZONE")]
     timeline_timezone: Option<Timezone>,
+    /// The file of a fleet that has the table: its lock, heartbeats and clocks are as that says. Without it, nobody
+    /// else writes the table, or with Hudi's defaults on this machine.
+    #[arg(long, value_name = "FLEET.yaml")]
+    fleet: Option<PathBuf>,
 }
 
 impl TableArgs {
-    /// What the arguments say.
-    fn options(&self) -> MaintainOptions {
-        MaintainOptions {
-            timeline_zone: self.timeline_timezone.map(|Timezone(zone)| zone),
-            ..MaintainOptions::default()
-        }
-    }
-
     /// Opens the table.
     pub(super) async fn open(&self, context: &Context) -> Result<Maintainer, Error> {
-        self.open_with(context, self.options()).await
+        self.open_with(context, &MaintainOptions::default()).await
     }
 
-    async fn open_with(&self, context: &Context, options: MaintainOptions) -> Result<Maintainer, Error> {
-        let storage = storage::open(&self.uri.parse()?, &context.environment).await?;
+    /// Opens the table, with what the arguments and the fleet say over these options.
+    async fn open_with(&self, context: &Context, options: &MaintainOptions) -> Result<Maintainer, Error> {
+        let uri: TableUri = self.uri.parse()?;
+        let mut options = match &self.fleet {
+            Some(file) => self.options_in(file, &uri, context, options).await?,
+            None => options.clone(),
+        };
+        if let Some(Timezone(zone)) = self.timeline_timezone {
+            options.timeline_zone = Some(zone);
+        }
+        let storage = storage::open(&uri, &context.environment).await?;
         Ok(Maintainer::open(storage, &context.environment, options).await?)
+    }
+
+    /// `options` for the table, as the fleet of `file` says.
+    async fn options_in(
+        &self,
+        file: &Path,
+        uri: &TableUri,
+        context: &Context,
+        options: &MaintainOptions,
+    ) -> Result<MaintainOptions, Error> {
+        let fix = |error: Box<dyn std::error::Error + Send + Sync>| Error::new(ErrorKind::FixInput, error);
+        let fleet = Fleet::from_file(file).map_err(|error| fix(error.into()))?;
+        let found = FleetTables::find(&fleet, &context.environment).await;
+        let tables = found.map_err(|error| fix(error.into()))?.tables;
+        let table = tables.iter().find(|table| table.uri.to_string() == uri.to_string());
+        let table = table.ok_or_else(|| {
+            let (file, tables) = (file.display(), human::counted(tables.len() as u64, "table"));
+            fix(format!("{file} has {tables}, but not {uri}: add it there, or leave --fleet out").into())
+        })?;
+        Ok(table.options(options))
     }
 }
 
@@ -56,19 +84,19 @@ pub(super) struct ServiceArgs {
 impl ServiceArgs {
     /// What the arguments say.
     pub(super) fn options(&self) -> MaintainOptions {
-        MaintainOptions { memory_bytes: self.memory.0, ..self.table.options() }
+        MaintainOptions { memory_bytes: self.memory.0, ..MaintainOptions::default() }
     }
 
     /// Opens the table for its services.
     pub(super) async fn open(&self, context: &Context) -> Result<Maintainer, Error> {
-        self.open_with(context, self.options()).await
+        self.open_with(context, &self.options()).await
     }
 
     /// Opens the table for its services, with these options.
     pub(super) async fn open_with(
         &self,
         context: &Context,
-        options: MaintainOptions,
+        options: &MaintainOptions,
     ) -> Result<Maintainer, Error> {
         self.table.open_with(context, options).await
     }

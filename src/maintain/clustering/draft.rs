@@ -33,7 +33,7 @@ impl DraftedGroup {
 
     /// How many files a reader has to open now.
     pub fn read_files(&self) -> u64 {
-        self.slices.iter().map(|slice| slice.logs.len() as u64 + u64::from(slice.base.is_some())).sum()
+        self.slices.iter().map(SliceFiles::read_files).sum()
     }
 
     /// How many files fewer there are then for a reader to open; 0 where there are no fewer groups.

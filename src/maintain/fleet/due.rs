@@ -51,7 +51,7 @@ pub struct Due {
     pub saved_bytes: u64,
     /// For how long it has been due by age, in milliseconds; 0 if it is not.
     pub overdue_millis: u64,
-    /// What a compaction is expected to take and bring.
+    /// What a compaction or a clustering is expected to take and bring.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
 }

@@ -7,10 +7,10 @@ use lakebed_hudi::timeline_file::TimelineFile;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_128};
 
-use super::price::Rates;
+use super::due::Service;
+use super::price::{Rates, Took};
 use super::settings::Services;
 use super::tables::FleetTable;
-use crate::maintain::compaction::CompactionReport;
 use crate::storage::Entry;
 use crate::table::{Table, TableFiles, partition_folder};
 use crate::timeline::Timeline;
@@ -23,7 +23,7 @@ const VERSION: u32 = 1;
 const LIST_AGAIN_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
 /// A folder with what is known of tables: of each at which nothing was due that it is so, and of each the files
-/// that it had when they were last listed, and what its compactions took.
+/// that it had when they were last listed, and what its compactions and clusterings took.
 ///
 /// It is a cache: whatever is missing, broken or of another version is as if it had never been there, and a
 /// folder that cannot be written to is one in which nothing stays.
@@ -100,18 +100,18 @@ impl KnownTables {
         is_good.then(|| Some((files.to_table(table)?, files.listed_unix_millis))).flatten()
     }
 
-    /// What compactions of the table took.
-    pub(super) fn rates(&self, of: &FleetTable) -> Rates {
-        let rates: Option<(u32, Rates)> = self.read(&Self::name(of, "rates"));
+    /// What a service of the table took in the past.
+    pub(super) fn rates(&self, of: &FleetTable, service: Service) -> Rates {
+        let rates: Option<(u32, Rates)> = self.read(&Self::name(of, &format!("{service}-rates")));
         rates.filter(|(version, _)| *version == VERSION).map(|(_, rates)| rates).unwrap_or_default()
     }
 
-    /// Keeps what one more compaction of the table took.
-    pub(super) fn learn(&self, of: &FleetTable, report: &CompactionReport, seconds: f64) {
-        let before = self.rates(of);
-        let rates = before.after(report, seconds);
+    /// Keeps what the service took once more.
+    pub(super) fn learn(&self, of: &FleetTable, service: Service, took: Took) {
+        let before = self.rates(of, service);
+        let rates = before.after(took);
         if rates != before {
-            self.keep(&Self::name(of, "rates"), &(VERSION, rates));
+            self.keep(&Self::name(of, &format!("{service}-rates")), &(VERSION, rates));
         }
     }
 

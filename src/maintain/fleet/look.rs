@@ -114,14 +114,17 @@ impl Look<'_> {
         if let Some(survey) = survey.as_ref().filter(|_| is_compacted) {
             due.extend(pending(timeline, Service::Compaction, Action::Compaction));
             let draft = compaction::plan(survey, &services.compaction.rules());
-            let price = Price::of(survey, &draft, self.known.rates(table), self.options);
+            let rates = self.known.rates(table, Service::Compaction);
+            let price = Price::of_compaction(survey, &draft, rates, self.options);
             let of = compaction_due(survey, &draft, services.compaction.rules().due_log_age.as_millis());
             due.extend(of.map(|due| Due { price: Some(price), ..due }));
         }
         if let Some(survey) = survey.filter(|_| is_clustered) {
             due.extend(pending(timeline, Service::Clustering, Action::Clustering));
             let drafted = cluster::draft(maintainer, survey, &services.clustering, u64::MAX).await?;
-            due.extend(drafted.map(|(_, draft)| Due {
+            let rates = self.known.rates(table, Service::Clustering);
+            due.extend(drafted.map(|(survey, draft)| Due {
+                price: Some(Price::of_clustering(&survey, &draft, rates, self.options)),
                 read_bytes: draft.read_bytes(),
                 freed_bytes: draft.read_bytes(),
                 saved_bytes: clustering::saved_bytes(&draft),

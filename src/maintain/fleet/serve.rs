@@ -9,6 +9,7 @@ use tracing::Instrument as _;
 use super::cluster;
 use super::due::Service;
 use super::look::Look;
+use super::price::Took;
 use super::still_there::are_there;
 use super::tables::FleetTable;
 use super::totals::Totals;
@@ -203,7 +204,8 @@ impl Serving<'_> {
         let compaction = self.maintainer.compact(instant, self.limits, tell);
         let report = compaction.instrument(tracing::info_span!("compaction", %instant)).await?;
         let took = clock.monotonic().saturating_sub(begun);
-        self.look.known.learn(self.table, &report, took.as_secs_f64());
+        let took = Took::by_compaction(&report, took.as_secs_f64());
+        self.look.known.learn(self.table, Service::Compaction, took);
         self.served.compactions.push(report);
         Ok(())
     }
@@ -252,8 +254,13 @@ impl Serving<'_> {
         instant: InstantTime,
         tell: &(dyn Fn(ClusteringEvent) + Sync),
     ) -> Result<(), MaintainError> {
+        let clock = &self.maintainer.table().environment.clock;
+        let begun = clock.monotonic();
         let clustering = self.maintainer.cluster(instant, self.limits, tell);
         let report = clustering.instrument(tracing::info_span!("clustering", %instant)).await?;
+        let took = clock.monotonic().saturating_sub(begun);
+        let took = Took::by_clustering(&report, took.as_secs_f64());
+        self.look.known.learn(self.table, Service::Clustering, took);
         self.served.clusterings.push(report);
         Ok(())
     }

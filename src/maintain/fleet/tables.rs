@@ -110,7 +110,7 @@ impl FleetTable {
     }
 
     /// How its services are run, which is like `options` but for what is said of the table.
-    pub(super) fn options(&self, options: &MaintainOptions) -> MaintainOptions {
+    pub fn options(&self, options: &MaintainOptions) -> MaintainOptions {
         MaintainOptions {
             timeline_zone: self.timeline_timezone.map(|Timezone(zone)| zone),
             commit: CommitOptions::of_settings(self.shared, self.clock_skew, &self.lock, &self.heartbeat),

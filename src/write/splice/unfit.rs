@@ -24,7 +24,7 @@ const WORN_MAX: usize = 4;
 /// Why a base file is not copied from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unfit {
-    /// Its columns are others than the table's now.
+    /// Its columns are others than the table's now, or may not be null that may be so now.
     Columns,
     /// They lie in Parquet in another way than we write them.
     Schema { column: String },
@@ -68,12 +68,15 @@ pub(super) fn unfit(chunks: &BaseChunks, format: &BaseFileFormat) -> Result<Opti
     Ok(found)
 }
 
-/// Whether the columns have the same names and types, in the same order; they may differ in which of them
-/// may be null.
+/// Whether the columns have the same names and types, in the same order, and whatever may be null by now may be so
+/// in the file, too: chunks of columns that may not have no place for a null.
 fn same_columns(theirs: &Schema, ours: &Schema) -> bool {
     let pairs = theirs.fields().iter().zip(ours.fields());
     theirs.fields().len() == ours.fields().len()
-        && pairs.into_iter().all(|(a, b)| a.name() == b.name() && a.data_type() == b.data_type())
+        && pairs.into_iter().all(|(a, b)| {
+            let takes_nulls = a.is_nullable() || !b.is_nullable();
+            takes_nulls && a.name() == b.name() && a.data_type() == b.data_type()
+        })
 }
 
 fn other_schema(theirs: &SchemaDescriptor, ours: &SchemaDescriptor) -> Option<Unfit> {
