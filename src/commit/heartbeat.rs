@@ -57,15 +57,24 @@ impl Beats {
         Self { clock, last }
     }
 
-    /// For how long it was silent at most, until now; from now on it is not.
-    fn silence(&self, beaten: bool) -> Duration {
-        let (monotonic, unix_millis) = (self.clock.monotonic(), self.clock.unix_millis());
+    fn now(&self) -> (Duration, i64) {
+        (self.clock.monotonic(), self.clock.unix_millis())
+    }
+
+    /// For how long it was silent at most, until now.
+    fn silence(&self) -> Duration {
+        self.beaten_from(None)
+    }
+
+    /// The same, and a beat has come that was sent at `sent`: others see it as of some time since.
+    fn beaten_from(&self, sent: Option<(Duration, i64)>) -> Duration {
+        let (monotonic, unix_millis) = self.now();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let by_wall = u64::try_from(unix_millis.saturating_sub(last.unix_millis)).unwrap_or_default();
         let silent = monotonic.saturating_sub(last.monotonic).max(Duration::from_millis(by_wall));
         last.silence = last.silence.max(silent);
-        if beaten {
-            (last.monotonic, last.unix_millis) = (monotonic, unix_millis);
+        if let Some(sent) = sent {
+            (last.monotonic, last.unix_millis) = sent;
         }
         last.silence
     }
@@ -87,7 +96,7 @@ impl Heartbeat {
 
     /// For how long it was silent at most since it began: others may have taken its writer for dead then.
     pub fn silence(&self) -> Duration {
-        self.beats.silence(false)
+        self.beats.silence()
     }
 
     /// Stops beating and removes the file.
@@ -109,8 +118,9 @@ impl Drop for Heartbeat {
 async fn beat(storage: Arc<dyn Storage>, beats: Arc<Beats>, path: TablePath, interval: Duration) {
     loop {
         beats.clock.sleep(interval).await;
+        let sent = beats.now();
         match storage.put(&path, Bytes::new()).await {
-            Ok(()) => _ = beats.silence(true),
+            Ok(()) => _ = beats.beaten_from(Some(sent)),
             Err(error) => {
                 tracing::warn!(%path, %error, "the heartbeat could not be renewed; trying again");
             }
@@ -194,4 +204,43 @@ pub(super) async fn instants(table: &Table) -> Result<Vec<InstantTime>, CommitEr
 pub(super) async fn remove(table: &Table, instant: InstantTime) -> Result<(), CommitError> {
     table.storage.delete(&path(instant)?).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Seconds(AtomicU64);
+
+    #[async_trait::async_trait]
+    impl Clock for Seconds {
+        fn unix_millis(&self) -> i64 {
+            self.monotonic().as_millis() as i64
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::from_secs(self.0.load(Ordering::Relaxed))
+        }
+
+        async fn sleep(&self, _: Duration) {}
+    }
+
+    /// Others see a beat as of when it was sent, or of any time until it came.
+    #[test]
+    fn a_beat_that_takes_long_is_silence_before_it_and_after_it() {
+        let clock = Arc::new(Seconds::default());
+        let beats = Beats::new(clock.clone());
+        let at = |seconds| clock.0.store(seconds, Ordering::Relaxed);
+        at(60);
+        let sent = beats.now();
+        at(100);
+        assert_eq!(beats.beaten_from(Some(sent)), Duration::from_secs(100));
+        at(150);
+        assert_eq!(beats.silence(), Duration::from_secs(100));
+        at(200);
+        assert_eq!(beats.silence(), Duration::from_secs(140));
+    }
 }

@@ -34,6 +34,7 @@ mod epoch;
 mod error;
 mod heartbeat;
 mod known;
+mod last_heard;
 mod late_files;
 mod metadata;
 mod others;
@@ -194,7 +195,8 @@ impl Committer {
         Ok(now)
     }
 
-    /// The timeline as it is now, all of it listed: that a savepoint was deleted shows in nothing that is new.
+    /// The timeline as it is now, all of it listed: savepoints bear the times of what they keep, and those that were
+    /// made or deleted show in nothing that is new.
     async fn timeline_anew(&self) -> Result<Arc<Timeline>, CommitError> {
         self.seen().listed = None;
         self.timeline().await
@@ -239,6 +241,11 @@ impl Committer {
         released?;
         let inflight = TimelineFile::inflight(begun.instant, action);
         self.put(&inflight, intent.to_avro()?.into()).await?;
+        let expiry = self.options.heartbeat_expiry();
+        if heartbeat.silence() > expiry {
+            // Others may have rolled it back before it was inflight, and would not find it now.
+            return Err(CommitError::Lapsed { action, instant: begun.instant, expiry });
+        }
         Ok((begun, heartbeat, timeline))
     }
 

@@ -92,8 +92,7 @@ impl Committer {
         for instant in writes.filter(|i| !alive.contains(&i.time)) {
             let writer = self.pipeline_of(instant).await?;
             let run = run.filter(|run| writer.as_ref() == Some(&run.pipeline));
-            let expiry = self.options.heartbeat_expiry();
-            if run.is_some() || heartbeat::is_expired(&self.table, instant.time, expiry).await? {
+            if run.is_some() || self.last_heard(instant).await?.is_none() {
                 self.rollback(instant, run).await?;
                 changed = true;
             }
@@ -108,7 +107,7 @@ impl Committer {
     pub async fn dead_writes(&self, timeline: &Timeline) -> Result<Vec<Instant>, CommitError> {
         let mut dead = Vec::new();
         for instant in timeline.pending().filter(|i| i.action.writes_data() && !i.is_pending_service()) {
-            if heartbeat::is_expired(&self.table, instant.time, self.options.heartbeat_expiry()).await? {
+            if self.last_heard(instant).await?.is_none() {
                 dead.push(*instant);
             }
         }

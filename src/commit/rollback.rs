@@ -164,7 +164,10 @@ impl Committer {
             return Ok(None);
         }
         undo.check_alive(self)?;
-        let timeline = self.timeline().await?;
+        let timeline = match undo.takes_back() {
+            true => self.timeline_anew().await?,
+            false => self.timeline().await?,
+        };
         if let Some(file) = self.unsettled(&timeline, target.time).await? {
             return Err(self.still_unsettled(&file));
         }
@@ -185,8 +188,8 @@ impl Committer {
                 };
                 let rollback = self.new_time(&timeline).await?;
                 let requested = TimelineFile::requested(rollback, Action::Rollback);
-                guard.check().await?;
-                self.put(&requested, plan.to_avro()?.into()).await?;
+                // One that came late would be carried out, whatever has become of its target.
+                self.put_surely(requested, plan.to_avro()?.into(), guard).await?;
                 (rollback, plan)
             }
         };

@@ -8,7 +8,8 @@ use lakebed_hudi::timeline_file::Action;
 use crate::human;
 use crate::storage::TablePath;
 
-/// Why an instant is not taken back, or not kept: nothing was changed.
+/// Why an instant is not taken back, or not kept: nothing was changed. By [`UndoError::TakenOver`] no more was than
+/// the files of an attempt that had died.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UndoError {
     /// There is no such instant.
@@ -62,6 +63,17 @@ pub enum UndoError {
         heard: Duration,
         /// In how long it counts as dead.
         expires: Duration,
+    },
+    /// Somebody else went on with it.
+    #[error(
+        "{action} {instant} is not rolled back: somebody else has taken it over meanwhile, and goes on with it; run \
+         this again to undo what they make of it"
+    )]
+    TakenOver {
+        /// What was asked for.
+        instant: InstantTime,
+        /// What it does.
+        action: Action,
     },
     /// A savepoint keeps it.
     #[error(

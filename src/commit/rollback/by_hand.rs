@@ -7,7 +7,7 @@ use lakebed_hudi::timeline_file::Action;
 use lakebed_hudi::timeline_metadata::{RollbackMetadata, RollbackPlan};
 
 use super::{Deleted, Undo};
-use crate::commit::{CommitError, Committer, UndoError, heartbeat, later_than};
+use crate::commit::{CommitError, Committer, UndoError, later_than};
 use crate::storage::lock::LockGuard;
 use crate::timeline::{Instant, Timeline};
 
@@ -166,28 +166,21 @@ impl Committer {
         .into())
     }
 
-    /// When something was last heard of who is at a pending instant, and after which silence they count as
-    /// dead; `None` if they do.
+    /// Ends a rollback by hand. Meanwhile others may have taken the rollback for one of an attempt that was cut off,
+    /// ended it, and gone on with what was to go.
     ///
     /// # Errors
-    /// Those of the storage.
-    pub async fn last_heard(&self, pending: &Instant) -> Result<Option<(i64, Duration)>, CommitError> {
-        let expiry = self.options.heartbeat_expiry();
-        if pending.is_pending_service() || !pending.action.writes_data() {
-            return self.at_work(pending).await;
-        }
-        let beat = heartbeat::last_beat(&self.table, pending.time).await?;
-        let heard = beat.or_else(|| pending.time.to_unix_millis(self.table.zone)).unwrap_or_default();
-        Ok((!heartbeat::is_older(&self.table, heard, expiry)).then_some((heard, expiry)))
-    }
-
-    /// Ends a rollback by hand.
+    /// [`UndoError::TakenOver`]; those of the storage and the lock.
     pub(super) async fn finish_by_hand(
         &self,
         done: Deleted,
         guard: &LockGuard,
     ) -> Result<RollbackMetadata, CommitError> {
         let timeline = self.timeline().await?;
+        let is_ended = timeline.get(done.rollback, Action::Rollback).is_none_or(Instant::is_completed);
+        if let Some(found) = timeline.write_at(done.target.commit_time).filter(|_| is_ended) {
+            return Err(UndoError::TakenOver { instant: found.time, action: found.requested_as }.into());
+        }
         self.remove_pending(done.target.commit_time, guard).await?;
         self.complete_rollback(&timeline, done, guard).await
     }

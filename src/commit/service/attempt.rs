@@ -6,25 +6,15 @@ use std::time::Duration;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::{Action, State, TimelineFile};
 
-use super::{ServiceRun, Taken, intent, is_our_plan, is_ours};
+use super::{ServiceRun, Taken, intent, is_ours};
 use crate::commit::rollback::Undo;
-use crate::commit::{CommitError, Committer, heartbeat};
+use crate::commit::{CommitError, Committer};
 use crate::storage::{StorageError, TablePath};
-use crate::timeline::Instant;
-
-/// Hudi's writers that are the only ones of a table do not beat. Such a one counts as dead when nothing was
-/// seen of it for so many times as long as one that beats.
-const WITHOUT_HEARTBEAT: u32 = 10;
 
 impl ServiceRun {
     /// Whether others may have taken this process for dead meanwhile, and be at work themselves.
     pub fn has_lapsed(&self, expiry: Duration) -> bool {
         self.heartbeat.silence() > expiry
-    }
-
-    /// Whether an attempt at it was begun before.
-    pub fn was_begun(&self) -> bool {
-        self.was_begun
     }
 }
 
@@ -54,63 +44,12 @@ impl Committer {
         }
         let pending = timeline.get(instant, action).filter(|i| !i.is_completed() && i.requested_as == action);
         let Some(pending) = pending else { return Ok(Taken::Over) };
-        if let Some((seen_unix_millis, _)) = self.at_work(pending).await? {
+        if let Some((seen_unix_millis, _)) = self.last_heard(pending).await? {
             return Ok(Taken::AtWork { seen_unix_millis });
         }
         let heartbeat = self.heartbeat(instant).await?;
         let was_begun = pending.state == State::Inflight;
         Ok(Taken::Run(ServiceRun { instant, action, heartbeat, was_begun }))
-    }
-
-    /// When somebody was last seen at work on a pending service, if that counts as alive; and after which silence
-    /// it does not.
-    ///
-    /// Source: `BaseHoodieTableServiceClient.validateHeartBeat`, for those that beat.
-    pub(in crate::commit) async fn at_work(
-        &self,
-        service: &Instant,
-    ) -> Result<Option<(i64, Duration)>, CommitError> {
-        let expiry = self.options.heartbeat_expiry();
-        if let Some(beat) = heartbeat::last_beat(&self.table, service.time).await? {
-            return Ok((!heartbeat::is_older(&self.table, beat, expiry)).then_some((beat, expiry)));
-        }
-        if service.state != State::Inflight {
-            return self.about_to_begin(service).await;
-        }
-        let inflight = TimelineFile::inflight(service.time, service.requested_as);
-        if is_ours(&self.table.timeline.read(&inflight).await?) {
-            return Ok(None);
-        }
-        let mut seen =
-            self.table.storage.stat(&self.table.timeline.path(&inflight)).await?.modified_unix_millis;
-        let marked = self.files_of(service.time).await?;
-        for path in marked {
-            match self.table.storage.stat(&path).await {
-                Ok(file) => seen = seen.max(file.modified_unix_millis),
-                Err(StorageError::NotFound { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let expiry = expiry * WITHOUT_HEARTBEAT;
-        Ok((!heartbeat::is_older(&self.table, seen, expiry)).then_some((seen, expiry)))
-    }
-
-    /// When a clean or a restore was planned that others are surely about to begin. Hudi's writers plan those only
-    /// to carry them out at once, and more than one of them would complete it; other services they leave to each
-    /// other. A restore of ours beats before it is planned.
-    async fn about_to_begin(&self, service: &Instant) -> Result<Option<(i64, Duration)>, CommitError> {
-        let requested = TimelineFile::requested(service.time, service.requested_as);
-        let is_begun_at_once = match service.requested_as {
-            Action::Clean => !is_our_plan(&self.table.timeline.read(&requested).await?),
-            Action::Restore => true,
-            _ => false,
-        };
-        if !is_begun_at_once {
-            return Ok(None);
-        }
-        let seen = self.table.storage.stat(&self.table.timeline.path(&requested)).await?.modified_unix_millis;
-        let expiry = self.options.heartbeat_expiry();
-        Ok((!heartbeat::is_older(&self.table, seen, expiry)).then_some((seen, expiry)))
     }
 
     /// Begins an attempt at a service: what earlier ones left is rolled back, but for the files in `kept`,

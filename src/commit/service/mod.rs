@@ -109,10 +109,10 @@ fn intent() -> CommitMetadata {
     CommitMetadata { extra_metadata: [our_mark()].into(), ..CommitMetadata::default() }
 }
 
-fn is_ours(inflight: &[u8]) -> bool {
+pub(super) fn is_ours(inflight: &[u8]) -> bool {
     CommitMetadata::from_bytes(inflight).is_ok_and(|said| said.extra_metadata.contains_key(OURS))
 }
 
-fn is_our_plan(clean: &[u8]) -> bool {
+pub(super) fn is_our_plan(clean: &[u8]) -> bool {
     CleanerPlan::from_avro(clean).is_ok_and(|plan| plan.extra_metadata.contains_key(OURS))
 }

@@ -39,7 +39,10 @@ impl Committer {
         settle: impl FnOnce(&News) -> Result<Option<Bytes>, CommitError> + Send,
         guard: &LockGuard,
     ) -> Result<Scheduled, CommitError> {
-        let timeline = self.timeline().await?;
+        let timeline = match action {
+            Action::Clean => self.timeline_anew().await?,
+            _ => self.timeline().await?,
+        };
         self.refuse_restoring(&timeline).await?;
         if let Some(reason) = self.changed_properties().await? {
             return Ok(Scheduled::Stale { reason });

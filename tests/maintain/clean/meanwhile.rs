@@ -77,6 +77,8 @@ async fn what_a_savepoint_keeps_that_was_made_meanwhile_stays() {
             let now = table.snapshot().await;
             let commit = now.timeline.completed_writes().nth(1).unwrap().time;
             let was = texts_of(&now.table.snapshot(Some(commit)).await.unwrap()).await;
+            // Savepoints are not among what is new since.
+            maintainer.committer().timeline().await.unwrap();
             let (survey, draft) = planned(&maintainer, versions(1)).await;
             if !scheduled {
                 savepoint(&now.table, commit, true).await;
@@ -107,6 +109,7 @@ async fn what_a_savepoint_keeps_that_was_made_meanwhile_stays() {
 async fn a_savepoint_that_is_being_made_makes_a_plan_stale() {
     let (table, _sink) = written(TableType::CopyOnWrite, 4).await;
     let maintainer = table.maintainer().await;
+    maintainer.committer().timeline().await.unwrap();
     let (survey, draft) = planned(&maintainer, versions(1)).await;
     let now = table.snapshot().await;
     savepoint(&now.table, now.timeline.completed_writes().next().unwrap().time, false).await;

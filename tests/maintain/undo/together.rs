@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lakebed::storage::Operation;
 use lakebed::storage::fault::{Fault, FaultKind, FaultStorage, LoggedOperation};
 use lakebed::table::TableError;
 
@@ -107,27 +108,104 @@ async fn a_clean_that_comes_while_a_savepoint_is_made_is_seen() {
     let scene = Scene::new(TableType::CopyOnWrite).await;
     let first = scene.upsert(&[put("a", "x", 1)]).await;
     scene.upsert(&[put("a", "x", 2)]).await;
-    let savepoint = async |disk: &FaultStorage| {
-        let maintainer =
-            open(&(Arc::new(disk.clone()) as Arc<dyn Storage>), &scene.environment).await.unwrap();
-        maintainer.committer().savepoint(Some(first), "u", "c").await
-    };
-    let undisturbed =
-        FaultStorage::new(disk_of(&files_of(scene.disk.as_ref()).await, &scene.environment).await);
-    savepoint(&undisturbed).await.unwrap();
+    let savepoint =
+        async |maintainer: Maintainer| maintainer.committer().savepoint(Some(first), "u", "c").await;
     let is_lock = |o: &LoggedOperation| o.path.as_str().ends_with("table_lock.json");
-    let operations = undisturbed.operations();
-    let at = operations.iter().position(is_lock).unwrap_or_else(|| panic!("{operations:?}"));
+    let at = number_of(&scene, async |maintainer| drop(savepoint(maintainer).await.unwrap()), is_lock).await;
+    let refused = stands_still(&scene, at, savepoint, async {
+        services::clean_to_latest(scene.maintainer().await.table()).await;
+    })
+    .await;
+    assert!(matches!(refused, Err(CommitError::Table(TableError::Past(_)))), "{refused:?}");
+    assert!(completed(&scene.maintainer().await, Action::Savepoint).await.is_empty());
+}
 
+/// Does `work` on `scene`, and stands still before its operation number `at` until `meanwhile` is done.
+async fn stands_still<T>(
+    scene: &Scene,
+    at: usize,
+    work: impl AsyncFnOnce(Maintainer) -> T,
+    meanwhile: impl Future<Output = ()>,
+) -> T {
     let disk = FaultStorage::with_fault(scene.disk.clone(), Fault { at, kind: FaultKind::StandStill });
-    let cleaning = async {
+    let maintainer = open(&(Arc::new(disk.clone()) as Arc<dyn Storage>), &scene.environment).await.unwrap();
+    let others = async {
         while !disk.stands_still() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        services::clean_to_latest(scene.maintainer().await.table()).await;
+        meanwhile.await;
         disk.wake();
     };
-    let (refused, ()) = tokio::join!(savepoint(&disk), cleaning);
-    assert!(matches!(refused, Err(CommitError::Table(TableError::Past(_)))), "{refused:?}");
-    assert!(completed(&scene.maintainer().await, Action::Savepoint).await.is_empty());
+    tokio::join!(work(maintainer), others).0
+}
+
+/// The number of the first operation at which `is_it` holds, when `work` is done undisturbed on a copy.
+async fn number_of(
+    scene: &Scene,
+    work: impl AsyncFnOnce(Maintainer),
+    is_it: impl Fn(&LoggedOperation) -> bool,
+) -> usize {
+    let copy = FaultStorage::new(disk_of(&files_of(scene.disk.as_ref()).await, &scene.environment).await);
+    work(open(&(Arc::new(copy.clone()) as Arc<dyn Storage>), &scene.environment).await.unwrap()).await;
+    let operations = copy.operations();
+    operations.iter().position(is_it).unwrap_or_else(|| panic!("{operations:?}"))
+}
+
+/// A savepoint bears the time of what it keeps: it is not among what is new on the timeline.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_savepoint_that_comes_while_a_rollback_waits_for_the_lock_is_seen() {
+    let scene = Scene::new(TableType::CopyOnWrite).await;
+    scene.upsert(&[put("a", "x", 1)]).await;
+    let newest = scene.upsert(&[put("a", "x", 2)]).await;
+    let roll_back = async |maintainer: Maintainer| maintainer.committer().roll_back(newest).await;
+    let is_lock = |o: &LoggedOperation| o.path.as_str().ends_with("table_lock.json");
+    let at = number_of(&scene, async |maintainer| drop(roll_back(maintainer).await.unwrap()), is_lock).await;
+    let refused = stands_still(&scene, at, roll_back, async { _ = scene.savepoint().await }).await;
+    let kept = |error: &CommitError| matches!(error, CommitError::Undo(UndoError::Savepointed { instant }) if *instant == newest);
+    assert!(refused.as_ref().is_err_and(kept), "{refused:?}");
+    assert_eq!(scene.texts().await, ["a x 2 a2"]);
+}
+
+/// Whoever takes a compaction up that died takes a rollback of it for one of the attempt, and goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_by_hand_leaves_alone_what_somebody_has_taken_over_meanwhile() {
+    let scene = Scene::new(TableType::MergeOnRead).await;
+    for ts in 1..=2 {
+        scene.upsert(&[put("a", "x", ts), put("b", "y", ts)]).await;
+    }
+    let compaction = services::schedule(&scene.maintainer().await).await.unwrap().unwrap();
+    let compact = async |maintainer: Maintainer| {
+        drop(maintainer.compact(compaction, &no_limits(), &|_| {}).await);
+    };
+    let is_finish = |o: &LoggedOperation| o.operation == Operation::Finish;
+    let at = number_of(&scene, compact, is_finish).await;
+    let dying = FaultStorage::with_fault(scene.disk.clone(), Fault { at, kind: FaultKind::DieAfter });
+    let maintainer = open(&(Arc::new(dying.clone()) as Arc<dyn Storage>), &scene.environment).await.unwrap();
+    dying.outlive(compact(maintainer)).await;
+    assert!(dying.has_died());
+
+    let scene = scene.later(2);
+    let roll_back = async |maintainer: Maintainer| maintainer.committer().roll_back(compaction).await;
+    // The lock is let go by then.
+    let is_data =
+        |o: &LoggedOperation| o.operation == Operation::Delete && o.path.as_str().ends_with(".parquet");
+    let at = number_of(&scene, async |maintainer| drop(roll_back(maintainer).await.unwrap()), is_data).await;
+    let refused = stands_still(&scene, at, roll_back, async {
+        services::maintain(&scene.maintainer().await).await.unwrap();
+    })
+    .await;
+    let is_over = |error: &CommitError| matches!(error, CommitError::Undo(UndoError::TakenOver { instant, .. }) if *instant == compaction);
+    assert!(refused.as_ref().is_err_and(is_over), "{refused:?}");
+    let timeline = scene.maintainer().await.committer().timeline().await.unwrap();
+    assert!(timeline.is_committed(compaction));
+    let states: Vec<String> = timeline_files(&scene, compaction).await;
+    assert_eq!(states.len(), 3, "{states:?}");
+    assert_eq!(scene.texts().await, ["a x 2 a2", "b y 2 b2"]);
+}
+
+/// The files of an instant on the timeline.
+async fn timeline_files(scene: &Scene, instant: InstantTime) -> Vec<String> {
+    let listed = scene.disk.list(&".hoodie/timeline".parse().unwrap()).await.unwrap();
+    let names = listed.files.iter().map(|file| file.path.file_name().to_owned());
+    names.filter(|name| name.starts_with(instant.as_str())).collect()
 }
