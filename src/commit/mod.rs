@@ -241,7 +241,8 @@ impl Committer {
         released?;
         let inflight = TimelineFile::inflight(begun.instant, action);
         self.put(&inflight, intent.to_avro()?.into()).await?;
-        let expiry = self.options.heartbeat_expiry();
+        // Nobody beats more often than that.
+        let expiry = self.options.heartbeat_expiry().max(self.options.heartbeat_interval);
         if heartbeat.silence() > expiry {
             // Others may have rolled it back before it was inflight, and would not find it now.
             return Err(CommitError::Lapsed { action, instant: begun.instant, expiry });

@@ -115,6 +115,7 @@ impl Meaning for MaintainError {
             | Self::Plan { .. }
             | Self::MissingFile { .. }
             | Self::LostFile { .. }
+            | Self::DamagedFile { .. }
             | Self::OtherFile { .. }
             | Self::RepeatedGroup { .. } => ErrorKind::Failed,
         }

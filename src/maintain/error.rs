@@ -81,7 +81,7 @@ pub enum MaintainError {
     /// A file of a slice that a commit wrote is not there.
     #[error(
         "commit {commit} says that {file} of file group {} in partition {:?} is there, and it is not, nor does the \
-         timeline say that it went; a compaction would lose what was in it for good, and nothing was planned: \
+         timeline say that it went; to rewrite the rest would lose what was in it for good, and nothing was planned: \
          restore the file, or take the table back to before it was lost",
         group.file_id, group.partition
     )]
@@ -92,6 +92,25 @@ pub enum MaintainError {
         group: FileGroupId,
         /// The name of the file.
         file: String,
+    },
+    /// A log file of a slice is shorter than the commit says that wrote it.
+    #[error(
+        "commit {commit} says that {file} of file group {} in partition {:?} has {expected_bytes} bytes, and it has \
+         {found_bytes}; to rewrite what is left would make the loss last, and nothing was planned: restore the file, \
+         or take the table back to before it was damaged",
+        group.file_id, group.partition
+    )]
+    DamagedFile {
+        /// The commit.
+        commit: InstantTime,
+        /// The group.
+        group: FileGroupId,
+        /// The name of the file.
+        file: String,
+        /// What the commit says.
+        expected_bytes: u64,
+        /// What is there.
+        found_bytes: u64,
     },
     /// A plan that takes a file for one of a group that it does not belong to.
     #[error(

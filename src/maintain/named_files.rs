@@ -1,4 +1,4 @@
-//! Whether the files are there that commits say they wrote.
+//! Whether the files are there, and whole, that commits say they wrote.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,11 @@ use crate::timeline::Instant;
 /// How many commits are read at the same time.
 const READS: usize = 16;
 
-/// Refuses to rewrite a slice of which a file is gone: a listing does not tell, and what was in the file would be
-/// lost for good. The commits since the oldest of `slices` are read.
+/// Refuses to rewrite a slice of which a file is gone or cut off: a listing does not tell, and what was in the file
+/// would be lost for good. The commits since the oldest of `slices` are read.
 ///
 /// # Errors
-/// [`MaintainError::LostFile`]; commits that cannot be read.
+/// [`MaintainError::LostFile`], [`MaintainError::DamagedFile`]; commits that cannot be read.
 pub(super) async fn check(
     snapshot: &TableSnapshot,
     slices: impl Iterator<Item = &SliceFiles>,
@@ -41,8 +41,19 @@ pub(super) async fn check(
         .try_filter_map(|read| std::future::ready(Ok(read)));
     while let Some((commit, metadata)) = read.try_next().await? {
         let is_committed = |instant| snapshot.timeline.is_committed(instant);
+        let commit_time = commit.time;
         if let Some((group, file)) = lost(&drafted, &commit, &metadata, is_committed) {
-            return Err(MaintainError::LostFile { commit: commit.time, group, file });
+            return Err(MaintainError::LostFile { commit: commit_time, group, file });
+        }
+        if let Some((group, Damaged { file, expected_bytes, found_bytes })) = damaged(&drafted, &metadata) {
+            let file = file.to_owned();
+            return Err(MaintainError::DamagedFile {
+                commit: commit_time,
+                group,
+                file,
+                expected_bytes,
+                found_bytes,
+            });
         }
     }
     Ok(())
@@ -87,6 +98,27 @@ fn lost_of(
             below.parse().is_ok_and(|base| is_lost_base(&base)).then(|| below.to_owned())
         }
     }
+}
+
+/// A log file that has fewer bytes than a commit says.
+struct Damaged<'a> {
+    file: &'a str,
+    expected_bytes: u64,
+    found_bytes: u64,
+}
+
+/// The first log file of a drafted slice that is shorter than a commit says, if it says so: a log that was cut off
+/// between two blocks reads like a whole one, which no base file does.
+fn damaged<'a>(drafted: &Drafted<'a>, metadata: &CommitMetadata) -> Option<(FileGroupId, Damaged<'a>)> {
+    metadata.write_stats().find_map(|(partition, stat)| {
+        let group = FileGroupId { partition: partition.to_owned(), file_id: stat.group()? };
+        let drafted = drafted.get(&group)?;
+        let expected_bytes = u64::try_from(stat.file_size_in_bytes).ok().filter(|bytes| *bytes > 0)?;
+        let written = stat.path.as_deref()?.rsplit('/').next()?;
+        let mut short = drafted.logs.iter().filter(|log| log.bytes < expected_bytes);
+        let file = short.find(|file| file.name == written)?;
+        Some((group, Damaged { file: &file.name, expected_bytes, found_bytes: file.bytes }))
+    })
 }
 
 #[cfg(test)]
@@ -162,5 +194,28 @@ mod tests {
         assert_eq!(told(&compacted, &base(1), 2, None), None);
         assert_eq!(told(&compacted, &log(7), 8, Some(1)), None, "begun before, on the base file before");
         assert_eq!(told(&compacted, &log(5), 7, Some(1)), Some(log(5)), "completed since");
+    }
+
+    #[test]
+    fn a_log_file_of_fewer_bytes_than_its_commit_says_is_damaged() {
+        let whole = slice(Some(1), &[3]);
+        let told = |written: String, bytes: i64| {
+            let stat = WriteStat {
+                file_id: "f-0".into(),
+                path: Some(format!("p/{written}")),
+                file_size_in_bytes: bytes,
+                ..WriteStat::default()
+            };
+            let metadata = CommitMetadata {
+                partition_to_write_stats: [("p".into(), vec![stat])].into(),
+                ..Default::default()
+            };
+            let drafted = [(&whole.group, &whole)].into();
+            damaged(&drafted, &metadata).map(|(_, damaged)| (damaged.file.to_owned(), damaged.expected_bytes))
+        };
+        for (bytes, is_damaged) in [(1, false), (2, true), (0, false), (-1, false)] {
+            assert_eq!(told(log(3), bytes), is_damaged.then_some((log(3), 2)), "{bytes}");
+        }
+        assert_eq!(told(log(2), 5), None, "another slice's");
     }
 }

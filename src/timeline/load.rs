@@ -156,21 +156,18 @@ impl TimelineStore {
         self.decoded(instant, &self.read_anywhere(instant).await?)
     }
 
-    /// What a completed write says of itself; an empty file says nothing.
+    /// What a completed write says of itself.
     ///
     /// # Errors
-    /// A file that is gone or cannot be understood.
+    /// A file that is gone, is empty or cannot be understood: what the write did is lost then, and nobody is to
+    /// go on as if it had done nothing.
     pub async fn commit_metadata(&self, instant: &Instant) -> Result<CommitMetadata, TimelineError> {
         self.decoded(instant, &self.read(&instant.file()).await?)
     }
 
     fn decoded(&self, instant: &Instant, bytes: &[u8]) -> Result<CommitMetadata, TimelineError> {
-        match CommitMetadata::from_bytes(bytes) {
-            Err(MetadataError::Empty) => Ok(CommitMetadata::default()),
-            read => {
-                read.map_err(|source| TimelineError::Metadata { path: self.path(&instant.file()), source })
-            }
-        }
+        let read = CommitMetadata::from_bytes(bytes);
+        read.map_err(|source| TimelineError::Metadata { path: self.path(&instant.file()), source })
     }
 
     /// Whether a pending instant is a clustering, which layout 1 calls a replacement like any other: its

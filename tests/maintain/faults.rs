@@ -101,13 +101,16 @@ fn told_of(error: impl Into<Error>) -> (String, ErrorKind) {
 }
 
 #[tokio::test]
-async fn nothing_is_planned_where_a_file_vanished_that_a_commit_wrote() {
-    for is_log in [false, true] {
+async fn nothing_is_planned_where_a_file_vanished_or_was_cut_off_that_a_commit_wrote() {
+    for (is_log, left) in [(false, None), (true, None), (true, Some(9)), (true, Some(0))] {
         let (place, model) = Place::written().await;
         let planned = Planned { groups: groups(&place).await, place, instant: no_instant(), model };
         let (path, place) = (planned.file(is_log), &planned.place);
         let bytes = place.disk.get(&path, u64::MAX).await.unwrap().bytes;
-        place.disk.delete(&path).await.unwrap();
+        match left {
+            Some(left) => place.disk.put(&path, bytes.slice(..left)).await.unwrap(),
+            None => assert!(place.disk.delete(&path).await.unwrap()),
+        }
         let (text, kind) = told_of(services::schedule(&place.maintainer().await).await.unwrap_err());
         assert_eq!(kind, ErrorKind::Failed, "{text}");
         assert!(text.contains(path.file_name()) && text.contains("restore the file"), "{text}");

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lakebed_hudi::history::{HistoryColumns, HistoryEntry};
 use lakebed_hudi::instant::{InstantTime, TimelineZone};
-use lakebed_hudi::timeline_file::Action;
+use lakebed_hudi::timeline_file::{Action, State};
 use lakebed_hudi::timeline_metadata::{CleanMetadata, SavepointMetadata};
 
-use super::CleanPolicy;
+use super::{CleanPolicy, CleanRules};
 use crate::commit::{CommitError, Committer};
 use crate::table::{FileGroupId, TableSnapshot};
 use crate::timeline::{Instant, Timeline};
@@ -14,8 +15,10 @@ use crate::timeline::{Instant, Timeline};
 /// What the timeline tells a cleaner.
 #[derive(Debug, Clone)]
 pub struct Facts {
-    /// The whole timeline.
+    /// The active timeline.
     pub timeline: Timeline,
+    /// Writes that completed within the reader window and are archived, oldest first.
+    pub archived: Vec<Instant>,
     /// The zone of its times.
     pub zone: TimelineZone,
     /// When this was, in milliseconds since the epoch.
@@ -43,13 +46,16 @@ pub struct LastClean {
     pub by_versions: bool,
 }
 
+/// No write takes longer, of those that are looked for in the archive.
+const WRITE_MILLIS_MAX: i64 = 24 * 60 * 60 * 1000;
+
 /// Under this name a clean lists savepoints in its extra metadata, separated by commas.
 ///
 /// Source: `CleanerUtils.SAVEPOINTED_TIMESTAMPS`.
 pub(super) const SAVEPOINTS_KEY: &str = "savepointed_timestamps";
 
 impl Facts {
-    /// Reads them, for the table as it is in `snapshot`.
+    /// Reads them, for the table as it is in `snapshot`, but for what is archived.
     ///
     /// # Errors
     /// Savepoints, cleans and plans that cannot be read.
@@ -69,16 +75,48 @@ impl Facts {
             unix_millis: snapshot.table.environment.clock.unix_millis(),
             replaced: snapshot.replaced().clone(),
             planned: committer.planned_files(&timeline).await?,
+            archived: Vec::new(),
             savepoints,
             last_clean,
             timeline,
         })
     }
 
+    /// The archived writes that completed within the reader window. None are where the active timeline goes
+    /// farther back.
+    pub(super) async fn archived_in_window(
+        &self,
+        committer: &Committer,
+        rules: &CleanRules,
+    ) -> Result<Vec<Instant>, CommitError> {
+        let start = self.window_start(rules);
+        let is_within = |instant: &Instant| self.completed_unix_millis(instant).is_none_or(|at| at > start);
+        if self.timeline.completed_writes().next().is_some_and(|first| !is_within(first)) {
+            return Ok(Vec::new());
+        }
+        let begun = InstantTime::from_unix_millis(start.saturating_sub(WRITE_MILLIS_MAX), self.zone);
+        let entries = committer.table().timeline.archived(begun, HistoryColumns::Instants).await?;
+        let mut archived: Vec<Instant> =
+            entries.iter().map(instant_of).filter(|i| i.action.writes_data() && is_within(i)).collect();
+        archived.sort_by_key(|instant| instant.time);
+        Ok(archived)
+    }
+
+    /// When the reader window begins, in milliseconds since the epoch.
+    pub(super) fn window_start(&self, rules: &CleanRules) -> i64 {
+        let window_millis = i64::try_from(rules.reader_window.as_millis()).unwrap_or(i64::MAX);
+        self.unix_millis.saturating_sub(window_millis)
+    }
+
     /// When an instant completed, in milliseconds since the epoch.
     pub(super) fn completed_unix_millis(&self, instant: &Instant) -> Option<i64> {
         instant.completion()?.to_unix_millis(self.zone)
     }
+}
+
+fn instant_of(entry: &HistoryEntry) -> Instant {
+    let HistoryEntry { instant: time, action, completion, .. } = *entry;
+    Instant { time, action, requested_as: action, state: State::Completed(Some(completion)) }
 }
 
 impl LastClean {

@@ -174,11 +174,10 @@ impl Horizon {
     }
 }
 
-/// The first write that showed within the reader window: whoever began to read before it may still read what
-/// it superseded.
-fn first_read<'a>(facts: &Facts, rules: &CleanRules, completed: &[&'a Instant]) -> Option<&'a Instant> {
-    let window_millis = i64::try_from(rules.reader_window.as_millis()).unwrap_or(i64::MAX);
-    let start = facts.unix_millis.saturating_sub(window_millis);
+/// The first write that showed within the reader window, be it archived by now or not: whoever began to read
+/// before it may still read what it superseded.
+fn first_read<'a>(facts: &'a Facts, rules: &CleanRules, completed: &[&'a Instant]) -> Option<&'a Instant> {
+    let start = facts.window_start(rules);
     let showed = |i: &&Instant| facts.completed_unix_millis(i).is_none_or(|completed| completed > start);
-    completed.iter().copied().find(|i| showed(i))
+    facts.archived.iter().chain(completed.iter().copied()).find(|i| showed(i))
 }

@@ -61,7 +61,8 @@ impl CleanSurvey {
     /// A table, its savepoints, or plans of services, that cannot be read.
     pub async fn of(committer: &Committer, rules: CleanRules) -> Result<Self, CommitError> {
         let snapshot = committer.table().snapshot(None).await?;
-        let facts = Facts::read(committer, &snapshot).await?;
+        let mut facts = Facts::read(committer, &snapshot).await?;
+        facts.archived = facts.archived_in_window(committer, &rules).await?;
         let horizon = Horizon::of(&facts, &rules);
         let scope = Scope::of(&facts, &rules);
         let partitions = match &horizon {

@@ -149,6 +149,21 @@ fn what_readers_may_be_about_stays_whatever_the_policy_says() {
     assert_eq!(earliest(&scene, CleanRules { reader_window: minutes(18), ..commits(1) }), Some(60));
 }
 
+/// An active timeline that is shorter than the window does not tell what readers may be about.
+#[test]
+fn what_readers_may_be_about_stays_when_the_writes_since_are_archived() {
+    let mut scene = copies();
+    scene.archive_before(45);
+    for policy in [KeepLatestCommits(1), KeepLatestFileVersions(1)] {
+        let window = |minutes_ago| CleanRules { policy, reader_window: minutes(minutes_ago) };
+        // The file of minute 20 ceased to be current at minute 32.
+        assert_eq!(scene.cleaned_minutes(window(45)), [(0, 10)], "{policy:?}");
+        assert_eq!(scene.cleaned_minutes(window(38)), [(0, 10), (0, 20)], "{policy:?}");
+    }
+    let rules = CleanRules { reader_window: minutes(45), ..commits(1) };
+    assert_eq!(earliest(&scene, rules), Some(30), "later cleans come back to what is left");
+}
+
 #[test]
 fn replaced_groups_go_when_nothing_reads_before_their_replacement() {
     let mut scene = copies();

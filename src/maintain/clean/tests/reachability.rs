@@ -198,11 +198,12 @@ proptest! {
 
     #[test]
     fn nothing_goes_that_can_be_reached_and_all_else_that_is_old_does(
-        ops in any_ops(60), rules in any_rules(), later in 0..50_u32,
+        ops in any_ops(60), rules in any_rules(), later in 0..50_u32, archived in prop_oneof![2 => Just(0), 1 => 0..60_u32],
     ) {
         let mut scene = Scene::default();
         apply(&mut scene, &ops);
         scene.now += later;
+        scene.archive_before(archived);
         let cleaned = scene.cleaned(rules);
         let (mut read, named) = (promised(&scene, &rules), named_by_others(&scene));
         let harmed: Vec<&String> = cleaned.iter().filter(|path| read.contains(*path) || named.contains(*path)).collect();

@@ -74,6 +74,8 @@ pub struct Scene {
     pub deleted: BTreeSet<String>,
     pub last_clean: Option<LastClean>,
     pub now: u32,
+    /// What was begun before this minute and is done is archived.
+    pub archived_before: u32,
 }
 
 impl Scene {
@@ -181,11 +183,28 @@ impl Scene {
         groups.iter().filter_map(|group| group.slices.last()).flat_map(paths_of).collect()
     }
 
+    /// Archives what was begun before a minute, but what holds archival back: what is not done, savepoints, and
+    /// replacements of groups that are not cleaned.
+    pub fn archive_before(&mut self, minute: u32) {
+        let stays = self.done.iter().filter(|done| done.completed > self.now || !done.replaces.is_empty());
+        let first = stays.map(|done| done.requested).chain(self.savepoints.keys().copied()).min();
+        self.archived_before = first.map_or(minute, |first| first.min(minute));
+    }
+
+    /// What is archived by now, and what is not.
+    fn done_by_now(&self) -> (Vec<&Done>, Vec<&Done>) {
+        let is_archived = |done: &&Done| done.requested < self.archived_before && done.completed <= self.now;
+        self.done.iter().filter(|done| done.requested <= self.now).partition(is_archived)
+    }
+
     pub fn facts(&self) -> Facts {
         let pending = self.done.iter().filter(|done| done.completed > self.now);
         let of_savepoint = |(minute, files): (&u32, &BTreeSet<String>)| (at(*minute), savepoint(files));
+        let (archived, active) = self.done_by_now();
+        let archived = archived.into_iter().flat_map(|done| done.timeline_files(self.now));
         Facts {
-            timeline: self.timeline(self.now),
+            timeline: Timeline::from_files(active.into_iter().flat_map(|done| done.timeline_files(self.now))),
+            archived: Timeline::from_files(archived).instants().copied().collect(),
             zone: TimelineZone::Utc,
             unix_millis: unix_millis(self.now),
             replaced: self.replaced(self.now, None),
