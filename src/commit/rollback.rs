@@ -120,8 +120,13 @@ impl Committer {
         undo: Undo<'_>,
     ) -> Result<Option<RollbackMetadata>, CommitError> {
         let started = self.table.environment.clock.monotonic();
+        // What still comes is swept by its markers.
+        let files = match target.action.writes_data() && !target.is_completed() {
+            true => self.written_files(target.time).await?,
+            false => BTreeSet::new(),
+        };
         let guard = self.locked().await?;
-        let scheduled = self.schedule_rollback(target, undo, &guard).await;
+        let scheduled = self.schedule_rollback(target, &files, undo, &guard).await;
         let released = guard.release().await;
         let Some((rollback, plan)) = scheduled? else { return Ok(None) };
         released?;
@@ -149,12 +154,13 @@ impl Committer {
         Ok(Some(told))
     }
 
-    /// Puts the plan of a rollback, or finds the one that is there, and begins it. `None` if `target` is
-    /// not pending any more, or not for `run` to undo. The caller holds the lock, under which runs are
+    /// Puts the plan of a rollback of the `files` of what is pending, or finds the one that is there, and begins it.
+    /// `None` if `target` is not pending any more, or not for `run` to undo. The caller holds the lock, under which runs are
     /// fenced as well, and without which others may complete and archive the rollback.
     async fn schedule_rollback(
         &self,
         target: &Instant,
+        files: &BTreeSet<TablePath>,
         undo: Undo<'_>,
         guard: &LockGuard,
     ) -> Result<Option<(InstantTime, RollbackPlan)>, CommitError> {
@@ -184,7 +190,7 @@ impl Committer {
             None => {
                 let plan = match target.is_completed() {
                     true => self.rollback_plan_of_commit(target).await?,
-                    false => self.rollback_plan(target, undo).await?,
+                    false => self.rollback_plan(target, files, undo),
                 };
                 let rollback = self.new_time(&timeline).await?;
                 let requested = TimelineFile::requested(rollback, Action::Rollback);
@@ -231,24 +237,23 @@ impl Committer {
         RollbackPlan::from_avro(&bytes).map(Some).map_err(broken)
     }
 
-    async fn rollback_plan(&self, target: &Instant, undo: Undo<'_>) -> Result<RollbackPlan, CommitError> {
-        let files = self.files_of(target.time).await?.into_iter().filter(|path| !undo.keeps(path));
-        let requests = files.map(|path| {
+    fn rollback_plan(&self, target: &Instant, files: &BTreeSet<TablePath>, undo: Undo<'_>) -> RollbackPlan {
+        let requests = files.iter().filter(|path| !undo.keeps(path)).map(|path| {
             let partition_path = path.parent().map(|p| p.to_string()).unwrap_or_default();
             let file_id = DataFileName::parse(path.file_name()).map(|name| name.file_id().to_string());
             RollbackRequest {
                 partition_path,
                 file_id: file_id.unwrap_or_default(),
                 latest_base_instant: target.time.to_string(),
-                files_to_be_deleted: vec![self.table.storage.uri().without_scheme(&path)],
+                files_to_be_deleted: vec![self.table.storage.uri().without_scheme(path)],
                 log_blocks_to_be_deleted: BTreeMap::new(),
             }
         });
-        Ok(RollbackPlan {
+        RollbackPlan {
             instant_to_rollback: Some(InstantInfo { commit_time: target.time, action: target.requested_as }),
             rollback_requests: requests.collect(),
             version: 1,
-        })
+        }
     }
 
     /// Deletes what writers left behind under instants that are no longer on the timeline, or that

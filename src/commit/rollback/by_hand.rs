@@ -44,8 +44,8 @@ impl Committer {
         let timeline = self.timeline_anew().await?;
         let target = match self.target(&timeline, instant).await {
             Err(CommitError::Undo(unknown @ UndoError::Unknown { .. })) => {
-                let left = self.leftover_plan(&timeline, instant).await?;
-                let (target, plan) = left.ok_or(unknown)?;
+                let files = self.listed_files(instant).await?;
+                let (target, plan) = self.leftover_plan(&timeline, instant, &files).ok_or(unknown)?;
                 return Ok(RollbackDraft { target, begun: None, plan });
             }
             target => target?,
@@ -54,7 +54,10 @@ impl Committer {
         let (begun, plan) = match self.planned_rollback(&timeline, instant).await? {
             Some((rollback, plan)) => (Some(rollback), plan),
             None if target.is_completed() => (None, self.rollback_plan_of_commit(&target).await?),
-            None => (None, self.rollback_plan(&target, Undo::ByHand).await?),
+            None => {
+                let files = self.written_files(instant).await?;
+                (None, self.rollback_plan(&target, &files, Undo::ByHand))
+            }
         };
         Ok(RollbackDraft { target, begun, plan })
     }
@@ -92,7 +95,7 @@ impl Committer {
                 planned
             }
             None => {
-                let left = self.leftover_plan(timeline, instant).await?;
+                let left = self.leftover_plan(timeline, instant, &self.listed_files(instant).await?);
                 match (left, self.roll_back_leftover(instant).await?) {
                     (Some((_, plan)), Some(rollback)) => (rollback, plan),
                     _ => return Ok(None),

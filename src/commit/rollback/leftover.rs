@@ -1,6 +1,6 @@
 //! Rolling back what is left of a write that is nowhere on the timeline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lakebed_hudi::file_name::DataFileName;
 use lakebed_hudi::instant::InstantTime;
@@ -14,43 +14,60 @@ use crate::storage::lock::LockGuard;
 use crate::timeline::{Instant, Timeline};
 
 impl Committer {
-    /// The plan to delete the files of `instant`, which is not on `timeline`; `None` if there are none, or none that
+    /// The data files of `instant`, wherever they are in the table, which is listed as a whole.
+    pub(super) async fn listed_files(
+        &self,
+        instant: InstantTime,
+    ) -> Result<BTreeSet<TablePath>, CommitError> {
+        let is_own = |path: &TablePath| {
+            let name = DataFileName::parse(path.file_name());
+            name.is_some_and(|name| name.instant() == instant) && !path.as_str().starts_with(".hoodie/")
+        };
+        let files = self.table.storage.list_all(&TablePath::root()).await?;
+        Ok(files.into_iter().map(|file| file.path).filter(is_own).collect())
+    }
+
+    /// The files of a write by its markers, whether they are there or not; those that are there if it has none, be it
+    /// that it had begun none, or that others have removed them.
+    pub(in crate::commit) async fn written_files(
+        &self,
+        instant: InstantTime,
+    ) -> Result<BTreeSet<TablePath>, CommitError> {
+        let marked = self.files_of(instant).await?;
+        if marked.is_empty() { self.listed_files(instant).await } else { Ok(marked) }
+    }
+
+    /// The plan to delete `files` of `instant`, which is not on `timeline`; `None` if there are none, or none that
     /// may be deleted: readers take those of before the active timeline for part of the table.
-    pub(super) async fn leftover_plan(
+    pub(super) fn leftover_plan(
         &self,
         timeline: &Timeline,
         instant: InstantTime,
-    ) -> Result<Option<(Instant, RollbackPlan)>, CommitError> {
+        files: &BTreeSet<TablePath>,
+    ) -> Option<(Instant, RollbackPlan)> {
         if timeline.is_committed(instant) || timeline.instants().any(|known| known.time == instant) {
-            return Ok(None);
+            return None;
         }
-        let storage = &self.table.storage;
-        let mut requests = Vec::new();
-        for file in storage.list_all(&TablePath::root()).await? {
-            let Some(name) = DataFileName::parse(file.path.file_name()) else { continue };
-            if name.instant() == instant && !file.path.as_str().starts_with(".hoodie/") {
-                requests.push(RollbackRequest {
-                    partition_path: file.path.parent().map(|parent| parent.to_string()).unwrap_or_default(),
-                    file_id: name.file_id().to_string(),
-                    latest_base_instant: String::new(),
-                    files_to_be_deleted: vec![storage.uri().without_scheme(&file.path)],
-                    log_blocks_to_be_deleted: BTreeMap::new(),
-                });
-            }
+        if files.is_empty() {
+            return None;
         }
-        if requests.is_empty() {
-            return Ok(None);
-        }
+        let request = |path: &TablePath| RollbackRequest {
+            partition_path: path.parent().map(|parent| parent.to_string()).unwrap_or_default(),
+            file_id: DataFileName::parse(path.file_name())
+                .map(|n| n.file_id().to_string())
+                .unwrap_or_default(),
+            latest_base_instant: String::new(),
+            files_to_be_deleted: vec![self.table.storage.uri().without_scheme(path)],
+            log_blocks_to_be_deleted: BTreeMap::new(),
+        };
+        let requests = files.iter().map(request).collect();
         let action = match self.table.config.table_type {
             TableType::CopyOnWrite => Action::Commit,
             TableType::MergeOnRead => Action::DeltaCommit,
         };
         let target = Instant { time: instant, action, requested_as: action, state: State::Requested };
         let undone = Some(InstantInfo { commit_time: instant, action });
-        Ok(Some((
-            target,
-            RollbackPlan { instant_to_rollback: undone, rollback_requests: requests, version: 1 },
-        )))
+        Some((target, RollbackPlan { instant_to_rollback: undone, rollback_requests: requests, version: 1 }))
     }
 
     /// Puts the plan to delete what is left of `instant` on the timeline and carries it out. `None` if nothing is.
@@ -58,8 +75,10 @@ impl Committer {
         &self,
         instant: InstantTime,
     ) -> Result<Option<InstantTime>, CommitError> {
+        // Others need not wait for that; what still comes is swept by its markers.
+        let files = self.listed_files(instant).await?;
         let guard = self.locked().await?;
-        let done = self.roll_back_leftover_locked(instant, &guard).await;
+        let done = self.roll_back_leftover_locked(instant, &files, &guard).await;
         guard.release().await?;
         done
     }
@@ -67,11 +86,12 @@ impl Committer {
     async fn roll_back_leftover_locked(
         &self,
         instant: InstantTime,
+        files: &BTreeSet<TablePath>,
         guard: &LockGuard,
     ) -> Result<Option<InstantTime>, CommitError> {
         let timeline = self.timeline_anew().await?;
         self.refuse_restoring(&timeline).await?;
-        let Some((target, plan)) = self.leftover_plan(&timeline, instant).await? else { return Ok(None) };
+        let Some((target, plan)) = self.leftover_plan(&timeline, instant, files) else { return Ok(None) };
         self.check_not_archived(instant).await?;
         self.check_dead(&timeline, &target).await?;
         let rollback = self.new_time(&timeline).await?;

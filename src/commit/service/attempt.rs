@@ -91,7 +91,11 @@ impl Committer {
         let timeline = self.timeline().await?;
         let is_planned = self.planned_rollback(&timeline, run.instant).await?.is_some();
         let (mut is_left, mut partitions) = (false, BTreeSet::new());
-        for path in self.files_of(run.instant).await? {
+        let files = match run.action.writes_data() {
+            true => self.written_files(run.instant).await?,
+            false => BTreeSet::new(),
+        };
+        for path in files {
             partitions.insert(path.parent().map(|parent| parent.to_string()).unwrap_or_default());
             is_left |= !kept.contains(&path) && self.is_there(&path).await?;
         }

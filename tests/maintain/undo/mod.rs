@@ -3,6 +3,7 @@
 mod crashes;
 mod golden;
 mod history;
+mod markers;
 mod refused;
 mod together;
 
@@ -12,7 +13,8 @@ use lakebed::commit::{CommitError, UndoError};
 use lakebed::environment::Environment;
 use lakebed::maintain::{MaintainError, MaintainOptions, Maintainer, RunOutcome};
 use lakebed::sink::{Sink, SinkError};
-use lakebed::storage::Storage;
+use lakebed::storage::fault::{Fault, FaultKind, FaultStorage, LoggedOperation};
+use lakebed::storage::{Operation, Storage};
 use lakebed::table::{Table, WriteOperation};
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::table_config::{NewTable, TableType};
@@ -20,7 +22,7 @@ use lakebed_hudi::timeline_file::Action;
 
 use crate::recovery::clock::QuickClock;
 use crate::recovery::engine::options;
-use crate::recovery::faults::{Files, disk_of};
+use crate::recovery::faults::{Files, disk_of, files_of};
 use crate::recovery::model::{Change, Model, batch};
 use crate::test_table::services::no_limits;
 use crate::test_table::*;
@@ -118,4 +120,28 @@ async fn completed(maintainer: &Maintainer, action: Action) -> Vec<InstantTime> 
 
 fn put(id: &str, partition: &str, ts: i64) -> Change {
     Change::put(id, partition, ts, &format!("{id}{ts}"))
+}
+
+/// The number of the first operation at which `is_it` holds, when `work` is done undisturbed on a copy.
+async fn number_of(
+    scene: &Scene,
+    work: impl AsyncFnOnce(Maintainer),
+    is_it: impl Fn(&LoggedOperation) -> bool,
+) -> usize {
+    let copy = FaultStorage::new(disk_of(&files_of(scene.disk.as_ref()).await, &scene.environment).await);
+    work(open(&(Arc::new(copy.clone()) as Arc<dyn Storage>), &scene.environment).await.unwrap()).await;
+    let operations = copy.operations();
+    operations.iter().position(is_it).unwrap_or_else(|| panic!("{operations:?}"))
+}
+
+/// Begins a compaction and dies when its first file is there.
+async fn compaction_dies(scene: &Scene, compaction: InstantTime) {
+    let compact = async |maintainer: Maintainer| {
+        drop(maintainer.compact(compaction, &no_limits(), &|_| {}).await);
+    };
+    let at = number_of(scene, compact, |o| o.operation == Operation::Finish).await;
+    let dying = FaultStorage::with_fault(scene.disk.clone(), Fault { at, kind: FaultKind::DieAfter });
+    let maintainer = open(&(Arc::new(dying.clone()) as Arc<dyn Storage>), &scene.environment).await.unwrap();
+    dying.outlive(compact(maintainer)).await;
+    assert!(dying.has_died());
 }

@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use lakebed::storage::Operation;
-use lakebed::storage::fault::{Fault, FaultKind, FaultStorage, LoggedOperation};
 use lakebed::table::TableError;
 
 use super::*;
-use crate::recovery::faults::files_of;
 use crate::test_table::services;
 
 async fn all_at_once<T: Send + 'static>(
@@ -139,18 +136,6 @@ async fn stands_still<T>(
     tokio::join!(work(maintainer), others).0
 }
 
-/// The number of the first operation at which `is_it` holds, when `work` is done undisturbed on a copy.
-async fn number_of(
-    scene: &Scene,
-    work: impl AsyncFnOnce(Maintainer),
-    is_it: impl Fn(&LoggedOperation) -> bool,
-) -> usize {
-    let copy = FaultStorage::new(disk_of(&files_of(scene.disk.as_ref()).await, &scene.environment).await);
-    work(open(&(Arc::new(copy.clone()) as Arc<dyn Storage>), &scene.environment).await.unwrap()).await;
-    let operations = copy.operations();
-    operations.iter().position(is_it).unwrap_or_else(|| panic!("{operations:?}"))
-}
-
 /// A savepoint bears the time of what it keeps: it is not among what is new on the timeline.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_savepoint_that_comes_while_a_rollback_waits_for_the_lock_is_seen() {
@@ -174,15 +159,7 @@ async fn a_rollback_by_hand_leaves_alone_what_somebody_has_taken_over_meanwhile(
         scene.upsert(&[put("a", "x", ts), put("b", "y", ts)]).await;
     }
     let compaction = services::schedule(&scene.maintainer().await).await.unwrap().unwrap();
-    let compact = async |maintainer: Maintainer| {
-        drop(maintainer.compact(compaction, &no_limits(), &|_| {}).await);
-    };
-    let is_finish = |o: &LoggedOperation| o.operation == Operation::Finish;
-    let at = number_of(&scene, compact, is_finish).await;
-    let dying = FaultStorage::with_fault(scene.disk.clone(), Fault { at, kind: FaultKind::DieAfter });
-    let maintainer = open(&(Arc::new(dying.clone()) as Arc<dyn Storage>), &scene.environment).await.unwrap();
-    dying.outlive(compact(maintainer)).await;
-    assert!(dying.has_died());
+    compaction_dies(&scene, compaction).await;
 
     let scene = scene.later(2);
     let roll_back = async |maintainer: Maintainer| maintainer.committer().roll_back(compaction).await;
