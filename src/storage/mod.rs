@@ -143,6 +143,12 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// The files and folders directly in `dir`, sorted by path; nothing if it is not there.
     async fn list(&self, dir: &TablePath) -> Result<Listing>;
 
+    /// The folders directly in `dir`, sorted, for who looks for tables below it: what can be no part of a table, such
+    /// as a symbolic link, is passed by.
+    async fn folders(&self, dir: &TablePath) -> Result<Vec<TablePath>> {
+        Ok(self.list(dir).await?.folders)
+    }
+
     /// The files directly in `dir` whose names come after `after` by their bytes, sorted by path.
     ///
     /// For folders whose names only grow: costs little where few names come after.

@@ -84,7 +84,7 @@ async fn what_holds_commits_back_is_named() {
     assert_eq!(told["held"], json!({"from": times[2], "what": "savepoint", "instant": times[2]}));
     let page = archive(&table, &[&few[..], &["--max-commits", "2"]].concat());
     assert_eq!(page.code, 0, "{page:?}");
-    let held = format!("more would have gone, but is held from {at} on by savepoint {at}: drop it");
+    let held = format!("more would have gone, but is held from {at} on by savepoint {at}: delete it");
     assert!(page.out.contains(&held), "{page:?}");
     // The next run has nothing to do, and still says why.
     let page = archive(&table, &[&few[..], &["--max-commits", "2"]].concat());

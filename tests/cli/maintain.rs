@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Stdio;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -270,4 +271,49 @@ fn get(address: &str) -> String {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     text
+}
+
+#[tokio::test]
+async fn what_the_read_budget_does_not_reach_is_left() {
+    let lake = Lake::of(&["a/one", "a/two"]).await;
+    lake.fleet("budget: {read: 1}\ntables: [{uri: 'lake/*/*'}]");
+    let mut states = BTreeSet::new();
+    for _ in 0..2 {
+        let done = lake.told(0, &[]);
+        states.extend(done.iter().map(|(_, table)| table["state"].as_str().unwrap().to_owned()));
+        assert_eq!(done.iter().filter(|(_, table)| table["done"]["compacted_groups"] == json!(1)).count(), 1);
+    }
+    assert!(states.contains("left"), "{states:?}");
+    lake.told(3, &[]);
+}
+
+#[tokio::test]
+async fn a_table_at_which_nothing_is_due_is_looked_at_again_when_something_is_by_age() {
+    let lake = Lake::of(&["a/one"]).await;
+    let compaction = "{min_log_files: 1000, min_log_ratio: 1000, min_log_age: 3s}";
+    lake.fleet(&format!("services: {{compaction: {compaction}}}\ntables: [{{uri: 'lake/*/*'}}]"));
+    let at_first = lake.told(3, &[]);
+    assert_eq!(Lake::states(&at_first), [("a/one", "idle")]);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(Lake::states(&lake.told(0, &[])), [("a/one", "done")]);
+}
+
+#[tokio::test]
+async fn what_somebody_else_is_at_is_told_of_and_left_to_them() {
+    let lake = Lake::of(&["a/one"]).await;
+    let scheduled = lakebed(&["compact", &lake.uri("a/one"), "--schedule", "--min-log-files", "1"]);
+    assert_eq!(scheduled.code, 0, "{scheduled:?}");
+    let timeline = lake.place.path("lake/a/one/.hoodie/timeline");
+    let names = fs::read_dir(timeline).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let names: Vec<String> = names.collect();
+    let instant = names.iter().find_map(|name| name.strip_suffix(".compaction.requested")).unwrap();
+    let heartbeats = lake.place.path("lake/a/one/.hoodie/.heartbeat");
+    fs::create_dir_all(&heartbeats).unwrap();
+    fs::write(heartbeats.join(instant), "").unwrap();
+    let told = lake.told(5, &[]);
+    assert_eq!(Lake::states(&told), [("a/one", "conflict")]);
+    let error = told[0].1["error"].as_str().unwrap();
+    assert!(error.contains(&format!("at work on compaction {instant}")), "{error}");
+    fs::remove_file(heartbeats.join(instant)).unwrap();
+    assert_eq!(Lake::states(&lake.told(0, &[])), [("a/one", "done")]);
 }

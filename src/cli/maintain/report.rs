@@ -112,7 +112,17 @@ impl TableReport {
         result: Result<(), Error>,
     ) {
         self.done = Some(Done { seconds: took.as_secs_f64(), memory_bytes, totals: served.totals() });
-        self.state = if served.was_stopped { State::Stopped } else { State::Done };
+        let at_work = served.at_work().next();
+        self.state = match served.totals().is_nothing() {
+            true if at_work.is_some() => State::Conflict,
+            true if served.was_stopped => State::Left,
+            false if served.was_stopped => State::Stopped,
+            _ => State::Done,
+        };
+        if let Some((service, instant)) = at_work {
+            self.error = Some(format!("somebody else is at work on {service} {instant}"));
+            self.exit = (self.state == State::Conflict).then_some(Exit::Conflict);
+        }
         if let Err(error) = result {
             self.fail(&error);
         }
@@ -153,6 +163,9 @@ impl TableReport {
     /// What is due, and what came of it.
     fn what(&self) -> String {
         let mut parts: Vec<String> = match &self.done {
+            Some(done) if done.totals.is_nothing() && self.state == State::Done => {
+                vec!["nothing was left to do".to_owned()]
+            }
             Some(done) if done.totals.is_nothing() => Vec::new(),
             Some(done) => vec![done.totals.to_string()],
             None => self.due.iter().map(due_text).collect(),

@@ -65,6 +65,21 @@ pub enum HeldBy {
         /// One of its files.
         file: TablePath,
     },
+    /// A file of a write that is nowhere on the timeline. Behind the active timeline readers would take it for part of
+    /// the table.
+    Stray {
+        /// The write.
+        instant: InstantTime,
+        /// One of its files.
+        file: TablePath,
+    },
+    /// A file that a commit wrote is not there, nor was it superseded. That it is lost only the active timeline tells.
+    Lost {
+        /// The commit.
+        instant: InstantTime,
+        /// The file.
+        file: TablePath,
+    },
     /// Spark would no longer know how many delta commits came since the last compaction.
     Compaction {
         /// The compaction, or the first delta commit of which it needs to know.
@@ -83,7 +98,10 @@ impl fmt::Display for HeldBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Savepoint { instant } => {
-                write!(f, "savepoint {instant}: drop it when it is not needed any more")
+                write!(
+                    f,
+                    "savepoint {instant}: delete it when it is not needed any more (lakebed savepoint delete)"
+                )
             }
             Self::Pending { action, instant } => write!(
                 f,
@@ -106,6 +124,14 @@ impl fmt::Display for HeldBy {
                     "commit {instant}, which replaced file groups that are not cleaned: {file} is there"
                 )
             }
+            Self::Stray { instant, file } => write!(
+                f,
+                "{file} of {instant}, which is nowhere on the timeline: have it deleted (lakebed rollback TABLE {instant})"
+            ),
+            Self::Lost { instant, file } => write!(
+                f,
+                "{file}, which commit {instant} wrote and which is not there: restore the file, or take the table back"
+            ),
             Self::Compaction { instant } => {
                 write!(f, "commit {instant}, from which on Spark counts delta commits before it compacts")
             }

@@ -1,7 +1,7 @@
 //! Archival: the old part of the timeline goes where no reader has to list it.
 //!
 //! ```text
-//! sweep -> ArchiveSurvey -> plan(rules) -> ArchivePlan, cut at what is not cleaned
+//! sweep -> ArchiveSurvey -> plan(rules) -> ArchivePlan, cut at what is not cleaned, stray or lost
 //! ArchivePlan -> commit::archive, batch by batch -> the archived timeline, merged and cleaned
 //! ```
 //!
@@ -10,6 +10,7 @@
 //!
 //! Source: `TimelineArchiverV2`, `LSMTimelineWriter` of Hudi 1.2.0; table versions 8 and 9.
 
+mod amiss;
 mod hold;
 mod plan;
 mod replaced;

@@ -3,6 +3,7 @@
 use lakebed_hudi::instant::InstantTime;
 use tokio::sync::watch;
 
+use super::amiss::amiss;
 use super::hold::Hold;
 use super::plan::{ArchivePlan, plan};
 use super::replaced::uncleaned;
@@ -76,7 +77,7 @@ impl Maintainer {
     /// A table that cannot be read.
     pub async fn plan_archive(&self, rules: &ArchiveRules) -> Result<ArchivePlan, MaintainError> {
         let survey = ArchiveSurvey::of(self.committer(), false).await?;
-        self.cut_at_uncleaned(plan(&survey, rules)).await
+        self.cut(&survey, plan(&survey, rules)).await
     }
 
     /// Archives what `rules` say, until `stop` turns true: then a batch that is begun is ended.
@@ -98,7 +99,7 @@ impl Maintainer {
             let planned = whole.going.len();
             let round = whole.first(ROUND_INSTANTS);
             let begun = round.going.len();
-            let round = self.cut_at_uncleaned(round).await?;
+            let round = self.cut(&survey, round).await?;
             let is_last = begun == planned || round.going.len() < begun;
             (made.report.left, made.report.hold) = (round.commits, round.hold.clone());
             tell(ArchiveEvent::Begun { instants: round.going.len() });
@@ -113,8 +114,13 @@ impl Maintainer {
         Ok(made.report)
     }
 
-    async fn cut_at_uncleaned(&self, plan: ArchivePlan) -> Result<ArchivePlan, MaintainError> {
-        Ok(match uncleaned(self.table(), &plan.going).await? {
+    /// The plan as far as the files of the table let it go.
+    async fn cut(&self, survey: &ArchiveSurvey, plan: ArchivePlan) -> Result<ArchivePlan, MaintainError> {
+        let plan = match uncleaned(self.table(), &plan.going).await? {
+            Some(hold) => plan.held(hold),
+            None => plan,
+        };
+        Ok(match amiss(self.table(), survey, &plan).await? {
             Some(hold) => plan.held(hold),
             None => plan,
         })

@@ -21,6 +21,8 @@ pub struct ArchiveSurvey {
     pub archived: BTreeSet<(InstantTime, Action)>,
     /// Instants that are not completed, and of which files may come that nobody has deleted yet.
     pub unswept: BTreeSet<InstantTime>,
+    /// Of these, those that dead writers left are swept before anything is archived, and count in here alone.
+    pub swept_before: BTreeSet<InstantTime>,
     /// The newest clean, and the time from which on it left everything, if it says so.
     pub cleaned: Option<(InstantTime, InstantTime)>,
 }
@@ -36,11 +38,13 @@ impl ArchiveSurvey {
         // First: what begins in between is on the timeline then.
         let traces = committer.traces().await?;
         let timeline = table.timeline.load().await?;
-        let mut unswept = BTreeSet::new();
+        let (mut unswept, mut swept_before) = (BTreeSet::new(), BTreeSet::new());
         for instant in traces {
             let is_completed = timeline.write_at(instant).is_some_and(Instant::is_completed);
-            if !is_completed && (is_swept || !committer.is_dead(instant).await?) {
-                unswept.insert(instant);
+            match is_swept || !committer.is_dead(instant).await? {
+                _ if is_completed => {}
+                true => _ = unswept.insert(instant),
+                false => _ = swept_before.insert(instant),
             }
         }
         let archived = match timeline.start() {
@@ -56,6 +60,6 @@ impl ArchiveSurvey {
             }
             None => None,
         };
-        Ok(Self { timeline, table_type: table.config.table_type, archived, unswept, cleaned })
+        Ok(Self { timeline, table_type: table.config.table_type, archived, unswept, swept_before, cleaned })
     }
 }

@@ -22,6 +22,7 @@ fn survey(files: impl IntoIterator<Item = TimelineFile>) -> ArchiveSurvey {
         table_type: TableType::CopyOnWrite,
         archived: BTreeSet::new(),
         unswept: BTreeSet::new(),
+        swept_before: BTreeSet::new(),
         cleaned: None,
     }
 }
@@ -291,6 +292,7 @@ fn some_survey() -> impl Strategy<Value = ArchiveSurvey> {
             let is_there = |number: &usize| timeline.write_at(t(*number)).is_none_or(|i| !i.is_completed());
             ArchiveSurvey {
                 unswept: unswept.into_iter().filter(is_there).map(t).collect(),
+                swept_before: BTreeSet::new(),
                 table_type: if mor { TableType::MergeOnRead } else { TableType::CopyOnWrite },
                 archived: first,
                 cleaned: cleaned.map(|kept| (t(999), t(kept))),

@@ -18,6 +18,6 @@ mod run;
 mod slices;
 
 pub use draft::CompactionDraft;
-pub use plan::{plan, saved_bytes};
+pub use plan::{due_in_millis, plan, saved_bytes};
 pub use rules::CompactionRules;
 pub use run::{CompactionEvent, CompactionReport};

@@ -47,6 +47,18 @@ pub fn plan(survey: &Survey, rules: &CompactionRules) -> CompactionDraft {
     draft
 }
 
+/// In how long the first group is due by age that is not due yet, in milliseconds, if nothing is written meanwhile;
+/// `None` if no group will be.
+pub fn due_in_millis(survey: &Survey, rules: &CompactionRules) -> Option<u64> {
+    let due_age = u64::try_from(rules.due_log_age.as_millis()).unwrap_or(u64::MAX);
+    let latest = survey.groups.iter().filter_map(|group| group.latest());
+    let with_logs = latest.filter(|slice| !slice.logs.is_empty());
+    with_logs
+        .filter_map(|slice| due_age.checked_sub(age_millis(survey, slice)))
+        .filter(|left| *left > 0)
+        .min()
+}
+
 /// What compacting a group saves each of its readers, in bytes of a base file.
 pub fn saved_bytes(drafted: &SliceFiles) -> u64 {
     drafted.log_bytes() * LOG_BYTE_COST + drafted.logs.len() as u64 * LOG_FILE_COST

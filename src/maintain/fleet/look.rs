@@ -68,9 +68,11 @@ impl Look<'_> {
         if !is_pending && self.known.is_idle(table, stamp, now) {
             return Ok(Looked::Unchanged);
         }
-        let due = self.due(&maintainer, &timeline, table).await?;
+        let (due, later_millis) = self.due(&maintainer, &timeline, table).await?;
         if due.is_empty() && !is_pending {
-            self.known.keep_idle(table, stamp, now.saturating_add(LOOK_AGAIN_MILLIS));
+            let look_again_millis =
+                later_millis.map_or(LOOK_AGAIN_MILLIS, |later| later.min(LOOK_AGAIN_MILLIS));
+            self.known.keep_idle(table, stamp, now.saturating_add(look_again_millis));
         }
         Ok(Looked::Due(due))
     }
@@ -95,14 +97,15 @@ impl Look<'_> {
         Ok(survey)
     }
 
+    /// What is due, and in how many milliseconds something else is, though nobody writes.
     async fn due(
         &self,
         maintainer: &Maintainer,
         timeline: &Timeline,
         table: &FleetTable,
-    ) -> Result<Vec<Due>, MaintainError> {
+    ) -> Result<(Vec<Due>, Option<i64>), MaintainError> {
         let services = &table.services;
-        let mut due = Vec::new();
+        let (mut due, mut later_millis) = (Vec::new(), None);
         let dead = maintainer.committer().dead_writes(timeline).await?;
         due.extend((!dead.is_empty()).then(|| Due::cheap(Service::Rollback, dead.len())));
         let is_compacted = services.compaction.enabled.unwrap_or(true);
@@ -114,6 +117,8 @@ impl Look<'_> {
         if let Some(survey) = survey.as_ref().filter(|_| is_compacted) {
             due.extend(pending(timeline, Service::Compaction, Action::Compaction));
             let draft = compaction::plan(survey, &services.compaction.rules());
+            let later = compaction::due_in_millis(survey, &services.compaction.rules());
+            later_millis = later.and_then(|millis| i64::try_from(millis).ok());
             let rates = self.known.rates(table, Service::Compaction);
             let price = Price::of_compaction(survey, &draft, rates, self.options);
             let of = compaction_due(survey, &draft, services.compaction.rules().due_log_age.as_millis());
@@ -144,7 +149,7 @@ impl Look<'_> {
             let going = maintainer.plan_archive(&services.archive.rules()?).await?.going.len();
             due.extend((going > 0).then(|| Due::cheap(Service::Archive, going)));
         }
-        Ok(due)
+        Ok((due, later_millis))
     }
 }
 

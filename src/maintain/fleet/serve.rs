@@ -18,7 +18,7 @@ use crate::maintain::archive::ArchiveReport;
 use crate::maintain::clean::{self, CleanReport};
 use crate::maintain::clustering::{ClusteringDraft, ClusteringEvent, ClusteringReport};
 use crate::maintain::compaction::{self, CompactionEvent, CompactionReport};
-use crate::maintain::{MaintainError, Maintainer, RunLimits, Survey};
+use crate::maintain::{MaintainError, Maintainer, RunLimits, RunOutcome, Survey};
 
 /// What serving a table tells as it goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +71,17 @@ impl Served {
         compacted + self.clusterings.iter().map(|report| report.written_bytes).sum::<u64>()
     }
 
+    /// The services that somebody else is at work on.
+    pub fn at_work(&self) -> impl Iterator<Item = (Service, InstantTime)> {
+        let is_at_work = |outcome: RunOutcome| matches!(outcome, RunOutcome::AtWork { .. });
+        let compactions = self.compactions.iter().map(|r| (Service::Compaction, r.instant, r.outcome));
+        let clusterings = self.clusterings.iter().map(|r| (Service::Clustering, r.instant, r.outcome));
+        let cleans = self.cleans.iter().map(|r| (Service::Clean, r.instant, r.outcome));
+        let all = compactions.chain(clusterings).chain(cleans);
+        all.filter(move |(_, _, outcome)| is_at_work(*outcome))
+            .map(|(service, instant, _)| (service, instant))
+    }
+
     /// The same in numbers.
     pub fn totals(&self) -> Totals {
         Totals {
@@ -80,6 +91,7 @@ impl Served {
             clustered_groups: self.clusterings.iter().map(|report| report.finished).sum(),
             written_bytes: self.written_bytes(),
             copied_bytes: self.compactions.iter().map(|report| report.copied_bytes).sum(),
+            cleans: self.cleans.iter().filter(|report| report.outcome.is_over()).count(),
             cleaned_files: self.cleans.iter().map(|report| report.deleted).sum(),
             freed_bytes: self.cleans.iter().map(|report| report.freed_bytes).sum(),
             archived_instants: self.archive.as_ref().map_or(0, |report| report.instants),
@@ -166,12 +178,27 @@ impl Serving<'_> {
             }
             self.carry_out(instant, tell).await?;
         }
-        let left_bytes = self.max_read_bytes.saturating_sub(self.served.read_bytes());
-        if self.is_stopped() || left_bytes == 0 {
-            return Ok(());
+        for is_last in [false, true] {
+            if self.is_stopped() {
+                return Ok(());
+            }
+            match next(self.schedule_compaction().await?, is_last)? {
+                Next::Run(instant) => return self.carry_out(instant, tell).await,
+                Next::Nothing => return Ok(()),
+                Next::PlanAgain => {}
+            }
         }
+        Ok(())
+    }
+
+    /// Bytes that may still be read.
+    fn left_bytes(&self) -> u64 {
+        self.max_read_bytes.saturating_sub(self.served.read_bytes())
+    }
+
+    async fn schedule_compaction(&mut self) -> Result<Scheduled, MaintainError> {
         let mut rules = self.table.services.compaction.rules();
-        rules.max_read_bytes = rules.max_read_bytes.min(left_bytes);
+        rules.max_read_bytes = rules.max_read_bytes.min(self.left_bytes());
         let mut survey = self.look.survey(self.table, self.maintainer).await?;
         let mut draft = compaction::plan(&survey, &rules);
         if !are_there(&survey.snapshot, draft.groups.iter()).await? {
@@ -179,13 +206,17 @@ impl Serving<'_> {
             survey = self.look.survey(self.table, self.maintainer).await?;
             draft = compaction::plan(&survey, &rules);
         }
-        if draft.groups.is_empty() {
-            return Ok(());
+        if draft.groups.is_empty() || self.has_read_all() {
+            return Ok(Scheduled::Nothing);
         }
-        if let Some(instant) = at(self.maintainer.schedule_compaction(&survey, &draft).await?)? {
-            self.carry_out(instant, tell).await?;
-        }
-        Ok(())
+        self.maintainer.schedule_compaction(&survey, &draft).await
+    }
+
+    /// Whether no more may be read, where more would be.
+    fn has_read_all(&mut self) -> bool {
+        let has_read_all = self.left_bytes() == 0;
+        self.served.was_stopped |= has_read_all;
+        has_read_all
     }
 
     /// Files may be other ones than were known.
@@ -223,22 +254,32 @@ impl Serving<'_> {
             }
             self.carry_clustering_out(instant, tell).await?;
         }
-        let left_bytes = self.max_read_bytes.saturating_sub(self.served.read_bytes());
-        if self.is_stopped() || left_bytes == 0 {
-            return Ok(());
+        for is_last in [false, true] {
+            if self.is_stopped() {
+                return Ok(());
+            }
+            match next(self.schedule_clustering().await?, is_last)? {
+                Next::Run(instant) => return self.carry_clustering_out(instant, tell).await,
+                Next::Nothing => return Ok(()),
+                Next::PlanAgain => {}
+            }
         }
-        let mut drafted = self.drafted_clustering(left_bytes).await?;
+        Ok(())
+    }
+
+    async fn schedule_clustering(&mut self) -> Result<Scheduled, MaintainError> {
+        let mut drafted = self.drafted_clustering(self.left_bytes()).await?;
         if let Some((survey, draft)) = &drafted
             && !are_there(&survey.snapshot, draft.groups.iter().flat_map(|group| &group.slices)).await?
         {
             self.list_again();
-            drafted = self.drafted_clustering(left_bytes).await?;
+            drafted = self.drafted_clustering(self.left_bytes()).await?;
         }
-        let Some((survey, draft)) = drafted else { return Ok(()) };
-        if let Some(instant) = at(self.maintainer.schedule_clustering(&survey, &draft).await?)? {
-            self.carry_clustering_out(instant, tell).await?;
+        let Some((survey, draft)) = drafted else { return Ok(Scheduled::Nothing) };
+        if self.has_read_all() {
+            return Ok(Scheduled::Nothing);
         }
-        Ok(())
+        self.maintainer.schedule_clustering(&survey, &draft).await
     }
 
     async fn drafted_clustering(
@@ -273,20 +314,31 @@ impl Serving<'_> {
             let report = self.maintainer.clean(instant, self.limits, &|_| {}).await?;
             self.served.cleans.push(report);
         }
-        if self.is_stopped() {
-            return Ok(());
+        for is_last in [false, true] {
+            if self.is_stopped() {
+                return Ok(());
+            }
+            match next(self.schedule_clean().await?, is_last)? {
+                Next::Run(instant) => {
+                    let report = self.maintainer.clean(instant, self.limits, &|_| {}).await?;
+                    self.served.cleans.push(report);
+                    return Ok(());
+                }
+                Next::Nothing => return Ok(()),
+                Next::PlanAgain => {}
+            }
         }
+        Ok(())
+    }
+
+    async fn schedule_clean(&self) -> Result<Scheduled, MaintainError> {
         let rules = self.table.services.clean.rules().map_err(|problem| MaintainError::Rules { problem })?;
         let survey = self.maintainer.survey_for_clean(rules).await?;
         let draft = clean::plan(&survey);
         if !draft.is_due() {
-            return Ok(());
+            return Ok(Scheduled::Nothing);
         }
-        if let Some(instant) = at(self.maintainer.schedule_clean(&survey, &draft).await?)? {
-            let report = self.maintainer.clean(instant, self.limits, &|_| {}).await?;
-            self.served.cleans.push(report);
-        }
-        Ok(())
+        self.maintainer.schedule_clean(&survey, &draft).await
     }
 
     /// The plans of a service that are pending, oldest first.
@@ -296,11 +348,22 @@ impl Serving<'_> {
     }
 }
 
-/// Where a plan was put; `None` if nothing of it is left to do.
-fn at(scheduled: Scheduled) -> Result<Option<InstantTime>, MaintainError> {
+/// What comes after planning.
+enum Next {
+    Run(InstantTime),
+    Nothing,
+    /// Others were at the table meanwhile.
+    PlanAgain,
+}
+
+fn next(scheduled: Scheduled, is_last: bool) -> Result<Next, MaintainError> {
     match scheduled {
-        Scheduled::At(instant) => Ok(Some(instant)),
-        Scheduled::Nothing => Ok(None),
-        Scheduled::Stale { reason } => Err(MaintainError::Conflict { reason }),
+        Scheduled::At(instant) => Ok(Next::Run(instant)),
+        Scheduled::Nothing => Ok(Next::Nothing),
+        Scheduled::Stale { reason } if is_last => Err(MaintainError::Conflict { reason }),
+        Scheduled::Stale { reason } => {
+            tracing::info!(reason, "the plan is made again");
+            Ok(Next::PlanAgain)
+        }
     }
 }

@@ -9,7 +9,7 @@ use crate::commit::{CommitOptions, HeartbeatSettings, LockSettings};
 use crate::environment::Environment;
 use crate::maintain::MaintainOptions;
 use crate::settings::{TimeSpan, Timezone};
-use crate::storage::{self, Listing, Storage, StorageError, TablePath, TableUri, TableUriError};
+use crate::storage::{self, Storage, StorageError, TablePath, TableUri, TableUriError};
 use crate::table::properties;
 
 /// What is between two slashes matches what is between two slashes.
@@ -65,7 +65,8 @@ pub enum FleetError {
 
 impl FleetTables {
     /// Finds the tables of `fleet`: those that are named, be they there or not, and folders that match a
-    /// pattern and are tables. No table is looked for within another one.
+    /// pattern and are tables. No table is looked for within another one, behind a symbolic link, or in a folder that
+    /// may not be read.
     ///
     /// # Errors
     /// Addresses and patterns that are none; those of the storage.
@@ -167,8 +168,14 @@ impl Search<'_> {
         let mut found = Vec::new();
         let mut folders = vec![(TablePath::root(), 0)];
         while let Some((folder, depth)) = folders.pop() {
-            let listing = self.storage.list(&folder).await?;
-            let is_table = self.is_table(&folder, &listing).await?;
+            let inner = match self.storage.folders(&folder).await {
+                Err(error) if !folder.is_root() => {
+                    tracing::warn!(%error, "a folder cannot be looked through for tables");
+                    continue;
+                }
+                listed => listed?,
+            };
+            let is_table = self.is_table(&folder, &inner).await?;
             let rest = &self.names[depth..];
             if is_table {
                 if rest.iter().all(any_folders) {
@@ -177,7 +184,7 @@ impl Search<'_> {
                 continue;
             }
             let Some(name) = rest.first() else { continue };
-            for below in listing.folders {
+            for below in inner {
                 let is_hidden = below.file_name().starts_with('.');
                 if any_folders(name) && !is_hidden {
                     folders.push((below.clone(), depth));
@@ -194,8 +201,8 @@ impl Search<'_> {
         Ok(found)
     }
 
-    async fn is_table(&self, folder: &TablePath, listing: &Listing) -> Result<bool, StorageError> {
-        let may_be = !folder.is_root() && listing.folders.iter().any(|below| below.file_name() == ".hoodie");
+    async fn is_table(&self, folder: &TablePath, folders: &[TablePath]) -> Result<bool, StorageError> {
+        let may_be = !folder.is_root() && folders.iter().any(|below| below.file_name() == ".hoodie");
         Ok(may_be && properties::exist(self.storage, folder).await?)
     }
 }
@@ -244,6 +251,10 @@ mod tests {
             fs::create_dir_all(&meta).unwrap();
             fs::write(meta.join("hoodie.properties"), "").unwrap();
         }
+        // What is in no table's way.
+        std::os::unix::fs::symlink(folder.path().join("a"), folder.path().join("a/link")).unwrap();
+        fs::create_dir(folder.path().join("a/back\\slash")).unwrap();
+        fs::write(folder.path().join("a/file"), "").unwrap();
         // No tables: without properties, and what is in a table.
         fs::create_dir_all(folder.path().join("a/none/.hoodie")).unwrap();
         fs::create_dir_all(folder.path().join("a/one/inner/.hoodie")).unwrap();

@@ -21,6 +21,8 @@ pub struct Totals {
     pub written_bytes: u64,
     /// Of these, bytes that were copied from base files.
     pub copied_bytes: u64,
+    /// Cleans that were carried out.
+    pub cleans: usize,
     /// Files that were deleted.
     pub cleaned_files: usize,
     /// Their bytes.
@@ -41,6 +43,7 @@ impl fmt::Display for Totals {
         let counted = |count: usize, noun| human::counted(count as u64, noun);
         let [read, written, copied, freed] =
             [self.read_bytes, self.written_bytes, self.copied_bytes, self.freed_bytes].map(human::bytes);
+        let noted = usize::from(self.cleans > 0 && self.cleaned_files == 0);
         let rewritten = self.compacted_groups + self.clustered_groups;
         let parts = [
             (self.rolled_back, format!("{} rolled back", counted(self.rolled_back, "write"))),
@@ -48,6 +51,7 @@ impl fmt::Display for Totals {
             (self.clustered_groups, format!("{} clustered", counted(self.clustered_groups, "file group"))),
             (rewritten, format!("for that {read} read, {written} written, {copied} of it copied")),
             (self.cleaned_files, format!("{} deleted ({freed})", counted(self.cleaned_files, "file"))),
+            (noted, "how far the table is clean noted".to_owned()),
             (self.archived_instants, format!("{} archived", counted(self.archived_instants, "instant"))),
         ];
         let told: Vec<String> =

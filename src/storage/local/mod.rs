@@ -168,6 +168,10 @@ impl Storage for LocalStorage {
         self.blocking(Operation::List, dir, read::list).await
     }
 
+    async fn folders(&self, dir: &TablePath) -> Result<Vec<TablePath>> {
+        self.blocking(Operation::List, dir, read::folders).await
+    }
+
     async fn list_after(&self, dir: &TablePath, after: &str) -> Result<Vec<Entry>> {
         let after = after.to_owned();
         self.blocking(Operation::List, dir, move |place| read::list_after(place, &after, None)).await

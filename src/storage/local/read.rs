@@ -85,6 +85,20 @@ pub(super) fn list(place: &Place) -> Result<Listing> {
     Ok(listing)
 }
 
+/// What is no folder, or cannot be one of a table, is passed by.
+pub(super) fn folders(place: &Place) -> Result<Vec<TablePath>> {
+    let mut folders = Vec::new();
+    for entry in entries(place)? {
+        match look_at(place, &entry?) {
+            Ok(Some((path, Found::Folder))) => folders.push(path),
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "passed by"),
+        }
+    }
+    folders.sort_unstable();
+    Ok(folders)
+}
+
 /// Names are read, but only those after `after`, until `upto` if that is given, are looked at.
 pub(super) fn list_after(place: &Place, after: &str, upto: Option<&str>) -> Result<Vec<Entry>> {
     let mut files = Vec::new();

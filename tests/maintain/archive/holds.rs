@@ -234,3 +234,48 @@ async fn an_instant_from_before_the_first_commit_holds_nothing() {
     assert!(table.snapshot().await.timeline.is_before_start(late.task.instant));
     assert_eq!(table.texts().await, ["a x 4 -"]);
 }
+
+/// What lies behind the active timeline is taken for part of the table.
+#[tokio::test]
+async fn a_file_that_is_nowhere_on_the_timeline_does_not_come_behind_it() {
+    let (table, _sink) = TestTable::with_commits(6).await;
+    let times = write_times(&table).await;
+    let listed = table.storage.list_all(&"p=x".parse().unwrap()).await.unwrap();
+    let first = listed.iter().find(|file| file.path.as_str().contains(times[0].as_str())).unwrap();
+    let bytes = table.storage.get(&first.path, u64::MAX).await.unwrap().bytes;
+    let later: u64 = times[2].as_str().parse().unwrap();
+    let stray: InstantTime = (later + 1).to_string().parse().unwrap();
+    let path: TablePath = first.path.as_str().replace(times[0].as_str(), stray.as_str()).parse().unwrap();
+    table.storage.put(&path, bytes).await.unwrap();
+
+    let report = table.archived(1).await;
+    let hold = report.hold.unwrap();
+    assert_eq!(hold.by, HeldBy::Stray { instant: stray, file: path.clone() });
+    assert_eq!(report.commits, 2, "what was committed before it stays");
+    assert_eq!(table.texts().await, ["a x 6 -"]);
+    table.storage.delete(&path).await.unwrap();
+    assert_eq!(table.archived(1).await.hold, None);
+}
+
+/// Who compacts later would not know that anything is missing.
+#[tokio::test]
+async fn a_commit_of_which_a_file_is_lost_stays() {
+    for (is_log, held) in [(true, 2), (false, 0)] {
+        let table = TestTable::create(&bucket_table()).await;
+        let mut sink = table.sink("p1", SinkOptions::default()).await;
+        commits(&mut sink, 1..=9).await;
+        let times = write_times(&table).await;
+        let listed = table.storage.list_all(&"p=x".parse().unwrap()).await.unwrap();
+        let of =
+            |time: &InstantTime| listed.iter().find(|f| f.path.as_str().contains(time.as_str())).unwrap();
+        let lost = if is_log { of(&times[2]) } else { of(&times[0]) };
+        let bytes = table.storage.get(&lost.path, u64::MAX).await.unwrap().bytes;
+        table.storage.delete(&lost.path).await.unwrap();
+        let report = table.archived(1).await;
+        let (commits, hold) = (report.commits, report.hold.unwrap());
+        let expected = HeldBy::Lost { instant: times[held], file: lost.path.clone() };
+        assert_eq!((commits, hold.by), (held, expected), "a log file: {is_log}");
+        table.storage.put(&lost.path, bytes).await.unwrap();
+        assert!(table.archived(1).await.commits > 0);
+    }
+}
