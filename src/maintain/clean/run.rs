@@ -234,13 +234,18 @@ fn clean_metadata(
         };
         (partition.clone(), metadata)
     };
+    // A partition may go whose last file an earlier attempt has deleted.
+    let none = BTreeSet::new();
+    let told = gone.iter().filter(|(_, paths)| !paths.is_empty());
+    let bare = removed.iter().filter(|partition| gone.get(*partition).is_none_or(BTreeSet::is_empty));
+    let told = told.chain(bare.map(|partition| (partition, &none)));
     let earliest = plan.earliest_instant_to_retain.as_ref().map(|earliest| earliest.timestamp.to_string());
     CleanMetadata {
         start_clean_time: instant,
         time_taken_in_millis: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
         total_files_deleted: i32::try_from(total).unwrap_or(i32::MAX),
         earliest_commit_to_retain: earliest.unwrap_or_default(),
-        partition_metadata: gone.iter().filter(|(_, paths)| !paths.is_empty()).map(of_partition).collect(),
+        partition_metadata: told.map(of_partition).collect(),
         version: CleanMetadata::VERSION,
         bootstrap_partition_metadata: BTreeMap::new(),
         last_completed_commit_timestamp: plan.last_completed_commit_timestamp,
