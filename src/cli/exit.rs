@@ -16,7 +16,7 @@ pub enum Exit {
     Usage = 2,
     /// There was nothing to do; the output says why.
     NothingToDo = 3,
-    /// Refused by a safety check: nothing was changed.
+    /// Refused by a safety check: the table holds what it held.
     Refused = 4,
     /// Somebody else was at the table: try again.
     Conflict = 5,
