@@ -49,7 +49,7 @@ mod settings;
 mod table_properties;
 mod undo_error;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -234,11 +234,19 @@ impl Committer {
         action: Action,
         intent: &CommitMetadata,
     ) -> Result<(Begun, Heartbeat, Arc<Timeline>), CommitError> {
-        let guard = self.locked().await?;
-        let begun = self.begin_locked(action, &guard).await;
-        let released = guard.release().await;
-        let (begun, heartbeat, timeline) = begun?;
-        released?;
+        let mut has_finished = false;
+        let (begun, heartbeat, timeline) = loop {
+            let guard = self.locked().await?;
+            let begun = self.begin_locked(action, has_finished, &guard).await;
+            let released = guard.release().await;
+            let begun = begun?;
+            released?;
+            match begun {
+                Some(begun) => break begun,
+                None => self.finish_rollbacks().await?,
+            }
+            has_finished = true;
+        };
         let inflight = TimelineFile::inflight(begun.instant, action);
         self.put(&inflight, intent.to_avro()?.into()).await?;
         // Nobody beats more often than that.
@@ -250,16 +258,22 @@ impl Committer {
         Ok((begun, heartbeat, timeline))
     }
 
+    /// Takes a new instant. `None` where rollbacks were cut off: nothing is to be built on a commit that is to go, so
+    /// they are to be finished first, mostly without the lock. Those that came since the caller `has_finished` all are
+    /// finished here.
     async fn begin_locked(
         &self,
         action: Action,
+        has_finished: bool,
         guard: &LockGuard,
-    ) -> Result<(Begun, Heartbeat, Arc<Timeline>), CommitError> {
+    ) -> Result<Option<(Begun, Heartbeat, Arc<Timeline>)>, CommitError> {
         let mut timeline = self.timeline_to_begin_on().await?;
         self.refuse_restoring(&timeline).await?;
         if timeline.pending().any(|instant| instant.action == Action::Rollback) {
-            // Nothing is to be built on a commit that is to go.
-            self.finish_rollbacks_locked(guard).await?;
+            if !has_finished {
+                return Ok(None);
+            }
+            self.finish_rollbacks_locked(&BTreeSet::new(), guard).await?;
             timeline = self.timeline().await?;
         }
         let instant = self.new_time(&timeline).await?;
@@ -271,7 +285,7 @@ impl Committer {
         };
         self.put(&TimelineFile::requested(instant, action), request).await?;
         let (snapshot_time, settled_time) = (timeline.latest_time(), timeline.settled_time());
-        Ok((Begun { instant, action, snapshot_time, settled_time }, heartbeat, timeline))
+        Ok(Some((Begun { instant, action, snapshot_time, settled_time }, heartbeat, timeline)))
     }
 
     /// A time greater than all on `timeline`, that no other writer's clock is still behind when

@@ -1,5 +1,6 @@
 //! Going on with rollbacks that were cut off.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::{Action, TimelineFile};
 use lakebed_hudi::timeline_metadata::{InstantInfo, RollbackPlan};
 
-use super::Deleted;
+use super::{Deleted, deleted_by};
 use crate::commit::{CommitError, Committer, heartbeat};
 use crate::storage::lock::LockGuard;
 use crate::timeline::{Instant, Timeline};
@@ -31,14 +32,35 @@ impl Committer {
     /// # Errors
     /// Those of the storage and the lock; call it again.
     pub(in crate::commit) async fn finish_rollbacks(&self) -> Result<(), CommitError> {
+        // Others need not wait for that.
+        let swept = self.delete_cut_off().await?;
         let guard = self.locked().await?;
-        let finished = self.finish_rollbacks_locked(&guard).await;
+        let finished = self.finish_rollbacks_locked(&swept, &guard).await;
         guard.release().await?;
         finished
     }
 
+    /// Deletes the files of rollbacks that were cut off when what they undo had left the timeline, where it never
+    /// comes back to; returns the rollbacks.
+    async fn delete_cut_off(&self) -> Result<BTreeSet<InstantTime>, CommitError> {
+        let timeline = self.timeline().await?;
+        let mut swept = BTreeSet::new();
+        for rollback in timeline.pending().filter(|i| i.action == Action::Rollback) {
+            let Some(plan) = self.read_rollback_plan(rollback.time).await? else { continue };
+            let Some(target) = plan.instant_to_rollback else { continue };
+            let is_gone = timeline.write_at(target.commit_time).is_none();
+            if is_gone && !self.is_archived(target.commit_time).await? {
+                self.delete_files(&plan).await?;
+                swept.insert(rollback.time);
+            }
+        }
+        Ok(swept)
+    }
+
+    /// As [`Committer::finish_rollbacks`], where the files of those `swept` are deleted. The caller holds the lock.
     pub(in crate::commit) async fn finish_rollbacks_locked(
         &self,
+        swept: &BTreeSet<InstantTime>,
         guard: &LockGuard,
     ) -> Result<(), CommitError> {
         let timeline = self.timeline().await?;
@@ -59,7 +81,10 @@ impl Committer {
                 None => {
                     let inflight = TimelineFile::inflight(rollback.time, Action::Rollback);
                     self.put_or_keep(&inflight, Bytes::new()).await?;
-                    let files = self.delete_files(&plan).await?;
+                    let files = match swept.contains(&rollback.time) {
+                        true => deleted_by(&plan),
+                        false => self.delete_files(&plan).await?,
+                    };
                     let (rollback, took) = (rollback.time, Duration::ZERO);
                     self.finish_rollback(Deleted { target, rollback, files, took }, guard).await?;
                 }

@@ -97,7 +97,7 @@ impl Committer {
         let rollback = self.new_time(&timeline).await?;
         let requested = TimelineFile::requested(rollback, Action::Rollback);
         self.put_surely(requested, plan.to_avro()?.into(), guard).await?;
-        self.finish_rollbacks_locked(guard).await?;
+        self.finish_rollbacks_locked(&BTreeSet::new(), guard).await?;
         Ok(Some(rollback))
     }
 }
