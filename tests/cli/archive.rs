@@ -84,7 +84,7 @@ async fn what_holds_commits_back_is_named() {
     assert_eq!(told["held"], json!({"from": times[2], "what": "savepoint", "instant": times[2]}));
     let page = archive(&table, &[&few[..], &["--max-commits", "2"]].concat());
     assert_eq!(page.code, 0, "{page:?}");
-    let held = format!("more would have gone, but is held from {at} on by savepoint {at}: drop it");
+    let held = format!("more would have gone, but is held from {at} on by savepoint {at}: delete it");
     assert!(page.out.contains(&held), "{page:?}");
     // The next run has nothing to do, and still says why.
     let page = archive(&table, &[&few[..], &["--max-commits", "2"]].concat());
@@ -108,6 +108,10 @@ async fn how_many_stay_is_what_is_asked_for() {
         &["--max-commits", "1"],
     ] {
         archive(&table, wrong).refused(2, "commits on the active timeline");
+    }
+    for max in ["0", "1"] {
+        archive(&table, &["--max-commits", max])
+            .refused(2, &format!("at most {max} commits on the active timeline"));
     }
     lakebed(&["archive", &table.path("none")]).refused(2, "none");
 }

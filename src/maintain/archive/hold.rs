@@ -83,7 +83,10 @@ impl fmt::Display for HeldBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Savepoint { instant } => {
-                write!(f, "savepoint {instant}: drop it when it is not needed any more")
+                write!(
+                    f,
+                    "savepoint {instant}: delete it when it is not needed any more (lakebed savepoint delete)"
+                )
             }
             Self::Pending { action, instant } => write!(
                 f,
