@@ -126,3 +126,13 @@ async fn a_table_that_is_not_ours_to_maintain_is_refused() {
     archive(&table, &["--max-commits", "2"]).refused(4, "metadata table");
     assert_eq!(table.snapshot().await.timeline.completed_writes().count(), 3);
 }
+
+#[test]
+fn the_zone_of_a_timeline_in_local_time_is_asked_for() {
+    let folder = crate::fixtures::unpack("local_time");
+    let table = folder.path().display().to_string();
+    let refused = lakebed(&["archive", &table]);
+    refused.refused(4, "LOCAL time without its zone (hoodie.table.timeline.timezone is not UTC)");
+    refused.refused(4, "as timeline_timezone in the file of a fleet or a job, to commands of one table as --timeline");
+    assert_eq!(lakebed(&["archive", &table, "--timeline-timezone", "UTC", "--dry-run"]).code, 3);
+}

@@ -451,3 +451,16 @@ async fn nothing_is_broken_in_tables_that_spark_wrote() {
     }
     assert!(looked_at > 50, "{looked_at}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_nobody_can_read_is_told_of() {
+    let table = written(TableType::MergeOnRead, 4).await;
+    table.archive(1).await;
+    table.found(&[]).await;
+    let history = fs::read_dir(table.below(".hoodie/timeline/history")).unwrap();
+    let mut files = history.map(|entry| entry.unwrap().path());
+    let file = files.find(|path| path.extension().is_some_and(|ending| ending == "parquet")).unwrap();
+    fs::write(&file, b"PAR1").unwrap();
+    let findings = table.found(&[FindingKind::BrokenFile]).await;
+    assert!(file.ends_with(&findings[0].subject), "{findings:?}");
+}

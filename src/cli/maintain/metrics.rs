@@ -26,13 +26,13 @@ struct ByState {
 
 type OfTables<N, A> = Family<ByTable, Gauge<N, A>>;
 
-/// What a round that ended at `unix_millis` did, all of it named `lakebed_maintain_…`.
+/// What a round did, all of it named `lakebed_maintain_…`.
 ///
 /// Everything is a gauge of the last round alone, since a run of a cron begins at nothing each time.
-pub(super) fn text(report: &FleetReport, took: Duration, unix_millis: i64) -> String {
+pub(super) fn text(report: &FleetReport, took: Duration) -> String {
     let mut registry = Registry::with_prefix("lakebed_maintain");
     let ended = Gauge::<f64, AtomicU64>::default();
-    ended.set(unix_millis as f64 / 1e3);
+    ended.set(report.ended_unix_millis as f64 / 1e3);
     registry.register_with_unit(
         "round_timestamp",
         "When the last round ended, since 1970",

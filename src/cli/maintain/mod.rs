@@ -169,10 +169,11 @@ pub(super) async fn run(context: &Context, args: MaintainArgs) -> Result<Exit, E
         let tables = find(&fleet, context).await?;
         // Again and again, there may be some later.
         let tables = if args.every.is_some() { tables } else { any(tables)? };
-        let report = round.run(tables, &limits).await;
+        let mut report = round.run(tables, &limits).await;
+        report.is_one_of_many = args.every.is_some();
         progress.end();
         let took = context.environment.clock.monotonic().saturating_sub(begun);
-        let text = metrics::text(&report, took, context.environment.clock.unix_millis());
+        let text = metrics::text(&report, took);
         if let Some(path) = &args.metrics_file {
             metrics::write(path, &text).map_err(|error| metrics_failed(ErrorKind::Failed, path, &error))?;
         }

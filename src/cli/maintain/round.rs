@@ -79,7 +79,7 @@ impl<'a> Round<'a> {
                 (Err(error), _) | (_, Err(error)) => TableReport::failed(table, &error),
             });
         }
-        FleetReport { tables, unmatched: found.unmatched, dry_run: true }
+        self.report(tables, found.unmatched, true)
     }
 
     /// Does what is due, as far as the limits let it.
@@ -113,7 +113,12 @@ impl<'a> Round<'a> {
             let took = self.environment.clock.monotonic().saturating_sub(begun);
             reports[number].served(&served, (took, memory_bytes), result.map_err(Error::from));
         }
-        FleetReport { tables: reports, unmatched: found.unmatched, dry_run: false }
+        self.report(reports, found.unmatched, false)
+    }
+
+    fn report(&self, tables: Vec<TableReport>, unmatched: Vec<String>, dry_run: bool) -> FleetReport {
+        let ended_unix_millis = self.environment.clock.unix_millis();
+        FleetReport { tables, unmatched, dry_run, ended_unix_millis, is_one_of_many: false }
     }
 
     async fn look_at(&self, tables: &[FleetTable]) -> Vec<Result<Looked, Error>> {

@@ -53,12 +53,13 @@ fn without(facts: &Facts, instant: &Instant) -> String {
         }
         _ if requested_as != action => {
             format!(
-                "the {requested_as} is then pending again, and can be rolled back (lakebed rollback {uri} {time})"
+                "the {requested_as} is then pending again, and is rolled back (lakebed rollback {uri} {time}); what it \
+                 wrote is lost where a clean has deleted what it read"
             )
         }
         _ => format!(
             "the write then counts as one that died, is rolled back (lakebed rollback {uri} {time}), and its rows are \
-             lost"
+             lost, with those that it took over from files which a clean has deleted since"
         ),
     }
 }
