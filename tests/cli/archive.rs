@@ -133,6 +133,9 @@ fn the_zone_of_a_timeline_in_local_time_is_asked_for() {
     let table = folder.path().display().to_string();
     let refused = lakebed(&["archive", &table]);
     refused.refused(4, "LOCAL time without its zone (hoodie.table.timeline.timezone is not UTC)");
-    refused.refused(4, "as timeline_timezone in the file of a fleet or a job, to commands of one table as --timeline");
+    refused.refused(
+        4,
+        "as timeline_timezone in the file of a fleet or a job, to commands of one table as --timeline",
+    );
     assert_eq!(lakebed(&["archive", &table, "--timeline-timezone", "UTC", "--dry-run"]).code, 3);
 }

@@ -54,7 +54,7 @@ pub(super) fn text(report: &FleetReport, took: Duration) -> String {
 fn in_order(text: &str) -> String {
     let is_number = |line: &&str| !line.starts_with('#');
     let mut lines: Vec<&str> = text.lines().collect();
-    lines.chunk_by_mut(|a, b| is_number(&a) == is_number(&b)).for_each(|chunk| {
+    lines.chunk_by_mut(|a, b| is_number(a) == is_number(b)).for_each(|chunk| {
         if chunk.first().is_some_and(is_number) {
             chunk.sort_unstable();
         }

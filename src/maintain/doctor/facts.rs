@@ -77,7 +77,7 @@ pub struct Facts {
     pub restore: Option<(InstantTime, Option<InstantTime>)>,
     /// The plans of pending compactions and clusterings, and all others that cannot be read.
     pub plans: Vec<(Instant, Plan)>,
-    /// Instants with files that are not there, and that can be rolled back all the same.
+    /// Of commits and plans that name what is not there, or one thing twice, those that can be rolled back.
     pub undoable: BTreeSet<InstantTime>,
     /// Savepoints to which the table can be taken back, if one may have to be.
     pub restorable: BTreeSet<InstantTime>,

@@ -12,7 +12,7 @@ use super::told::Told;
 use crate::commit::{CommitError, Committer};
 use crate::maintain::MaintainError;
 use crate::storage::{Entry, Storage, StorageError, TablePath};
-use crate::table::{TableSnapshot, partition_folder};
+use crate::table::{FileGroup, TableSnapshot, partition_folder};
 use crate::timeline::{Instant, Timeline, TimelineError};
 
 /// Looks at a table. The files are listed after the markers and before the timeline, so that what is begun meanwhile
@@ -26,21 +26,16 @@ pub(super) async fn look(committer: &Committer) -> Result<Facts, MaintainError> 
     let mut told = Told::by(&table.timeline, &timeline).await?;
     let archived = archived(committer, &timeline, &files, &mut told).await?;
     let snapshot = TableSnapshot::by_timeline(table, timeline.clone(), told.replaces);
-    let mut groups = Vec::new();
-    for (partition, entries) in files.iter().filter(|_| archived.is_some()) {
-        groups.extend(snapshot.file_groups(partition, entries).await?);
-    }
+    let groups = match archived {
+        Some(_) => groups(&snapshot, &files).await?,
+        None => Vec::new(),
+    };
     let of_files: BTreeSet<InstantTime> = files.values().flatten().filter_map(instant_of).collect();
     let strange =
         of_files.union(&heartbeats).chain(&markers).filter(|time| timeline.write_at(**time).is_none());
     let alive = alive(committer, &timeline, strange.copied().collect()).await?;
     let plans = Plans::of(committer, &timeline).await?;
     told.cleaned.extend(plans.going);
-    let lock = match table.storage.stat(&TablePath::literal(".hoodie/lock")).await {
-        Ok(entry) => Some(entry),
-        Err(StorageError::NotFound { .. }) => None,
-        Err(error) => return Err(error.into()),
-    };
     let mut facts = Facts {
         uri: table.storage.uri().to_string(),
         zone: table.zone,
@@ -62,7 +57,7 @@ pub(super) async fn look(committer: &Committer) -> Result<Facts, MaintainError> 
         restorable: BTreeSet::new(),
         markers,
         heartbeats,
-        lock,
+        lock: if_there(table.storage.as_ref(), &TablePath::literal(".hoodie/lock")).await?,
         files,
         partitions,
         timeline,
@@ -70,6 +65,26 @@ pub(super) async fn look(committer: &Committer) -> Result<Facts, MaintainError> 
     look_again(table.storage.as_ref(), &mut facts).await?;
     (facts.undoable, facts.restorable) = ways_back(committer, &facts).await?;
     Ok(facts)
+}
+
+/// The file groups that readers see.
+async fn groups(
+    snapshot: &TableSnapshot,
+    files: &BTreeMap<String, Vec<Entry>>,
+) -> Result<Vec<FileGroup>, MaintainError> {
+    let mut groups = Vec::new();
+    for (partition, entries) in files {
+        groups.extend(snapshot.file_groups(partition, entries).await?);
+    }
+    Ok(groups)
+}
+
+async fn if_there(storage: &dyn Storage, path: &TablePath) -> Result<Option<Entry>, MaintainError> {
+    match storage.stat(path).await {
+        Ok(entry) => Ok(Some(entry)),
+        Err(StorageError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The archived writes, from the oldest data file on.
@@ -98,11 +113,8 @@ async fn look_again(storage: &dyn Storage, facts: &mut Facts) -> Result<(), Main
     let lost = facts.lost().map(|(_, file)| file.clone());
     let other = facts.of_other_size().map(|other| other.file.clone());
     for (partition, name) in lost.chain(other).collect::<BTreeSet<FileInPartition>>() {
-        let entry = match storage.stat(&partition_folder(&partition)?.join(&name)?).await {
-            Ok(entry) => entry,
-            Err(StorageError::NotFound { .. }) => continue,
-            Err(error) => return Err(error.into()),
-        };
+        let path = partition_folder(&partition)?.join(&name)?;
+        let Some(entry) = if_there(storage, &path).await? else { continue };
         let files = facts.files.entry(partition).or_default();
         match files.binary_search_by(|file| file.path.file_name().cmp(&name)) {
             Ok(found) => files[found] = entry,
