@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use crate::error::{Error, ErrorKind};
 
-/// Asks on the terminal whether `what` is to be done, unless that was said already.
+/// Asks on the terminal whether `what`, which says what would happen, is to be done, unless that was said already.
 ///
 /// # Errors
 /// No, or nobody to ask: then `--yes` has to say it.
@@ -14,7 +14,8 @@ pub(super) fn confirm(what: &str, yes: bool) -> Result<(), Error> {
     }
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         let text = format!(
-            "{what}: this cannot be undone, and there is no terminal to ask on: say --yes, or --dry-run"
+            "nothing was done: {what}, for good, and there is no terminal to ask on: say --yes to do it, or --dry-run to \
+             see what goes"
         );
         return Err(Error::new(ErrorKind::FixInput, text));
     }

@@ -16,12 +16,15 @@ Examples:
   lakebed doctor /lake/flights                  what is broken, and what mends it
   lakebed doctor /lake/flights --format json    for scripts
 
-It changes nothing. Found are writes, services, rollbacks and restores that were cut off; commits and plans
-that name files which are not there; files that no commit explains; folders that are no partition; file groups
-that no bucket has, or that a bucket has twice; markers, heartbeats and locks of the dead; and times to come.
-What lives is none of it: a write whose heartbeat beats, a plan that waits to be carried out.
+It changes nothing. Found are files of the timeline that nobody can read; writes, services,
+rollbacks and restores that were cut off; plans that nobody can carry out; commits and plans that
+name files which are not there, or have another size; files that no commit explains; folders that
+are no partition; file groups that no bucket has, or that a bucket has twice; markers, heartbeats
+and locks of the dead; and times to come. What lives is none of it: a write whose heartbeat beats,
+a plan that waits to be carried out.
 
-It ends with 0 if nothing is found, else with 9. It reads the whole active timeline, and lists all files.";
+It ends with 0 if nothing is found, else with 9. It reads the whole active timeline, and lists all
+files.";
 
 /// The arguments of `lakebed doctor`.
 #[derive(Debug, Args)]

@@ -46,11 +46,12 @@ use output::{Format, Output};
 const EXAMPLES: &str = "\
 Examples:
   lakebed table create /lake/flights --schema flights.avsc --key date,flight --ordering updated_at
-  lakebed table show /lake/flights             what the table is, and how others can write to it
-  lakebed timeline /lake/flights --limit 5     the last five things that happened to it
-  lakebed ingest flights.yaml                  read what is new and commit it, with the place in the source
+  lakebed table show /lake/flights      what the table is, and how others can write to it
+  lakebed timeline /lake/flights --limit 5
+                                        the last five things that happened to it
+  lakebed ingest flights.yaml           read what is new and commit it, with the place in the source
   lakebed read /lake/flights --filter 'carrier = UA' --limit 10
-  lakebed files /lake/flights                  its file groups, sizes and read amplification
+  lakebed files /lake/flights           its file groups, sizes and read amplification
 
 A table is a path, file:///path, s3://bucket/path or s3a://bucket/path. Buckets are reached with
 the usual AWS_* variables.
@@ -61,9 +62,12 @@ Exit codes:
   2 wrong usage or input  5 conflict (try again)   8 some tables failed
                                                    9 the doctor found something";
 
+/// No line of help is longer, so that clap, which takes as many where there is no terminal, wraps none again.
+const HELP_COLUMNS: usize = 100;
+
 /// Writes and maintains Apache Hudi tables with no JVM.
 #[derive(Debug, Parser)]
-#[command(name = "lakebed", version, after_help = EXAMPLES, propagate_version = true, max_term_width = 110)]
+#[command(name = "lakebed", version, after_help = EXAMPLES, propagate_version = true, max_term_width = HELP_COLUMNS)]
 struct Cli {
     /// How answers and errors are printed: a table if left out. `lakebed read` has more.
     #[arg(long, global = true, value_parser = output::answer_formats())]
@@ -184,4 +188,31 @@ fn run(cli: Cli, output: Output) -> Result<Exit, Error> {
     // A read of standard input that waits for more cannot be ended, and must not hold us up.
     runtime.shutdown_background();
     exit
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// The lines of help of a command and all below it, as they are written and as they are shown.
+    fn lines(command: &mut clap::Command, found: &mut Vec<String>) {
+        let written = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let shown = [command.render_long_help(), command.render_help()].map(|help| help.to_string());
+        found.extend([written].iter().chain(&shown).flat_map(|help| help.lines()).map(str::to_owned));
+        command.get_subcommands_mut().for_each(|below| lines(below, found));
+    }
+
+    #[test]
+    fn no_line_of_help_is_wrapped_twice() {
+        let mut command = Cli::command();
+        command.build();
+        let mut found = Vec::new();
+        lines(&mut command, &mut found);
+        assert!(found.len() > 1000, "{}", found.len());
+        for line in found {
+            assert!(line.chars().count() <= HELP_COLUMNS, "{line}");
+        }
+    }
 }

@@ -23,10 +23,10 @@ Examples:
   lakebed restore /lake/flights --to 20260301120000000              after a question
   lakebed restore /lake/flights --to 20260301120000000 --yes        without one
 
-Every commit, write and plan that came after the savepoint is undone, the newest first, and its files are
-deleted. Stop the writers before: while one may be alive nothing is begun, and until the restore is completed
-none begins anything, neither Lakebed's nor Hudi's. Pipelines go on from where the savepoint says that they
-were.
+Every commit, write and plan that came after the savepoint is undone, the newest first, and its
+files are deleted. Stop the writers before: while one may be alive nothing is begun, and until the
+restore is completed none begins anything, neither Lakebed's nor Hudi's. Pipelines go on from
+where the savepoint says that they were.
 
 A restore that is stopped, or killed, is gone on with by the same command, be it ours or Spark's.
 
@@ -59,7 +59,7 @@ pub(super) async fn run(context: &Context, args: RestoreArgs) -> Result<Exit, Er
     }
     if !planned.is_empty() {
         let instants = human::counted(planned.len() as u64, "instant");
-        confirm(&format!("{instants} after {} are undone, and their files deleted", args.to), args.yes)?;
+        confirm(&format!("{instants} after {} would be undone, and their files deleted", args.to), args.yes)?;
     }
     let progress = Progress::instants(context.output);
     let told = progress.clone();
@@ -157,7 +157,9 @@ impl Restored {
             savepoint,
             restore: report.restore,
             outcome: outcome_name(&report.outcome),
-            outcome_text: outcome_text(&report.outcome, || human::counted(report.left as u64, "instant")),
+            outcome_text: outcome_text(&report.outcome, maintainer, || {
+                human::counted(report.left as u64, "instant")
+            }),
             instants: report.instants.iter().map(Undone::of).collect(),
             left: report.left,
             files: report.files,

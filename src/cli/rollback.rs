@@ -17,18 +17,21 @@ use crate::maintain::Maintainer;
 
 const EXAMPLES: &str = "\
 Examples:
-  lakebed rollback /lake/flights                            undo the newest commit, after a question
-  lakebed rollback /lake/flights --dry-run                  list the files that would go with it
-  lakebed rollback /lake/flights 20260301120000000          undo a write that died, or a planned compaction
-  lakebed rollback /lake/flights 20260301120000000 --yes    without a question
+  lakebed rollback /lake/flights                     undo the newest commit, after a question
+  lakebed rollback /lake/flights --dry-run           list the files that would go with it
+  lakebed rollback /lake/flights 20260301120000000   undo a write that died, or a planned compaction
+  lakebed rollback /lake/flights 20260301120000000 --yes
+                                                     without a question
 
-A completed commit is undone if nothing came after it, and nothing is built on it: no later commit, no write
-that is not completed, no plan that reads its files, no savepoint; and if no clean has deleted what was before
-it. Readers do not see it from then on, and pipelines go on from where the commit before it says that they are.
-To go farther back, restore the table to a savepoint.
+A completed commit is undone if nothing came after it, and nothing is built on it: no later
+commit, no write that is not completed, no plan that reads its files, no savepoint; and if no
+clean has deleted what was before it. Readers do not see it from then on, and pipelines go on from
+where the commit before it says that they are. To go farther back, restore the table to a
+savepoint.
 
-Writes that died are undone by whoever writes next, without this command. Planned compactions and clusterings
-are taken back only if they are named. A rollback that is cut off is gone on with by the same command.";
+Writes that died are undone by whoever writes next, without this command. Planned compactions and
+clusterings are taken back only if they are named. A rollback that is cut off is gone on with by
+the same command.";
 
 /// The arguments of `lakebed rollback`.
 #[derive(Debug, Args)]
@@ -64,7 +67,7 @@ pub(super) async fn run(context: &Context, args: RollbackArgs) -> Result<Exit, E
         // What is refused is refused before anybody is asked.
         let draft = committer.plan_rollback(instant).await?;
         let files = human::counted(files_of(&draft).count() as u64, "file");
-        confirm(&format!("{} {instant} is undone, and {files} deleted", commit.action), args.yes)?;
+        confirm(&format!("{} {instant} would be undone, and {files} deleted", commit.action), args.yes)?;
     }
     let told = committer.roll_back(instant).await?;
     context.output.report(&Undone::of(&maintainer, &told))?;

@@ -22,9 +22,9 @@ Examples:
   lakebed savepoint list /lake/flights
   lakebed savepoint delete /lake/flights 20260301120000000
 
-No file that the table had as of a savepoint is deleted, and no commit from it on is archived, so that the
-table can be taken back to it (lakebed restore). Delete savepoints that are not needed any more: they hold
-cleaning and archival back.";
+No file that the table had as of a savepoint is deleted, and no commit from it on is archived, so
+that the table can be taken back to it (lakebed restore). Delete savepoints that are not needed
+any more: they hold cleaning and archival back.";
 
 /// What is done to savepoints.
 #[derive(Debug, Subcommand)]

@@ -12,6 +12,9 @@ use crate::storage::lock::LockOptions;
 /// By how much clocks may differ where others write too, as Hudi has it.
 const SHARED_CLOCK_SKEW: Duration = Duration::from_millis(200);
 
+/// Less than that storages and busy machines do not keep up with.
+const HEARTBEAT_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
 /// The table lock.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -38,12 +41,13 @@ pub struct LockSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeartbeatSettings {
-    /// How often; 1m if not set (hoodie.client.heartbeat.interval_in_ms).
+    /// How often, 1s or more; 1m if not set (hoodie.client.heartbeat.interval_in_ms).
     #[serde(default)]
     pub interval: Option<TimeSpan>,
     /// After how many missed ones a writer is dead; 2 if not set
     /// (hoodie.client.heartbeat.tolerable.misses).
     #[serde(default)]
+    #[schemars(range(min = 1))]
     pub misses: Option<u32>,
 }
 
@@ -92,6 +96,18 @@ impl LockSettings {
 }
 
 impl HeartbeatSettings {
+    /// Refuses signs of life by which whoever lives would be taken for dead, of the settings at `at`.
+    pub(crate) fn check(&self, at: &str) -> Result<(), SettingsError> {
+        let refuse = |setting, problem: &str| Err(SettingsError::new(&format!("{at}.{setting}"), problem));
+        if self.interval.is_some_and(|TimeSpan(interval)| interval < HEARTBEAT_INTERVAL_MIN) {
+            return refuse("interval", "it must be at least 1s, or who lives is taken for dead");
+        }
+        match self.misses {
+            Some(0) => refuse("misses", "it must be at least 1, or who lives is taken for dead"),
+            _ => Ok(()),
+        }
+    }
+
     /// These settings, over those of `below`.
     #[must_use]
     pub(crate) fn over(&self, below: &Self) -> Self {

@@ -94,7 +94,10 @@ mod tests {
             location: "/t/x".into(),
             source: cause("Permission denied (os error 13)"),
         };
-        assert_eq!(Error::from(denied).chain(), ["put /t/x: permission denied"]);
+        assert_eq!(
+            Error::from(denied).chain(),
+            ["put /t/x: permission denied; run this as a user who may, or let this one"]
+        );
         let telling = ConformError::Type {
             column: "a".into(),
             found: arrow::datatypes::DataType::Utf8,

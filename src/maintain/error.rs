@@ -181,7 +181,7 @@ pub enum MaintainError {
     },
     /// Numbers of commits that cannot be kept.
     #[error(
-        "of at most {max_commits} commits on the active timeline {min_commits} cannot stay: at least 1 has to, and fewer          than there may be"
+        "of at most {max_commits} commits on the active timeline {min_commits} cannot stay: at least 1 has to, and fewer than there may be"
     )]
     KeptCommits {
         /// How many were to stay.

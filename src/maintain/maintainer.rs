@@ -132,8 +132,9 @@ fn check_maintainable(config: &TableConfig, options: &MaintainOptions) -> Result
     let refuse = |feature: String, advice| Err(Refusal { table: config.name.clone(), feature, advice });
     if config.zone == DeclaredZone::Local && options.timeline_zone.is_none() {
         return refuse(
-            format!("maintaining a timeline in LOCAL time ({} is not UTC)", key::TIMEZONE),
-            "state the zone of the JVMs that write to it (--timeline-timezone)",
+            format!("maintaining a timeline in LOCAL time without its zone ({} is not UTC)", key::TIMEZONE),
+            "state the zone of the JVMs that write to it: as timeline_timezone in the file of a fleet or a job, to \
+             commands of one table as --timeline-timezone",
         );
     }
     let metadata = config.metadata_partitions();

@@ -13,6 +13,7 @@
 //! Source: the table services of Hudi 1.2.0; table versions 8 and 9.
 
 pub mod archive;
+mod check;
 pub mod clean;
 pub mod clustering;
 pub mod compaction;

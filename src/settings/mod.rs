@@ -18,7 +18,7 @@ pub use error::{Mark, SettingsError};
 pub(crate) use paths::{absolute, has_scheme};
 pub use timezone::Timezone;
 pub(crate) use units::NumberOrText;
-pub use units::{Size, TimeSpan};
+pub use units::{Size, TimeSpan, Window};
 
 /// Reads settings out of YAML.
 ///

@@ -75,6 +75,7 @@ fn in_words(expected: &str) -> String {
         "a character" => "one character".to_owned(),
         "a boolean" => "true or false".to_owned(),
         "a sequence" => "a list".to_owned(),
+        "usize" => "a whole number from 0 on".to_owned(),
         "u32" => format!("a whole number from 0 to {}", u32::MAX),
         "u64" => "a whole number from 0 on".to_owned(),
         other => other.to_owned(),

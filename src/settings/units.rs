@@ -12,6 +12,10 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeSpan(pub Duration);
 
+/// A length of time that may be none: `4h`, or 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window(pub Duration);
+
 /// A size, such as `64 MiB`, `1 GB` or a plain number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub u64);
@@ -23,6 +27,19 @@ impl FromStr for TimeSpan {
         match humantime::parse_duration(text) {
             Ok(duration) if !duration.is_zero() => Ok(Self(duration)),
             _ => Err(format!("{text:?} is no time; write for example 30s, 5m or 1h")),
+        }
+    }
+}
+
+impl FromStr for Window {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "0" => Ok(Self(Duration::ZERO)),
+            text => humantime::parse_duration(text)
+                .map(Self)
+                .map_err(|_| format!("{text:?} is no time; write for example 30s, 5m or 1h, or 0 for none")),
         }
     }
 }
@@ -41,6 +58,13 @@ impl FromStr for Size {
 impl<'de> Deserialize<'de> for TimeSpan {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = deserializer.deserialize_any(NumberOrText("a time such as 30s, 5m or 1h"))?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Window {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = deserializer.deserialize_any(NumberOrText("a time such as 30s, 5m or 1h, or 0"))?;
         text.parse().map_err(de::Error::custom)
     }
 }
@@ -82,6 +106,19 @@ impl JsonSchema for TimeSpan {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "description": "A length of time, such as 30s, 5m or 1h 30m." })
+    }
+}
+
+impl JsonSchema for Window {
+    fn schema_name() -> Cow<'static, str> {
+        "Window".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["string", "integer"], "minimum": 0, "maximum": 0,
+            "description": "A length of time, such as 30s, 5m or 1h 30m; 0 for none.",
+        })
     }
 }
 

@@ -171,7 +171,7 @@ fn check_stated(config: &TableConfig, options: &SinkOptions) -> Result<(), Refus
     let refuse = |feature: String, advice| Err(Refusal { table: config.name.clone(), feature, advice });
     if config.zone == DeclaredZone::Local && options.timeline_zone.is_none() {
         return refuse(
-            format!("writing to a timeline in LOCAL time ({} is not UTC)", key::TIMEZONE),
+            format!("writing to a timeline in LOCAL time without its zone ({} is not UTC)", key::TIMEZONE),
             "state the zone of the JVMs that write to it (timeline_timezone in a job)",
         );
     }

@@ -136,7 +136,7 @@ pub enum StorageError {
         source: Cause,
     },
     /// We may not.
-    #[error("{operation} {location}: permission denied")]
+    #[error("{operation} {location}: permission denied; run this as a user who may, or let this one")]
     PermissionDenied {
         /// What was tried.
         operation: Operation,

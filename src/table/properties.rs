@@ -12,10 +12,15 @@ const MAX_BYTES: u64 = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum PropertiesFileError {
     /// There is no table.
-    #[error("{uri} is no Hudi table: it has neither .hoodie/hoodie.properties nor a backup of it")]
+    #[error("{uri} is no Hudi table: {}", match is_empty {
+        true => "there is no such folder, or nothing in it",
+        false => "it has neither .hoodie/hoodie.properties nor a backup of it",
+    })]
     NoTable {
         /// Where a table was expected.
         uri: String,
+        /// Whether nothing is there at all.
+        is_empty: bool,
     },
     /// The text is broken.
     #[error("{path}: {source}")]
@@ -58,7 +63,14 @@ pub async fn load(storage: &dyn Storage) -> Result<TableConfig, PropertiesFileEr
 /// Source: `ConfigUtils.fetchConfigs` and `recoverIfNeeded`.
 async fn newest(storage: &dyn Storage) -> Result<(Properties, Bytes), PropertiesFileError> {
     let found = newest_of(|path| async move { find(storage, &path).await }).await?;
-    found.ok_or_else(|| PropertiesFileError::NoTable { uri: storage.uri().to_string() })
+    match found {
+        Some(found) => Ok(found),
+        None => {
+            let there = storage.list(&TablePath::root()).await;
+            let is_empty = there.is_ok_and(|there| there.files.is_empty() && there.folders.is_empty());
+            Err(PropertiesFileError::NoTable { uri: storage.uri().to_string(), is_empty })
+        }
+    }
 }
 
 /// As [`newest`], of the files that `find` finds; `None` where there are none.

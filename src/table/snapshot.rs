@@ -75,16 +75,33 @@ impl TableSnapshot {
             self.replaced.clear();
         }
         for (instant, metadata) in metadata {
-            for (partition, ids) in metadata.partition_to_replace_file_ids.into_iter().flatten() {
-                for file_id in ids {
-                    let group = FileGroupId { partition: partition.clone(), file_id };
-                    let by = self.replaced.entry(group).or_insert(instant);
-                    *by = instant.max(*by);
-                }
-            }
+            self.add_replaced(instant, metadata);
         }
         self.timeline = timeline;
         Ok(())
+    }
+
+    /// The present of a table by `timeline`, of which these are the commits that replace groups.
+    pub(crate) fn by_timeline(
+        table: &Table,
+        timeline: Timeline,
+        replaces: impl IntoIterator<Item = (InstantTime, CommitMetadata)>,
+    ) -> Self {
+        let mut snapshot = Self { table: table.clone(), timeline, as_of: None, replaced: BTreeMap::new() };
+        for (instant, metadata) in replaces {
+            snapshot.add_replaced(instant, metadata);
+        }
+        snapshot
+    }
+
+    fn add_replaced(&mut self, instant: InstantTime, metadata: CommitMetadata) {
+        for (partition, ids) in metadata.partition_to_replace_file_ids.into_iter().flatten() {
+            for file_id in ids {
+                let group = FileGroupId { partition: partition.clone(), file_id };
+                let by = self.replaced.entry(group).or_insert(instant);
+                *by = instant.max(*by);
+            }
+        }
     }
 
     /// The commits of `timeline` that replace groups, as far as they show.

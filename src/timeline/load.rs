@@ -6,7 +6,7 @@ use bytes::Bytes;
 use lakebed_hudi::history::{HistoryColumns, HistoryEntry};
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::table_config::TableConfig;
-use lakebed_hudi::timeline_file::{Action, TimelineFile, TimelineLayout};
+use lakebed_hudi::timeline_file::{Action, TimelineFile, TimelineFileError, TimelineLayout};
 use lakebed_hudi::timeline_metadata::{
     CleanMetadata, CommitMetadata, MetadataError, RequestedReplaceMetadata, RollbackMetadata,
     SavepointMetadata,
@@ -50,7 +50,28 @@ impl TimelineStore {
     /// A file that starts like an instant and cannot be understood.
     pub async fn load(&self) -> Result<Timeline, TimelineError> {
         let listing = self.storage.list(&self.folder).await?;
-        let mut timeline = Timeline::from_files(self.parsed(&listing.files)?);
+        self.without_gone(Timeline::from_files(self.parsed(&listing.files)?)).await
+    }
+
+    /// The active timeline as far as it is understood, and the files that are not, with why.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub(crate) async fn load_known(
+        &self,
+    ) -> Result<(Timeline, Vec<(TablePath, TimelineFileError)>), TimelineError> {
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        for Entry { path, .. } in self.storage.list(&self.folder).await?.files {
+            match TimelineFile::parse(path.file_name(), self.layout) {
+                Ok(file) => known.extend(file),
+                Err(error) => unknown.push((path, error)),
+            }
+        }
+        Ok((self.without_gone(Timeline::from_files(known)).await?, unknown))
+    }
+
+    /// A timeline that was listed, without what was archived meanwhile.
+    async fn without_gone(&self, mut timeline: Timeline) -> Result<Timeline, TimelineError> {
         while let Some(first) = timeline.first_to_archive().copied() {
             match self.storage.stat(&self.path(&first.file())).await {
                 Ok(_) => break,

@@ -109,6 +109,10 @@ async fn how_many_stay_is_what_is_asked_for() {
     ] {
         archive(&table, wrong).refused(2, "commits on the active timeline");
     }
+    for max in ["0", "1"] {
+        archive(&table, &["--max-commits", max])
+            .refused(2, &format!("at most {max} commits on the active timeline"));
+    }
     lakebed(&["archive", &table.path("none")]).refused(2, "none");
 }
 
@@ -121,4 +125,17 @@ async fn a_table_that_is_not_ours_to_maintain_is_refused() {
     std::fs::write(&properties, kept.join("\n") + "\nhoodie.table.metadata.partitions=files\n").unwrap();
     archive(&table, &["--max-commits", "2"]).refused(4, "metadata table");
     assert_eq!(table.snapshot().await.timeline.completed_writes().count(), 3);
+}
+
+#[test]
+fn the_zone_of_a_timeline_in_local_time_is_asked_for() {
+    let folder = crate::fixtures::unpack("local_time");
+    let table = folder.path().display().to_string();
+    let refused = lakebed(&["archive", &table]);
+    refused.refused(4, "LOCAL time without its zone (hoodie.table.timeline.timezone is not UTC)");
+    refused.refused(
+        4,
+        "as timeline_timezone in the file of a fleet or a job, to commands of one table as --timeline",
+    );
+    assert_eq!(lakebed(&["archive", &table, "--timeline-timezone", "UTC", "--dry-run"]).code, 3);
 }

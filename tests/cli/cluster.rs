@@ -77,7 +77,20 @@ async fn a_dry_run_says_what_is_due_by_the_arguments_and_changes_nothing() {
     assert_eq!(files_below(&place.path("events")), before);
     let larger = ["--small-file-bytes", "2MiB", "--target-file-bytes", "1MiB"];
     place.run("cluster", &larger).refused(2, "are no small ones");
-    place.run("cluster", &["--sort", "nope"]).refused(2, "\"nope\", which the table does not have");
+    for (columns, problem) in [
+        ("nope", "\"nope\", which the table does not have"),
+        ("id desc", "\"id desc\", which the table does not have"),
+        ("", "\"\", which the table does not have"),
+        ("id,ts,id", "by column \"id\" twice"),
+    ] {
+        // Be anything due or not.
+        for more in [&[][..], &["--dry-run"], &["--min-small-files", "99"]] {
+            place.run("cluster", &[&["--sort", columns], more].concat()).refused(2, problem);
+        }
+    }
+    place.run("cluster", &["--partition", "day=nope"]).refused(2, "the table has no partition \"day=nope\"");
+    place.run("cluster", &["--memory", "1KiB", "--dry-run"]).refused(2, "of memory is too little");
+    assert_eq!(place.run("cluster", &["--max-groups", "0"]).code, 2);
     assert_eq!(files_below(&place.path("events")), before);
 }
 

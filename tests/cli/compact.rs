@@ -110,7 +110,6 @@ async fn what_is_due_can_be_chosen() {
     assert_eq!(due(&["--min-log-age", "1h", "--min-log-files", "2"]), ["mon"]);
     assert_eq!(due(&["--partition", "day=tue/"]), ["tue"]);
     assert_eq!(due(&["--partition", "day=tue", "--partition", "day=wed"]), ["tue"]);
-    assert_eq!(due(&["--partition", "day=sun"]), [""; 0]);
     assert_eq!(due(&["--max-groups", "1"]), ["mon"]);
     assert_eq!(due(&["--max-bytes", "1KiB"]), ["mon"]);
 
@@ -204,6 +203,24 @@ async fn a_file_that_is_no_plan_for_this_table_is_refused() {
         fs::write(&file, text).unwrap();
         place.run("compact", &["--apply", &file]).refused(2, told);
     }
+    // What else is in a plan depends on the service.
+    assert_eq!(place.run("compact", &["--plan", &file]).code, 0);
+    place.run("clean", &["--apply", &file]).refused(2, "it is a plan of a compaction, and not of a clean");
+}
+
+#[tokio::test]
+async fn a_plan_in_a_file_that_names_a_group_twice_is_refused() {
+    let place = written().await;
+    let file = place.path("plan.json").display().to_string();
+    assert_eq!(place.run("compact", &["--plan", &file, "--partition", "day=mon"]).code, 0);
+    let mut plan: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    let groups = plan["groups"].as_array_mut().unwrap();
+    groups.push(groups[0].clone());
+    fs::write(&file, plan.to_string()).unwrap();
+    let refused = place.run("compact", &["--apply", &file]);
+    refused.refused(2, "of partition \"day=mon\" twice, so that nobody could carry it out");
+    refused.refused(2, "plan.json: ");
+    assert_eq!(place.told("compact", 0, &["--dry-run"])["pending"], json!([]));
 }
 
 #[test]
@@ -217,11 +234,32 @@ fn arguments_that_contradict_each_other_are_usage_errors() {
         &["--run", "yesterday"],
         &["--max-bytes", "many"],
         &["--max-time", "0s"],
+        &["--min-log-ratio", "nan"],
+        &["--min-log-ratio=-1"],
+        &["--max-groups", "0"],
     ] {
         let ran = lakebed(&[&["compact", "/nowhere"], arguments].concat());
         assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{arguments:?}: {ran:?}");
     }
-    lakebed(&["compact", "/nowhere"]).refused(2, "file:/nowhere is no Hudi table");
+    lakebed(&["compact", "/nowhere"]).refused(2, "file:/nowhere is no Hudi table: there is no such folder");
+}
+
+#[tokio::test]
+async fn what_the_table_cannot_follow_is_refused_before_anything_is_planned() {
+    let place = written().await;
+    let before = contents(&place);
+    for (arguments, problem) in [
+        (
+            &["--partition", "day=nope"][..],
+            "the table has no partition \"day=nope\"; it has 3 of them, such as \"day=mon\"",
+        ),
+        (&["--memory", "1KiB"], "1.0 KiB of memory is too little for rows of this table"),
+    ] {
+        for more in [&[][..], &["--dry-run"], &["--schedule"]] {
+            place.run("compact", &[arguments, more].concat()).refused(2, problem);
+        }
+    }
+    assert_eq!(contents(&place), before);
 }
 
 #[test]
@@ -246,6 +284,7 @@ async fn who_finds_somebody_at_work_says_so_and_leaves_it_alone() {
         assert_eq!([&compaction["outcome"], &compaction["finished"]], [&json!("at_work"), &json!(0)]);
         let page = place.run("compact", arguments);
         assert!(page.code == 5 && page.out.contains("somebody else is at work on it"), "{page:?}");
+        assert!(page.out.contains(" ago; if nothing more is, they count as dead in 1 min"), "{page:?}");
     }
     assert_eq!(contents(&place), before);
     // Something else is due, too: that is done.

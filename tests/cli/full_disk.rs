@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use super::ingest::{Place, SOURCE};
 use super::{Ran, files_below, lakebed};
@@ -32,10 +33,10 @@ fn on_a_small_disk() {
     // Inputs and the job are elsewhere.
     let on_disk = fs::read_to_string(&job).unwrap();
     let table = disk.join("t").display().to_string();
-    // A run that has ended is dead at once: its markers need not stay.
+    // A run that has ended is dead a second later: its markers need not stay.
     let on_disk = on_disk.replace(
         &format!("uri: {},", place.path("t").display()),
-        &format!("uri: {table}, heartbeat: {{misses: 0}},"),
+        &format!("uri: {table}, heartbeat: {{interval: 1s, misses: 1}},"),
     );
     fs::write(&job, on_disk).unwrap();
     let count = || -> Ran { lakebed(&["read", &table, "--format", "csv", "--columns", "id"]) };
@@ -60,6 +61,7 @@ fn on_a_small_disk() {
         fs::remove_file(disk.join("other")).unwrap();
     }
 
+    std::thread::sleep(Duration::from_millis(1_100));
     let again = lakebed(&["ingest", &job]);
     assert_eq!(again.code, 0, "{again:?}");
     let mut ids: Vec<String> = count().out.lines().skip(1).map(str::to_owned).collect();

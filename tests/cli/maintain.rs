@@ -202,17 +202,65 @@ async fn what_is_wrong_with_a_fleet_file_is_said_with_its_place() {
             "services.clustering: files of 2.0 GiB are no small ones",
         ),
         (
+            "services: {compaction: {max_groups: 0}}\ntables: [{uri: a}]",
+            "compaction.max_groups: 0 file groups",
+        ),
+        ("budget: {threads: many}\ntables: [{uri: a}]", "expected a whole number from 0 on"),
+        ("tables: [{uri: a, heartbeat: {misses: 0}}]", "tables[0].heartbeat.misses: it must be at least 1,"),
+        (
+            "tables: [{uri: a, heartbeat: {interval: 1ms}}]",
+            "tables[0].heartbeat.interval: it must be at least 1s,",
+        ),
+        (
             "services: {archive: {min_commits: 40}}\ntables: [{uri: a, services: {archive: {max_commits: 40}}}]",
             "tables[0].services.archive",
         ),
     ] {
         lake.fleet(settings);
         lake.maintain(&[]).refused(2, problem);
+        lake.maintain(&[]).refused(2, "fleet.yaml: ");
     }
+    lakebed(&["maintain", "/nowhere/fleet.yaml"])
+        .refused(2, "/nowhere/fleet.yaml: the fleet file cannot be read");
+    for arguments in [["--once", "--metrics"], ["--dry-run", "--metrics"]] {
+        assert_eq!(lake.maintain(&[&arguments[..], &["9101"]].concat()).code, 2);
+    }
+}
+
+#[tokio::test]
+async fn patterns_that_match_no_table_at_all_are_refused_and_looked_for_by_rounds() {
+    let lake = Lake::of(&[]).await;
     lake.fleet("tables: [{uri: 'lake/*'}]");
-    let ran = lake.maintain(&[]);
-    assert_eq!(ran.code, 3, "{ran:?}");
-    assert!(ran.out.contains("no table matches"), "{ran:?}");
+    for arguments in [&[][..], &["--dry-run"]] {
+        lake.maintain(arguments).refused(2, "there is no table: nothing matches ");
+    }
+    let fleet = lake.place.path("fleet.yaml").display().to_string();
+    let arguments = ["maintain", &fleet, "--every", "50ms", "--format", "json"];
+    let mut running = command(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let mut rounds =
+        serde_json::Deserializer::from_reader(running.stdout.take().unwrap()).into_iter::<Value>();
+    let mut next = || rounds.next().unwrap().unwrap();
+    let first = next();
+    assert_eq!(first["unmatched"].as_array().unwrap().len(), 1);
+    assert!(next()["ended_unix_millis"].as_i64() > first["ended_unix_millis"].as_i64());
+    lake.create("late");
+    assert!((0..100).any(|_| !next()["tables"].as_array().unwrap().is_empty()));
+    kill_process(Pid::from_child(&running), Signal::TERM).unwrap();
+    rounds.for_each(drop);
+    assert!(running.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn too_little_memory_is_told_before_anything_is_planned() {
+    let lake = Lake::of(&["a/one"]).await;
+    lake.fleet("budget: {memory: 1MiB}\ntables: [{uri: 'lake/*/*'}]");
+    for arguments in [&["--dry-run"][..], &[]] {
+        let (_, table) = &lake.told(2, arguments)[0];
+        assert_eq!(table["state"], json!("failed"));
+        assert!(table["error"].as_str().unwrap().contains("of memory is too little"), "{table}");
+    }
+    let pending = lakebed(&["compact", &lake.uri("a/one"), "--dry-run", "--format", "json"]);
+    assert_eq!(pending.json()["pending"], json!([]));
 }
 
 #[tokio::test]
@@ -238,9 +286,21 @@ async fn what_a_round_did_is_written_for_prometheus() {
     for name in asked {
         assert!(text.contains(&format!("# TYPE {name} ")), "{name} is not in {text}");
     }
+    // No series ends where nothing was done, and all come in one order.
+    let names = |text: &str| -> Vec<String> {
+        let numbers = text.lines().filter(|line| !line.starts_with('#'));
+        numbers.map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect()
+    };
+    let before = names(&text);
+    assert_eq!(lake.maintain(&["--metrics-file", &file.display().to_string()]).code, 3);
+    let idle = fs::read_to_string(&file).unwrap();
+    assert_eq!(names(&idle), before);
+    let none = format!("lakebed_maintain_compacted_file_groups{{table=\"{uri}\"}} 0");
+    assert!(idle.lines().any(|line| line == none), "{idle}");
+
     let nowhere = lake.place.path("no/such/folder").display().to_string();
     let ran = lake.maintain(&["--metrics-file", &nowhere]);
-    assert!(ran.code == 1 && ran.err.contains("--metrics-file"), "{ran:?}");
+    ran.refused(2, &format!("--metrics-file {nowhere}: there is no such folder"));
 }
 
 #[tokio::test]

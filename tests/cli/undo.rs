@@ -34,7 +34,9 @@ async fn the_newest_commit_is_rolled_back_when_that_is_confirmed() {
     let (code, plan) = told(&table, &["rollback"], &["--dry-run"]);
     assert_eq!((code, &plan["is_completed"], &plan["action"]), (0, &json!(true), &json!("deltacommit")));
     assert_eq!(plan["files"].as_array().unwrap().len(), 1, "{plan}");
-    run(&table, &["rollback"], &[]).refused(2, "there is no terminal to ask on: say --yes");
+    let unasked = run(&table, &["rollback"], &[]);
+    unasked.refused(2, "there is no terminal to ask on: say --yes");
+    unasked.refused(2, "nothing was done: deltacommit ");
     assert_eq!(table.texts().await, ["k x 2 -"]);
     let (code, done) = told(&table, &["rollback"], &["--yes"]);
     assert_eq!((code, &done["instant"], &done["files"]), (0, &plan["instant"], &json!(1)), "{done}");

@@ -8,11 +8,15 @@ use std::time::Duration;
 use lakebed::environment::Environment;
 use lakebed::maintain::doctor::{Finding, FindingKind, Mend};
 use lakebed::maintain::{MaintainOptions, Maintainer};
+use lakebed::settings::Timezone;
 use lakebed::sink::{Sink, SinkOptions};
+use lakebed::storage;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::table_config::{NewTable, TableType};
 use lakebed_hudi::timeline_file::Action;
+use lakebed_hudi::timeline_metadata::CompactionPlan;
 
+use crate::fixtures;
 use crate::recovery::clock::QuickClock;
 use crate::test_table::*;
 
@@ -54,9 +58,7 @@ impl TestTable {
     async fn mended(&self, kinds: &[FindingKind]) {
         for finding in self.found(kinds).await {
             let Mend::Command(arguments) = &finding.mend else { panic!("{finding:?}") };
-            let ran = Command::new(env!("CARGO_BIN_EXE_lakebed")).args(arguments).output().unwrap();
-            let is_done = matches!(ran.status.code(), Some(0 | 3));
-            assert!(is_done, "{finding:?}: {}", String::from_utf8_lossy(&ran.stderr));
+            lakebed(arguments);
         }
         self.found(&[]).await;
     }
@@ -84,6 +86,12 @@ impl TestTable {
     async fn newest(&self) -> InstantTime {
         self.snapshot().await.timeline.completed_writes().next_back().unwrap().time
     }
+}
+
+fn lakebed(arguments: &[String]) {
+    let ran = Command::new(env!("CARGO_BIN_EXE_lakebed")).args(arguments).output().unwrap();
+    let is_done = matches!(ran.status.code(), Some(0 | 3));
+    assert!(is_done, "{arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
 }
 
 fn make_older(path: &Path) {
@@ -297,4 +305,162 @@ async fn a_service_that_died_is_gone_on_with() {
     table.mended(&[FindingKind::IdleService]).await;
     let done = table.snapshot().await;
     assert!(done.timeline.get(compaction, Action::Compaction).is_some_and(|i| i.is_completed()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_the_timeline_that_nobody_can_read_are_told_of() {
+    for bytes in [&b""[..], b"Obj\x01"] {
+        let table = written(TableType::MergeOnRead, 2).await;
+        let before = table.texts().await;
+        let commit = table.snapshot().await.timeline.write_at(table.newest().await).unwrap().file().name();
+        let whole = fs::read(table.below(&timeline(&commit))).unwrap();
+        fs::write(table.below(&timeline(&commit)), bytes).unwrap();
+        let stray = timeline("20261127202758999.weird");
+        table.put_file(&stray, b"");
+        table.put_file(&format!(".hoodie/.heartbeat/{LONG_AGO}"), b"");
+        // All else is looked at as well.
+        let kinds = [FindingKind::UnknownFile, FindingKind::BrokenFile, FindingKind::LeftHeartbeat];
+        let findings = table.found(&kinds).await;
+        assert_eq!(findings[0].subject, stray);
+        assert!(findings[0].detail.contains("has no known action"), "{findings:?}");
+        assert_eq!(findings[1].subject, timeline(&commit));
+        assert!(findings[1].mend.text().contains("from a copy"), "{findings:?}");
+        fs::remove_file(table.below(&stray)).unwrap();
+        fs::write(table.below(&timeline(&commit)), whole).unwrap();
+        table.mended(&[FindingKind::LeftHeartbeat]).await;
+        assert_eq!(table.texts().await, before);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_copy_a_broken_file_is_deleted_and_its_instant_gone_on_with() {
+    let table = written(TableType::MergeOnRead, 2).await;
+    let broken = |file: &str| fs::write(table.below(&timeline(file)), b"").unwrap();
+    let newest = table.newest().await;
+    let commit = table.snapshot().await.timeline.write_at(newest).unwrap().file().name();
+    broken(&commit);
+    let findings = table.found(&[FindingKind::BrokenFile]).await;
+    assert!(findings[0].mend.text().contains("lakebed rollback"), "{findings:?}");
+    fs::remove_file(table.below(&timeline(&commit))).unwrap();
+    table.mended(&[FindingKind::DeadWrite]).await;
+    assert_eq!(table.texts().await, ["a x 1 -", "b y 1 -"]);
+    let done = table.snapshot().await.timeline;
+    let rollback = done.completed().find(|i| i.action == Action::Rollback).unwrap().file().name();
+    broken(&rollback);
+    table.found(&[FindingKind::BrokenFile]).await;
+    fs::remove_file(table.below(&timeline(&rollback))).unwrap();
+    lakebed(&["rollback", &table.path("t"), newest.as_str(), "--yes"].map(str::to_owned));
+    table.found(&[]).await;
+    assert_eq!(table.texts().await, ["a x 1 -", "b y 1 -"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cleans_that_nobody_can_read_are_told_of_and_gone_on_with() {
+    let table = written(TableType::CopyOnWrite, 3).await;
+    services::clean_to_latest(&table.snapshot().await.table).await;
+    let done =
+        table.snapshot().await.timeline.completed().rfind(|i| i.action == Action::Clean).copied().unwrap();
+    let file = timeline(&done.file().name());
+    fs::write(table.below(&file), b"Obj\x01").unwrap();
+    // Nobody knows any more why older files are not there.
+    let findings = table.found(&[FindingKind::BrokenFile]).await;
+    assert_eq!(findings[0].subject, file);
+    assert!(findings[0].mend.text().contains(&format!("--run {}", done.time)), "{findings:?}");
+    fs::remove_file(table.below(&file)).unwrap();
+    table.mended(&[FindingKind::IdleService]).await;
+    let requested = timeline(&format!("{LONG_AGO}.clean.requested"));
+    table.put_file(&requested, b"no plan");
+    let findings = table.found(&[FindingKind::BrokenPlan]).await;
+    assert_eq!(findings[0].subject, format!("clean {LONG_AGO}"));
+    assert!(findings[0].detail.contains(&requested), "{findings:?}");
+    fs::remove_file(table.below(&requested)).unwrap();
+    table.found(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_another_size_than_was_written_are_told_of() {
+    for (table_type, part, bytes) in [
+        (TableType::MergeOnRead, ".log.", &b""[..]),
+        (TableType::MergeOnRead, ".log.", b"#HUDI#"),
+        (TableType::CopyOnWrite, ".parquet", b"PAR1"),
+    ] {
+        let table = written(table_type, 1).await;
+        let maintainer = services::maintainer(&table.snapshot().await.table).await;
+        let savepoint = maintainer.committer().savepoint(None, "u", "c").await.unwrap().instant;
+        let mut sink = table.sink("p", SinkOptions::default()).await;
+        put(&mut sink, 2, 2).await;
+        drop(sink);
+        let newest = table.newest().await;
+        let file = table.data_file("p=x", newest.as_str());
+        assert!(file.display().to_string().contains(part));
+        fs::write(&file, bytes).unwrap();
+        let findings = table.found(&[FindingKind::OtherSize]).await;
+        let Mend::Advice(advice) = &findings[0].mend else { panic!("{findings:?}") };
+        assert!(advice.contains(&format!("--to {savepoint}")), "{advice}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_told_to_roll_back_what_cleans_have_left_no_way_back_from() {
+    let table = written(TableType::CopyOnWrite, 2).await;
+    let newest = table.newest().await;
+    services::clean_to_latest(&table.snapshot().await.table).await;
+    fs::remove_file(table.data_file("p=x", newest.as_str())).unwrap();
+    let findings = table.found(&[FindingKind::CommitMissesFile]).await;
+    assert!(matches!(findings[0].mend, Mend::Advice(_)), "{findings:?}");
+    let maintainer = services::maintainer(&table.snapshot().await.table).await;
+    maintainer.committer().plan_rollback(newest).await.unwrap_err();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_names_a_group_twice_is_taken_off() {
+    let table = TestTable::create(&bucket_table()).await;
+    let mut sink = table.sink("p", SinkOptions::default()).await;
+    put(&mut sink, 1, 1).await;
+    put(&mut sink, 2, 2).await;
+    drop(sink);
+    let maintainer = services::maintainer(&table.snapshot().await.table).await;
+    let instant = services::schedule(&maintainer).await.unwrap().unwrap();
+    let requested = table.below(&timeline(&format!("{instant}.compaction.requested")));
+    let mut plan = CompactionPlan::from_avro(&fs::read(&requested).unwrap()).unwrap();
+    plan.operations.push(plan.operations[0].clone());
+    fs::write(&requested, plan.to_avro().unwrap()).unwrap();
+    let findings = table.found(&[FindingKind::BrokenPlan]).await;
+    assert!(findings[0].detail.contains("twice"), "{findings:?}");
+    table.mended(&[FindingKind::BrokenPlan]).await;
+    assert_eq!(table.texts().await, ["a x 2 -", "b y 2 -"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_broken_in_tables_that_spark_wrote() {
+    let mut looked_at = 0;
+    // In some of them base files were put by hand.
+    for fixture in fixtures::catalogue().iter().filter(|fixture| !fixture.name.starts_with("foreign_base")) {
+        let folder = fixtures::unpack(&fixture.name);
+        let environment = Environment::real();
+        let uri = folder.path().display().to_string().parse().unwrap();
+        let storage = storage::open(&uri, &environment).await.unwrap();
+        let zone = Some("Europe/Berlin".parse::<Timezone>().unwrap().0);
+        let options = MaintainOptions { timeline_zone: zone, ..MaintainOptions::default() };
+        // Some are of features that Lakebed does not maintain.
+        let Ok(maintainer) = Maintainer::open(storage, &environment, options).await else { continue };
+        looked_at += 1;
+        let broken = [FindingKind::UnknownFile, FindingKind::BrokenFile, FindingKind::OtherSize];
+        let findings = maintainer.examine().await.unwrap();
+        assert!(findings.iter().all(|found| !broken.contains(&found.kind)), "{}: {findings:?}", fixture.name);
+    }
+    assert!(looked_at > 50, "{looked_at}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_nobody_can_read_is_told_of() {
+    let table = written(TableType::MergeOnRead, 4).await;
+    table.archive(1).await;
+    table.found(&[]).await;
+    let history = fs::read_dir(table.below(".hoodie/timeline/history")).unwrap();
+    let mut files = history.map(|entry| entry.unwrap().path());
+    let file = files.find(|path| path.extension().is_some_and(|ending| ending == "parquet")).unwrap();
+    fs::write(&file, b"PAR1").unwrap();
+    let findings = table.found(&[FindingKind::BrokenFile]).await;
+    assert!(file.ends_with(&findings[0].subject), "{findings:?}");
 }

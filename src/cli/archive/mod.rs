@@ -16,16 +16,16 @@ use report::{ArchiveDone, ArchivePlanned};
 
 const EXAMPLES: &str = "\
 Examples:
-  lakebed archive /lake/flights                             leave 20 commits if there are more than 30
-  lakebed archive /lake/flights --min-commits 100           leave 100 if there are more than 110
-  lakebed archive /lake/flights --dry-run                   say what would go, and what holds the rest
+  lakebed archive /lake/flights                    leave 20 commits if there are more than 30
+  lakebed archive /lake/flights --min-commits 100  leave 100 if there are more than 110
+  lakebed archive /lake/flights --dry-run          say what would go, and what holds the rest
 
-Nothing goes from the first savepoint on, from the last commit before a pending write or service on, nor
-while files of replaced groups or of dead writers are there: clean first. What holds instants back that would
-have gone is told.
+Nothing goes from the first savepoint on, from the last commit before a pending write or service
+on, nor while files of replaced groups or of dead writers are there: clean first. What holds
+instants back that would have gone is told.
 
-Writers go on meanwhile: they wait for a batch of instants at most. A run that is stopped, or killed, is gone
-on with by the next one; two runs at once do not disturb each other.
+Writers go on meanwhile: they wait for a batch of instants at most. A run that is stopped, or
+killed, is gone on with by the next one; two runs at once do not disturb each other.
 
 SIGINT and SIGTERM finish the batch that is begun; a second signal ends at once.";
 

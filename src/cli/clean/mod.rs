@@ -2,8 +2,6 @@
 
 mod report;
 
-use std::time::Duration;
-
 use clap::Args;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::Action;
@@ -19,7 +17,7 @@ use crate::maintain::clean::{
 };
 use crate::maintain::{MaintainError, Maintainer, RunLimits, RunOutcome};
 use crate::memory::keep_within;
-use crate::settings::TimeSpan;
+use crate::settings::Window;
 use crate::table::FileGroupId;
 use crate::timeline::Timeline;
 
@@ -27,21 +25,24 @@ use report::{CleansReport, PlanReport};
 
 const EXAMPLES: &str = "\
 Examples:
-  lakebed clean /lake/flights                               leave what the newest 10 commits read
-  lakebed clean /lake/flights --retain-commits 30           leave what the newest 30 read
-  lakebed clean /lake/flights --retain-hours 24             leave what was read within a day
-  lakebed clean /lake/flights --retain-file-versions 1      leave the newest version of each group
-  lakebed clean /lake/flights --reader-window 4h            some readers take hours
-  lakebed clean /lake/flights --dry-run                     say what would be deleted
-  lakebed clean /lake/flights --plan plan.json              write the plan into a file, and change nothing
-  lakebed clean /lake/flights --apply plan.json             carry that plan out, unless the table has moved on
+  lakebed clean /lake/flights                     leave what the newest 10 commits read
+  lakebed clean /lake/flights --retain-commits 30
+                                                  leave what the newest 30 read
+  lakebed clean /lake/flights --retain-hours 24   leave what was read within a day
+  lakebed clean /lake/flights --retain-file-versions 1
+                                                  leave the newest version of each group
+  lakebed clean /lake/flights --reader-window 4h  some readers take hours
+  lakebed clean /lake/flights --dry-run           say what would be deleted
+  lakebed clean /lake/flights --plan plan.json    write the plan into a file, and change nothing
+  lakebed clean /lake/flights --apply plan.json   carry that plan out, unless the table has moved on
 
 The table can be read as of any commit that stays, and by whoever began to read within the reader
-window. The newest files, what a savepoint keeps and what a pending compaction or clustering reads are
-never deleted, nor are files of writes that are not completed. Writers and readers go on meanwhile.
+window. The newest files, what a savepoint keeps and what a pending compaction or clustering reads
+are never deleted, nor are files of writes that are not completed. Writers and readers go on
+meanwhile.
 
-Pending cleans are carried out first, those of Spark and Flink as well. A run that is stopped, or killed,
-is gone on with by the next one.";
+Pending cleans are carried out first, those of Spark and Flink as well. A run that is stopped, or
+killed, is gone on with by the next one.";
 
 /// The arguments of `lakebed clean`.
 #[derive(Debug, Args)]
@@ -76,15 +77,7 @@ struct StaysArgs {
     retain_file_versions: Option<u32>,
     /// Leave what anybody reads who began to so long ago, such as 4h, whatever the policy says; 0 for nothing.
     #[arg(long, value_name = "TIME", default_value = "1h", conflicts_with_all = ["run", "apply"])]
-    #[arg(value_parser = reader_window)]
-    reader_window: Duration,
-}
-
-fn reader_window(text: &str) -> Result<Duration, String> {
-    match text.trim() {
-        "0" | "0s" => Ok(Duration::ZERO),
-        text => text.parse().map(|TimeSpan(window)| window),
-    }
+    reader_window: Window,
 }
 
 impl StaysArgs {
@@ -96,7 +89,7 @@ impl StaysArgs {
             self.retain_file_versions,
         );
         let policy = policy.map_err(|text| Error::new(ErrorKind::FixInput, text))?;
-        Ok(CleanRules { policy, reader_window: self.reader_window })
+        Ok(CleanRules { policy, reader_window: self.reader_window.0 })
     }
 }
 
@@ -197,6 +190,6 @@ impl Service for Clean {
     }
 
     fn report(&self, done: &[CleanReport], idle: Option<String>) -> impl Report {
-        CleansReport::of(self.maintainer.table(), done, idle)
+        CleansReport::of(&self.maintainer, done, idle)
     }
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::cli::human;
 use crate::cli::output::{Page, Report};
 use crate::cli::service::{Pending, outcome_name, outcome_text};
+use crate::maintain::Maintainer;
 use crate::maintain::clean::{CleanDraft, CleanReport, CleanSurvey, DraftedSlice, Hold};
 use crate::storage::TablePath;
 use crate::table::Table;
@@ -42,11 +43,11 @@ struct CleanDone {
 }
 
 impl CleansReport {
-    pub(super) fn of(table: &Table, reports: &[CleanReport], idle: Option<String>) -> Self {
+    pub(super) fn of(maintainer: &Maintainer, reports: &[CleanReport], idle: Option<String>) -> Self {
         let done = |report: &CleanReport| CleanDone {
             instant: report.instant,
             outcome: outcome_name(&report.outcome),
-            outcome_text: outcome_text(&report.outcome, || {
+            outcome_text: outcome_text(&report.outcome, maintainer, || {
                 let left = report.files - report.deleted - report.needed.len();
                 human::counted(left as u64, "file")
             }),
@@ -57,7 +58,11 @@ impl CleansReport {
             partitions: report.partitions.iter().cloned().collect(),
             earliest: report.earliest,
         };
-        Self { table: table.config.name.clone(), cleans: reports.iter().map(done).collect(), idle }
+        Self {
+            table: maintainer.table().config.name.clone(),
+            cleans: reports.iter().map(done).collect(),
+            idle,
+        }
     }
 }
 

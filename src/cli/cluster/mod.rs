@@ -2,6 +2,8 @@
 
 mod report;
 
+use std::num::NonZeroUsize;
+
 use clap::Args;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::Action;
@@ -25,21 +27,26 @@ use report::{ClusterReport, PlanReport};
 
 const EXAMPLES: &str = "\
 Examples:
-  lakebed cluster /lake/flights                             make files of 120 MiB of those below 100 MiB
-  lakebed cluster /lake/flights --target-file-bytes 512MiB  make larger ones
-  lakebed cluster /lake/flights --sort carrier,flight       and sort their rows, so that filters skip more
+  lakebed cluster /lake/flights                   make files of 120 MiB of those below 100 MiB
+  lakebed cluster /lake/flights --target-file-bytes 512MiB
+                                                  make larger ones
+  lakebed cluster /lake/flights --sort carrier,flight
+                                                  and sort their rows, so that filters skip more
   lakebed cluster /lake/flights --min-small-files 10 --max-bytes 20GiB --max-time 10m
-                                                            only where it is worth it, and no more than that
-  lakebed cluster /lake/flights --dry-run                   say what would be done
-  lakebed cluster /lake/flights --schedule                  plan it, for Spark or a later run
-  lakebed cluster /lake/flights --run 20260301120000000     carry a pending plan out, whoever made it
-  lakebed cluster /lake/flights --plan plan.json            write the plan into a file, and change nothing
-  lakebed cluster /lake/flights --apply plan.json           carry that plan out, unless the table has moved on
+                                                  only where it is worth it, and no more than that
+  lakebed cluster /lake/flights --dry-run         say what would be done
+  lakebed cluster /lake/flights --schedule        plan it, for Spark or a later run
+  lakebed cluster /lake/flights --run 20260301120000000
+                                                  carry a pending plan out, whoever made it
+  lakebed cluster /lake/flights --plan plan.json  write the plan into a file, and change nothing
+  lakebed cluster /lake/flights --apply plan.json
+                                                  carry that plan out, unless the table has moved on
 
-Pending clusterings are carried out first, then what is due is planned and carried out. Rows, their commit times
-and what earlier times show stay as they are; the old files stay for readers until lakebed clean. A run that is
-stopped, or killed, is gone on with by the next one. From the plan on until it is carried out nobody may update
-the file groups in it: Spark refuses to. Inserts go on.
+Pending clusterings are carried out first, then what is due is planned and carried out. Rows,
+their commit times and what earlier times show stay as they are; the old files stay for readers
+until lakebed clean. A run that is stopped, or killed, is gone on with by the next one. From the
+plan on until it is carried out nobody may update the file groups in it: Spark refuses to. Inserts
+go on.
 
 Tables with a bucket index are refused: their writers find the file group of a key by its name.
 
@@ -80,7 +87,7 @@ struct DueArgs {
     max_group_bytes: Option<Size>,
     /// Plan at most so many groups of files, those first of which most files go for each byte.
     #[arg(long, value_name = "N", conflicts_with_all = ["run", "apply"])]
-    max_groups: Option<usize>,
+    max_groups: Option<NonZeroUsize>,
     /// Plan at most so many bytes to be read; one group is planned at least.
     #[arg(long, value_name = "SIZE", conflicts_with_all = ["run", "apply"])]
     max_bytes: Option<Size>,
@@ -98,7 +105,7 @@ impl DueArgs {
             max_group_bytes: self.max_group_bytes.map_or(rules.max_group_bytes, |Size(bytes)| bytes),
             sort_columns: self.sort.clone(),
             due_small_files: self.min_small_files.unwrap_or(rules.due_small_files),
-            max_groups: self.max_groups.unwrap_or(rules.max_groups),
+            max_groups: self.max_groups.map_or(rules.max_groups, NonZeroUsize::get),
             max_read_bytes: self.max_bytes.map_or(rules.max_read_bytes, |Size(bytes)| bytes),
             partitions: (!self.partition.is_empty()).then_some(partitions),
             ..rules
@@ -148,6 +155,16 @@ impl Service for Cluster {
         !draft.groups.is_empty()
     }
 
+    fn rewritten(draft: &ClusteringDraft) -> Vec<&FileGroupId> {
+        draft.groups.iter().flat_map(|group| &group.slices).map(|slice| &slice.group).collect()
+    }
+
+    async fn check(&self, survey: &Survey) -> Result<(), Error> {
+        self.maintainer.check_memory(&survey.snapshot).await?;
+        self.maintainer.check_sort(&survey.snapshot, &self.rules.sort_columns).await?;
+        Ok(survey.check_partitions(self.rules.partitions.iter().flatten()).await?)
+    }
+
     fn renewed(
         draft: ClusteringDraft,
         _: Option<InstantTime>,
@@ -191,7 +208,7 @@ impl Service for Cluster {
     }
 
     fn report(&self, done: &[ClusteringReport], _: Option<String>) -> impl Report {
-        ClusterReport::of(self.maintainer.table(), done)
+        ClusterReport::of(&self.maintainer, done)
     }
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::cli::human;
 use crate::cli::output::{Page, Report};
 use crate::cli::service::{Pending, outcome_name, outcome_text};
+use crate::maintain::Maintainer;
 use crate::maintain::clustering::{ClusteringDraft, ClusteringReport, DraftedGroup, LeftOut};
 use crate::table::Table;
 
@@ -38,11 +39,11 @@ struct ClusteringDone {
 }
 
 impl ClusterReport {
-    pub(super) fn of(table: &Table, reports: &[ClusteringReport]) -> Self {
+    pub(super) fn of(maintainer: &Maintainer, reports: &[ClusteringReport]) -> Self {
         let done = |report: &ClusteringReport| ClusteringDone {
             instant: report.instant,
             outcome: outcome_name(&report.outcome),
-            outcome_text: outcome_text(&report.outcome, || {
+            outcome_text: outcome_text(&report.outcome, maintainer, || {
                 let left = report.groups - report.resumed - report.finished;
                 human::counted(left as u64, "file group")
             }),
@@ -55,7 +56,10 @@ impl ClusterReport {
             written_bytes: report.written_bytes,
             rows: report.rows,
         };
-        Self { table: table.config.name.clone(), clusterings: reports.iter().map(done).collect() }
+        Self {
+            table: maintainer.table().config.name.clone(),
+            clusterings: reports.iter().map(done).collect(),
+        }
     }
 }
 

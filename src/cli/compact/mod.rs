@@ -2,6 +2,7 @@
 
 mod report;
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::Args;
@@ -29,20 +30,22 @@ use report::{CompactReport, PlanReport};
 
 const EXAMPLES: &str = "\
 Examples:
-  lakebed compact /lake/flights                             compact every group that has log files
+  lakebed compact /lake/flights                   compact every group that has log files
   lakebed compact /lake/flights --min-log-files 5 --min-log-ratio 0.2
-                                                            those alone that are due
+                                                  those alone that are due
   lakebed compact /lake/flights --max-bytes 20GiB --max-time 10m
-                                                            no more than that; the rest is left for later
-  lakebed compact /lake/flights --dry-run                   say what would be done
-  lakebed compact /lake/flights --schedule                  plan it, for Spark, Flink or a later run
-  lakebed compact /lake/flights --run 20260301120000000     carry a pending plan out, whoever made it
-  lakebed compact /lake/flights --plan plan.json            write the plan into a file, and change nothing
-  lakebed compact /lake/flights --apply plan.json           carry that plan out, unless the table has moved on
+                                                  no more than that; the rest is left for later
+  lakebed compact /lake/flights --dry-run         say what would be done
+  lakebed compact /lake/flights --schedule        plan it, for Spark, Flink or a later run
+  lakebed compact /lake/flights --run 20260301120000000
+                                                  carry a pending plan out, whoever made it
+  lakebed compact /lake/flights --plan plan.json  write the plan into a file, and change nothing
+  lakebed compact /lake/flights --apply plan.json
+                                                  carry that plan out, unless the table has moved on
 
-Pending compactions are carried out first, then what is due is planned and carried out. Writers go on
-meanwhile. A run that is stopped, or killed, is gone on with by the next one: file groups that are done
-are not done again. Two runs at once do not disturb each other.
+Pending compactions are carried out first, then what is due is planned and carried out. Writers go
+on meanwhile. A run that is stopped, or killed, is gone on with by the next one: file groups that
+are done are not done again. Two runs at once do not disturb each other.
 
 SIGINT and SIGTERM finish the file groups that are begun; a second signal ends at once.";
 
@@ -71,20 +74,25 @@ struct DueArgs {
     #[arg(long, value_name = "N", conflicts_with_all = ["run", "apply"])]
     min_log_files: Option<usize>,
     /// File groups whose log files have so many times the bytes of their base file are due, such as 0.3.
-    #[arg(long, value_name = "RATIO", conflicts_with_all = ["run", "apply"])]
+    #[arg(long, value_name = "RATIO", value_parser = ratio, conflicts_with_all = ["run", "apply"])]
     min_log_ratio: Option<f64>,
     /// File groups whose oldest log file is so old are due, such as 6h. They come first, the oldest before all.
     #[arg(long, value_name = "TIME", conflicts_with_all = ["run", "apply"])]
     min_log_age: Option<TimeSpan>,
     /// Plan at most so many file groups, the most valuable ones.
     #[arg(long, value_name = "N", conflicts_with_all = ["run", "apply"])]
-    max_groups: Option<usize>,
+    max_groups: Option<NonZeroUsize>,
     /// Plan at most so many bytes to be read; one file group is planned at least.
     #[arg(long, value_name = "SIZE", conflicts_with_all = ["run", "apply"])]
     max_bytes: Option<Size>,
     /// Only the file groups of this partition path; may be given again.
     #[arg(long, value_name = "PATH", conflicts_with_all = ["run", "apply"])]
     partition: Vec<String>,
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    let ratio = text.parse().ok().filter(|ratio: &f64| *ratio >= 0.0);
+    ratio.ok_or_else(|| "expected a number from 0 on, such as 0.3".to_owned())
 }
 
 impl DueArgs {
@@ -97,7 +105,7 @@ impl DueArgs {
             due_log_files: self.min_log_files.unwrap_or(if any { usize::MAX } else { 1 }),
             due_log_ratio: self.min_log_ratio.unwrap_or(f64::INFINITY),
             due_log_age: self.min_log_age.map_or(never, |TimeSpan(age)| age),
-            max_groups: self.max_groups.unwrap_or(usize::MAX),
+            max_groups: self.max_groups.map_or(usize::MAX, NonZeroUsize::get),
             max_read_bytes: self.max_bytes.map_or(u64::MAX, |Size(bytes)| bytes),
             partitions: (!self.partition.is_empty()).then_some(partitions),
         }
@@ -146,6 +154,15 @@ impl Service for Compact {
         !draft.groups.is_empty()
     }
 
+    fn rewritten(draft: &CompactionDraft) -> Vec<&FileGroupId> {
+        draft.groups.iter().map(|drafted| &drafted.group).collect()
+    }
+
+    async fn check(&self, survey: &Survey) -> Result<(), Error> {
+        self.maintainer.check_memory(&survey.snapshot).await?;
+        Ok(survey.check_partitions(self.rules.partitions.iter().flatten()).await?)
+    }
+
     /// Log files that came since are taken in.
     fn renewed(
         draft: CompactionDraft,
@@ -190,7 +207,7 @@ impl Service for Compact {
     }
 
     fn report(&self, done: &[CompactionReport], _: Option<String>) -> impl Report {
-        CompactReport::of(self.maintainer.table(), done)
+        CompactReport::of(&self.maintainer, done)
     }
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::cli::human;
 use crate::cli::output::{Page, Report};
 use crate::cli::service::{Pending, outcome_name, outcome_text};
+use crate::maintain::Maintainer;
 use crate::maintain::SliceFiles;
 use crate::maintain::compaction::{CompactionDraft, CompactionReport};
 use crate::table::Table;
@@ -37,11 +38,11 @@ struct CompactionDone {
 }
 
 impl CompactReport {
-    pub(super) fn of(table: &Table, reports: &[CompactionReport]) -> Self {
+    pub(super) fn of(maintainer: &Maintainer, reports: &[CompactionReport]) -> Self {
         let done = |report: &CompactionReport| CompactionDone {
             instant: report.instant,
             outcome: outcome_name(&report.outcome),
-            outcome_text: outcome_text(&report.outcome, || {
+            outcome_text: outcome_text(&report.outcome, maintainer, || {
                 let left = report.groups - report.resumed - report.finished;
                 human::counted(left as u64, "file group")
             }),
@@ -53,7 +54,10 @@ impl CompactReport {
             copied_bytes: report.copied_bytes,
             rows: report.rows,
         };
-        Self { table: table.config.name.clone(), compactions: reports.iter().map(done).collect() }
+        Self {
+            table: maintainer.table().config.name.clone(),
+            compactions: reports.iter().map(done).collect(),
+        }
     }
 }
 

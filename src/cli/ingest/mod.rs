@@ -32,9 +32,9 @@ Examples:
   lakebed ingest flights.yaml --show-progress  how far the pipeline has come
   lakebed ingest --print-schema                every setting of a job file, for editors
 
-A run ends with its files, unless the job says source.follow: it waits for new ones then.
-SIGINT and SIGTERM finish the checkpoint and end with exit code 0; an overwrite, which is one commit
-of all records, is given up and ends with exit code 1. A second signal ends at once, and the next run
+A run ends with its files, unless the job says source.follow: it waits for new ones then. SIGINT
+and SIGTERM finish the checkpoint and end with exit code 0; an overwrite, which is one commit of
+all records, is given up and ends with exit code 1. A second signal ends at once, and the next run
 goes on from the last commit. With --format json what happens is told by JSON lines on standard
 error, and the summary is one JSON document on standard output.";
 

@@ -26,13 +26,13 @@ struct ByState {
 
 type OfTables<N, A> = Family<ByTable, Gauge<N, A>>;
 
-/// What a round that ended at `unix_millis` did, all of it named `lakebed_maintain_…`.
+/// What a round did, all of it named `lakebed_maintain_…`.
 ///
 /// Everything is a gauge of the last round alone, since a run of a cron begins at nothing each time.
-pub(super) fn text(report: &FleetReport, took: Duration, unix_millis: i64) -> String {
+pub(super) fn text(report: &FleetReport, took: Duration) -> String {
     let mut registry = Registry::with_prefix("lakebed_maintain");
     let ended = Gauge::<f64, AtomicU64>::default();
-    ended.set(unix_millis as f64 / 1e3);
+    ended.set(report.ended_unix_millis as f64 / 1e3);
     registry.register_with_unit(
         "round_timestamp",
         "When the last round ended, since 1970",
@@ -47,7 +47,19 @@ pub(super) fn text(report: &FleetReport, took: Duration, unix_millis: i64) -> St
     let mut text = String::new();
     // Writing to a string does not fail.
     let _ = prometheus_text::encode(&mut text, &registry);
-    text
+    in_order(&text)
+}
+
+/// The same numbers, those of each name in one order every time.
+fn in_order(text: &str) -> String {
+    let is_number = |line: &&str| !line.starts_with('#');
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.chunk_by_mut(|a, b| is_number(a) == is_number(b)).for_each(|chunk| {
+        if chunk.first().is_some_and(is_number) {
+            chunk.sort_unstable();
+        }
+    });
+    lines.join("\n") + "\n"
 }
 
 fn register_states(registry: &mut Registry, report: &FleetReport) {
@@ -65,12 +77,11 @@ fn register_states(registry: &mut Registry, report: &FleetReport) {
     registry.register("table_failed", "1 for a table that failed", failed);
 }
 
-/// Of tables that were served.
+/// Of all tables: 0 where nothing was done, so that no series ends and begins again.
 fn register_tables(registry: &mut Registry, report: &FleetReport) {
-    let served = || report.tables.iter().filter_map(|table| Some((table, table.done.as_ref()?)));
     let seconds = OfTables::<f64, AtomicU64>::default();
-    for (table, done) in served() {
-        seconds.get_or_create(&by(table)).set(done.seconds);
+    for table in &report.tables {
+        seconds.get_or_create(&by(table)).set(table.done.as_ref().map_or(0.0, |done| done.seconds));
     }
     registry.register_with_unit("table", "How long a table took", Unit::Seconds, seconds);
     let overdue = OfTables::<f64, AtomicU64>::default();
@@ -82,10 +93,12 @@ fn register_tables(registry: &mut Registry, report: &FleetReport) {
     registry.register_with_unit("overdue", help, Unit::Seconds, overdue);
 
     let amplification = OfTables::<f64, AtomicU64>::default();
-    for (table, price) in report.tables.iter().filter_map(|table| Some((table, table.prices().next()?))) {
-        amplification.get_or_create(&by(table)).set(price.read_amplification_before);
+    for table in &report.tables {
+        let before = table.prices().next().map_or(0.0, |price| price.read_amplification_before);
+        amplification.get_or_create(&by(table)).set(before);
     }
-    let help = "What reading a table cost before, over what its base files alone cost";
+    let help =
+        "What reading a table cost before, over what its base files alone cost; 0 where that was not due";
     registry.register("read_amplification", help, amplification);
 
     type Count = fn(&Totals) -> u64;
@@ -102,8 +115,8 @@ fn register_tables(registry: &mut Registry, report: &FleetReport) {
     ];
     for (name, help, unit, count) in counts {
         let gauges = OfTables::<u64, AtomicU64>::default();
-        for (table, done) in served() {
-            gauges.get_or_create(&by(table)).set(count(&done.totals));
+        for table in &report.tables {
+            gauges.get_or_create(&by(table)).set(table.done.as_ref().map_or(0, |done| count(&done.totals)));
         }
         match unit {
             Some(unit) => registry.register_with_unit(name, help, unit, gauges),
@@ -118,12 +131,20 @@ fn by(table: &TableReport) -> ByTable {
 
 /// Writes `text` into the file at `path`, which is there as a whole at any time.
 pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new();
     // A collector may be somebody else.
     #[cfg(unix)]
     file.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    let mut file = file.prefix(".lakebed").tempfile_in(folder)?;
+    let mut file = file.prefix(".lakebed").tempfile_in(folder_of(path)?)?;
     file.write_all(text.as_bytes())?;
     file.persist(path).map(|_| ()).map_err(|error| error.error)
+}
+
+/// The folder that the file at `path` is to be in.
+pub(super) fn folder_of(path: &Path) -> io::Result<&Path> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match folder.is_dir() {
+        true => Ok(folder),
+        false => Err(io::Error::new(io::ErrorKind::NotFound, "there is no such folder")),
+    }
 }

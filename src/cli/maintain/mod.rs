@@ -4,6 +4,7 @@ mod metrics;
 mod report;
 mod round;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use clap::Args;
 use super::metrics_server::{self, MetricsServer, MetricsText};
 use super::output::JsonSchema;
 use super::progress::Progress;
+use super::service::fleet_in;
 use super::signals::stop_signal;
 use super::{Context, Exit};
 use crate::error::{Error, ErrorKind};
@@ -35,16 +37,38 @@ Examples:
   lakebed maintain '/lake/*/*' --max-time 4m     tables by a pattern, with the default settings
   lakebed maintain --print-schema                every setting of a fleet file, for editors
 
-Of each table what dead writers left is undone, pending compactions, clusterings and cleans are carried out,
-whoever planned them, and what is due is compacted, clustered, cleaned and archived. Clustering is for tables
-without record keys, unless the fleet file says otherwise. Tables are served in the order of what
-readers save for each byte that is read, but those where something is overdue come first. A table that fails
-or is refused does not stop the others.
+Of each table what dead writers left is undone, pending compactions, clusterings and cleans are
+carried out, whoever planned them, and what is due is compacted, clustered, cleaned and archived.
+Clustering is for tables without record keys, unless the fleet file says otherwise. Tables are
+served in the order of what readers save for each byte that is read, but those where something is
+overdue come first. A read budget lets one file group through at least. Writers go on meanwhile;
+two runs at once do not disturb each other.
 
-Writers go on meanwhile. A run that is stopped, or killed, is gone on with by the next one; two runs at
-once do not disturb each other.
+How it stands about a table at the end:
+  idle      nothing is due
+  due       something is, and was left by --dry-run
+  done      what was due was done
+  stopped   some of it was done: the next run goes on
+  left      nothing of it was begun, since a limit was reached: the next run comes back to it
+  conflict  somebody else was at the table: the next run tries again
+  refused   Lakebed does not maintain such a table; `skip: true` in the fleet file leaves it out
+  failed    it failed, and says why
 
-SIGINT and SIGTERM finish what is begun; a second signal ends at once.";
+A table that fails or is refused does not stop the others. Among others a refused one does not
+change the exit code: it is listed. If some fail, it is 8. If nothing matches any pattern, it is
+2, but with --every it is looked for again each time; that ends by a signal alone, with 0. With
+--every and --format json each round prints one document.
+
+FILES and READ COST of --dry-run are before and after. READ COST is what reading the whole table
+takes, over what its base files alone would: a byte of a log file counts four times besides, a log
+file as 256 KiB, since they are decoded and looked up. READ of `lakebed files` counts bytes alone.
+FOUND / EXPECTED sets what compactions and clusterings took beside what --dry-run tells of them.
+To \"note how far the table is clean\" is a clean that deletes nothing: the next one need not look
+at what was written before.
+
+SIGINT and SIGTERM finish what is begun; a second signal ends at once. A run that is stopped, or
+killed, is gone on with by the next one; what it was at when it was killed is passed by until its
+heartbeat has expired, 2m if not set otherwise.";
 
 /// The arguments of `lakebed maintain`.
 #[derive(Debug, Args)]
@@ -73,7 +97,7 @@ pub(super) struct MaintainArgs {
     metrics_file: Option<PathBuf>,
     /// Serve what the last round did, in Prometheus' form, at http://ADDR/metrics: a port, which is one of this
     /// machine alone, or an address with a port.
-    #[arg(long, value_name = "ADDR", requires = "every", value_parser = metrics_server::parse_address)]
+    #[arg(long, value_name = "ADDR", requires = "every", conflicts_with_all = ["once", "dry_run"], value_parser = metrics_server::parse_address)]
     metrics: Option<String>,
     /// Print the JSON Schema of fleet files, for editors, and end.
     #[arg(long, exclusive = true)]
@@ -86,17 +110,17 @@ impl MaintainArgs {
             let ending = Path::new(name).extension();
             ending.is_some_and(|ending| ending == "yaml" || ending == "yml")
         };
-        let fleet = match self.fleet.as_slice() {
-            [file] if is_file(file) => Fleet::from_file(&PathBuf::from(file)),
+        let fix = |error| Error::new(ErrorKind::FixInput, error);
+        let mut fleet = match self.fleet.as_slice() {
+            [file] if is_file(file) => fleet_in(Path::new(file))?,
             names => match names.iter().find(|name| is_file(name)) {
                 Some(file) => {
                     let text = format!("{file}: a fleet file goes alone; name further tables in it");
                     return Err(Error::new(ErrorKind::FixInput, text));
                 }
-                None => Fleet::of_tables(names.to_vec()),
+                None => Fleet::of_tables(names.to_vec()).map_err(fix)?,
             },
         };
-        let mut fleet = fleet.map_err(|error| Error::new(ErrorKind::FixInput, error))?;
         fleet.budget.memory = self.memory.or(fleet.budget.memory);
         fleet.budget.time = self.max_time.or(fleet.budget.time);
         Ok(fleet)
@@ -110,6 +134,9 @@ pub(super) async fn run(context: &Context, args: MaintainArgs) -> Result<Exit, E
         return Ok(Exit::Done);
     }
     let fleet = args.fleet()?;
+    if let Some(path) = &args.metrics_file {
+        metrics::folder_of(path).map_err(|error| metrics_failed(ErrorKind::FixInput, path, &error))?;
+    }
     let memory_bytes = fleet.budget.memory.map_or(512 << 20, |Size(bytes)| bytes);
     if let Some(threads) = fleet.budget.threads {
         // Somebody who embeds the program's entry may have started them already.
@@ -129,7 +156,7 @@ pub(super) async fn run(context: &Context, args: MaintainArgs) -> Result<Exit, E
     }
     let round = Round::new(&fleet, memory_bytes, &context.environment, &progress);
     if args.dry_run {
-        let tables = find(&fleet, context).await?;
+        let tables = any(find(&fleet, context).await?)?;
         let report = round.dry_run(tables).await;
         progress.end();
         context.output.report(&report)?;
@@ -140,13 +167,15 @@ pub(super) async fn run(context: &Context, args: MaintainArgs) -> Result<Exit, E
         let deadline = fleet.budget.time.map(|TimeSpan(time)| begun + time);
         let limits = RunLimits { stop: stop.clone(), deadline };
         let tables = find(&fleet, context).await?;
-        let report = round.run(tables, &limits).await;
+        // Again and again, there may be some later.
+        let tables = if args.every.is_some() { tables } else { any(tables)? };
+        let mut report = round.run(tables, &limits).await;
+        report.is_one_of_many = args.every.is_some();
         progress.end();
         let took = context.environment.clock.monotonic().saturating_sub(begun);
-        let text = metrics::text(&report, took, context.environment.clock.unix_millis());
+        let text = metrics::text(&report, took);
         if let Some(path) = &args.metrics_file {
-            let failed = |error| format!("--metrics-file {}: {error}", path.display());
-            metrics::write(path, &text).map_err(|error| Error::new(ErrorKind::Failed, failed(error)))?;
+            metrics::write(path, &text).map_err(|error| metrics_failed(ErrorKind::Failed, path, &error))?;
         }
         *served.lock().unwrap_or_else(PoisonError::into_inner) = text;
         context.output.report(&report)?;
@@ -157,9 +186,24 @@ pub(super) async fn run(context: &Context, args: MaintainArgs) -> Result<Exit, E
     }
 }
 
+fn metrics_failed(kind: ErrorKind, path: &Path, error: &io::Error) -> Error {
+    Error::new(kind, format!("--metrics-file {}: {error}", path.display()))
+}
+
 async fn find(fleet: &Fleet, context: &Context) -> Result<FleetTables, Error> {
     let found = FleetTables::find(fleet, &context.environment).await;
     found.map_err(|error| Error::new(ErrorKind::FixInput, error))
+}
+
+/// Refuses a fleet of patterns that match no table at all.
+fn any(found: FleetTables) -> Result<FleetTables, Error> {
+    match found.tables.is_empty() && !found.unmatched.is_empty() {
+        true => {
+            let patterns = found.unmatched.join(", ");
+            Err(Error::new(ErrorKind::FixInput, format!("there is no table: nothing matches {patterns}")))
+        }
+        false => Ok(found),
+    }
 }
 
 fn text_of(served: &Arc<Mutex<String>>) -> MetricsText {

@@ -41,6 +41,11 @@ pub(super) struct FleetReport {
     pub(super) unmatched: Vec<String>,
     /// Whether nothing was to be done.
     pub(super) dry_run: bool,
+    /// When the round ended, in milliseconds since the epoch.
+    pub(super) ended_unix_millis: i64,
+    /// Whether it is one of many, so that people are told when it was.
+    #[serde(skip)]
+    pub(super) is_one_of_many: bool,
 }
 
 /// What was due in a table, and what was done of it.
@@ -212,6 +217,9 @@ impl FleetReport {
 
 impl Report for FleetReport {
     fn render(&self, page: &mut Page<'_>) -> io::Result<()> {
+        if self.is_one_of_many {
+            page.heading(&format!("{} UTC", human::event_time(self.ended_unix_millis)))?;
+        }
         match self.dry_run {
             true => self.render_due(page)?,
             false => self.render_done(page)?,

@@ -34,11 +34,11 @@ Examples:
   lakebed read /lake/flights --format jsonl | jq .carrier
   lakebed read /lake/flights --out flights.parquet          the format is told by the name
 
-A table has its heading again after every 100,000 values, or a megabyte of them; in it null is NULL,
-and control characters are spelled out: a line feed is \\n. csv is quoted by
-RFC 4180, each record ends in a line feed: null is an empty field and an empty text \"\"; nested values
-are JSON. In csv, json and jsonl binary values are hexadecimal; whole numbers and decimals have all of
-their digits. parquet and arrow keep types and values as they are.";
+A table has its heading again after every 100,000 values, or a megabyte of them; in it null is
+NULL, and control characters are spelled out: a line feed is \\n. csv is quoted by RFC 4180, each
+record ends in a line feed: null is an empty field and an empty text \"\"; nested values are JSON.
+In csv, json and jsonl binary values are hexadecimal; whole numbers and decimals have all of their
+digits. parquet and arrow keep types and values as they are.";
 
 /// The arguments of `lakebed read`.
 #[derive(Debug, Args)]

@@ -17,6 +17,7 @@ use crate::commit::Scheduled;
 use crate::error::Error;
 use crate::maintain::{MaintainError, Maintainer, RunLimits, RunOutcome};
 use crate::settings::TimeSpan;
+use crate::table::FileGroupId;
 use crate::timeline::Timeline;
 
 /// What is to be done.
@@ -64,6 +65,16 @@ pub(in crate::cli) trait Service {
 
     /// Whether anything is.
     fn is_due(draft: &Self::Draft) -> bool;
+
+    /// The file groups that are rewritten, each of which can be so once.
+    fn rewritten(_draft: &Self::Draft) -> Vec<&FileGroupId> {
+        Vec::new()
+    }
+
+    /// Refuses arguments that the table cannot follow, whether anything is due or not.
+    async fn check(&self, _survey: &Self::Survey) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Why nothing is, if that has a reason of its own.
     fn idle(_survey: &Self::Survey) -> Option<String> {
@@ -149,6 +160,7 @@ impl<S: Service> Driver<'_, S> {
     /// Says what is due, or writes it into a file.
     async fn tell_plan(&self, what: &WhatArgs) -> Result<Exit, Error> {
         let survey = self.service.survey(None).await?;
+        self.service.check(&survey).await?;
         let draft = self.service.plan(&survey);
         let pending = Pending::on(S::timeline(&survey), S::ACTION);
         let is_due = S::is_due(&draft);
@@ -163,6 +175,7 @@ impl<S: Service> Driver<'_, S> {
 
     async fn schedule(&self) -> Result<Exit, Error> {
         let survey = self.service.survey(None).await?;
+        self.service.check(&survey).await?;
         let draft = self.service.plan(&survey);
         let scheduled = put_plan(self.service, &survey, &draft).await?;
         let pending = Pending { scheduled, ..Pending::on(S::timeline(&survey), S::ACTION) };
@@ -208,6 +221,7 @@ impl<S: Service> Running<'_, S> {
         if let Some(path) = &what.apply {
             let file = PlanFile::read::<S>(path, table)?;
             let survey = self.service.survey(Some(&file.draft)).await?;
+            self.service.check(&survey).await?;
             let draft = S::renewed(file.draft, file.made_at, &survey).map_err(|why| stale(path, &why))?;
             return Ok((self.planned(&survey, &draft).await?.into_iter().collect(), None));
         }
@@ -217,6 +231,7 @@ impl<S: Service> Running<'_, S> {
         }
         if !self.limits.are_reached(table.environment.clock.as_ref()) {
             let survey = self.service.survey(None).await?;
+            self.service.check(&survey).await?;
             let planned = self.planned(&survey, &self.service.plan(&survey)).await?;
             idle = S::idle(&survey).filter(|_| planned.is_none());
             done.extend(planned);

@@ -4,6 +4,7 @@ mod drive;
 mod plan_file;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 
@@ -59,7 +60,7 @@ impl TableArgs {
         options: &MaintainOptions,
     ) -> Result<MaintainOptions, Error> {
         let fix = |error: Box<dyn std::error::Error + Send + Sync>| Error::new(ErrorKind::FixInput, error);
-        let fleet = Fleet::from_file(file).map_err(|error| fix(error.into()))?;
+        let fleet = fleet_in(file)?;
         let found = FleetTables::find(&fleet, &context.environment).await;
         let tables = found.map_err(|error| fix(error.into()))?.tables;
         let table = tables.iter().find(|table| table.uri.to_string() == uri.to_string());
@@ -69,6 +70,12 @@ impl TableArgs {
         })?;
         Ok(table.options(options))
     }
+}
+
+/// The fleet of a file.
+pub(super) fn fleet_in(file: &Path) -> Result<Fleet, Error> {
+    let named = |error| Error::new(ErrorKind::FixInput, format!("{}: {error}", file.display()));
+    Fleet::from_file(file).map_err(named)
 }
 
 /// A table, and what its services may use.
@@ -113,11 +120,32 @@ pub(super) fn outcome_name(outcome: &RunOutcome) -> &'static str {
 }
 
 /// An outcome, for people; `left` says what a stopped run leaves for the next one.
-pub(super) fn outcome_text(outcome: &RunOutcome, left: impl FnOnce() -> String) -> String {
+pub(super) fn outcome_text(
+    outcome: &RunOutcome,
+    maintainer: &Maintainer,
+    left: impl FnOnce() -> String,
+) -> String {
     match outcome {
         RunOutcome::Committed { completion } => format!("committed at {completion}"),
         RunOutcome::Over => "somebody else has completed it".to_owned(),
-        RunOutcome::AtWork { .. } => "somebody else is at work on it".to_owned(),
+        RunOutcome::AtWork { seen_unix_millis } => at_work(*seen_unix_millis, maintainer),
         RunOutcome::Stopped => format!("stopped, {} left for the next run", left()),
+    }
+}
+
+/// That somebody else is at work, who was last seen at a time, and until when that counts.
+fn at_work(seen_unix_millis: i64, maintainer: &Maintainer) -> String {
+    let now = maintainer.table().environment.clock.unix_millis();
+    let silence =
+        Duration::from_millis(u64::try_from(now.saturating_sub(seen_unix_millis)).unwrap_or_default());
+    let left = maintainer.committer().options().heartbeat_expiry().saturating_sub(silence);
+    let seen = format!(
+        "somebody else is at work on it: the last that was heard of them is {} ago",
+        human::lasting(silence)
+    );
+    match left.is_zero() {
+        // They do not beat, and have longer.
+        true => seen,
+        false => format!("{seen}; if nothing more is, they count as dead in {}", human::lasting(left)),
     }
 }

@@ -1,5 +1,6 @@
 //! The plan of a service in a file.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use lakebed_hudi::instant::InstantTime;
@@ -8,10 +9,17 @@ use serde::{Deserialize, Serialize};
 
 use super::Service;
 use crate::error::{Error, ErrorKind};
-use crate::table::Table;
+use crate::table::{FileGroupId, Table};
 
 /// The only form there is.
 const VERSION: u32 = 1;
+
+/// What every plan in a file has.
+#[derive(Debug, Deserialize)]
+struct Head {
+    version: u32,
+    service: String,
+}
 
 /// The plan of a service in a file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,18 +59,28 @@ impl<D: Serialize + DeserializeOwned> PlanFile<D> {
             |problem: String| Error::new(ErrorKind::FixInput, format!("{}: {problem}", path.display()));
         let service = S::ACTION.as_str();
         let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-        let file: Self = serde_json::from_str(&text)
-            .map_err(|error| unreadable(format!("it is no plan of a {service}: {error}")))?;
-        if file.service != service {
-            return Err(unreadable(format!("it is a plan of a {}, and not of a {service}", file.service)));
+        let no_plan = |error| unreadable(format!("it is no plan of a {service}: {error}"));
+        // What else is in it depends on these.
+        let head: Head = serde_json::from_str(&text).map_err(no_plan)?;
+        if head.service != service {
+            return Err(unreadable(format!("it is a plan of a {}, and not of a {service}", head.service)));
         }
-        if file.version != VERSION {
-            let problem = format!("version {} of plans is not known, only {VERSION}", file.version);
+        if head.version != VERSION {
+            let problem = format!("version {} of plans is not known, only {VERSION}", head.version);
             return Err(unreadable(problem));
         }
+        let file: Self = serde_json::from_str(&text).map_err(no_plan)?;
         let uri = table.storage.uri().to_string();
         if file.uri != uri {
             return Err(unreadable(format!("it is a plan for {}, and not for {uri}", file.uri)));
+        }
+        let mut groups = BTreeSet::new();
+        if let Some(group) = S::rewritten(&file.draft).into_iter().find(|group| !groups.insert(*group)) {
+            let FileGroupId { partition, file_id } = group;
+            return Err(unreadable(format!(
+                "it names file group {file_id} of partition {partition:?} twice, so that nobody could carry it out: \
+                 leave one out, or plan anew"
+            )));
         }
         Ok(file)
     }

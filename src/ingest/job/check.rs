@@ -56,6 +56,7 @@ fn check_table(job: &Job) -> Result<(), SettingsError> {
         return Err(contradiction("table.clock_skew", "table.shared", why));
     }
     table.lock.check("table.lock")?;
+    table.heartbeat.check("table.heartbeat")?;
     let Some(create) = &table.create else { return Ok(()) };
     match (create.merge_mode, create.ordering.is_empty()) {
         (Some(MergeKind::EventTime), true) => {

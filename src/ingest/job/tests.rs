@@ -186,6 +186,10 @@ fn mistakes_are_named_with_their_place() {
             "source.files: \"s3://lake/in/*.csv\" is an address: inputs are files of this machine",
         ),
         (
+            table("heartbeat: {misses: 0}"),
+            "table.heartbeat.misses: it must be at least 1, or who lives is taken for dead",
+        ),
+        (
             table("clock_skew: 1s"),
             "table.clock_skew: it contradicts table.shared: clocks only differ where others write the table too",
         ),

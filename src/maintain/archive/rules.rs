@@ -29,6 +29,12 @@ impl ArchiveRules {
     /// # Errors
     /// As [`ArchiveRules::new`].
     pub fn chosen(min_commits: Option<usize>, max_commits: Option<usize>) -> Result<Self, MaintainError> {
+        if let Some(max) = max_commits.filter(|max| *max < 2 && min_commits.is_none()) {
+            let problem = format!(
+                "at most {max} commits on the active timeline are too few: 1 has to stay, so that 2 or more have to be allowed"
+            );
+            return Err(MaintainError::Rules { problem });
+        }
         let default = Self::default();
         let span = default.max_commits - default.min_commits;
         let fewer = |max: usize| default.min_commits.min(max.saturating_sub(1));

@@ -6,6 +6,10 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingKind {
+    /// A file in the folder of the timeline that nobody knows.
+    UnknownFile,
+    /// A file of a completed instant, or of the archive, that nobody can read.
+    BrokenFile,
     /// A write that is not completed, and whose writer is dead.
     DeadWrite,
     /// A service that was begun, is not completed, and that nobody is at.
@@ -16,12 +20,14 @@ pub enum FindingKind {
     CutOffRestore,
     /// A savepoint that was cut off while it was made or deleted.
     CutOffSavepoint,
-    /// The plan of a compaction or clustering that nobody can read.
+    /// A plan that nobody can read, or carry out.
     BrokenPlan,
     /// The plan of a compaction or clustering that reads a file which is not there.
     PlanMissesFile,
     /// A commit that names a file which is not there, and which no clean has deleted.
     CommitMissesFile,
+    /// A data file that has not the size that its commit says.
+    OtherSize,
     /// A data file of a write that is nowhere on the timeline.
     StrayFile,
     /// A data file from before the active timeline that no archived commit explains: readers take it for part of
@@ -49,6 +55,8 @@ impl FindingKind {
     /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::UnknownFile => "unknown file",
+            Self::BrokenFile => "broken file",
             Self::DeadWrite => "dead write",
             Self::IdleService => "idle service",
             Self::CutOffRollback => "cut off rollback",
@@ -57,6 +65,7 @@ impl FindingKind {
             Self::BrokenPlan => "broken plan",
             Self::PlanMissesFile => "plan misses file",
             Self::CommitMissesFile => "commit misses file",
+            Self::OtherSize => "other size",
             Self::StrayFile => "stray file",
             Self::UnexplainedFile => "unexplained file",
             Self::NoPartition => "no partition",

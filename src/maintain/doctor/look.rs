@@ -6,11 +6,14 @@ use lakebed_hudi::file_name::{DataFileName, PARTITION_METADATA};
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::Action;
 
-use super::facts::{Facts, FileInPartition, in_partition};
+use super::facts::{BrokenFile, Facts, FileInPartition, Plan, in_partition};
+use super::plans::Plans;
+use super::told::Told;
 use crate::commit::{CommitError, Committer};
 use crate::maintain::MaintainError;
-use crate::storage::{Entry, StorageError, TablePath};
-use crate::timeline::{Instant, Timeline};
+use crate::storage::{Entry, Storage, StorageError, TablePath};
+use crate::table::{FileGroup, TableSnapshot, partition_folder};
+use crate::timeline::{Instant, Timeline, TimelineError};
 
 /// Looks at a table. The files are listed after the markers and before the timeline, so that what is begun meanwhile
 /// is known.
@@ -19,48 +22,143 @@ pub(super) async fn look(committer: &Committer) -> Result<Facts, MaintainError> 
     let markers: BTreeSet<InstantTime> = committer.marked_instants().await?.into_iter().collect();
     let heartbeats: BTreeSet<InstantTime> = committer.beating().await?.into_iter().collect();
     let (files, partitions) = list(committer).await?;
-    let snapshot = table.snapshot(None).await?;
-    let timeline = snapshot.timeline.clone();
-    let mut groups = Vec::new();
-    for (partition, entries) in &files {
-        groups.extend(snapshot.file_groups(partition, entries).await?);
-    }
-    let instants: BTreeSet<InstantTime> = files.values().flatten().filter_map(instant_of).collect();
-    let archived = match instants.iter().find(|instant| timeline.write_at(**instant).is_none()) {
-        Some(first) => table.timeline.archived_completions(*first).await?.into_keys().collect(),
-        None => BTreeSet::new(),
+    let (timeline, unknown) = table.timeline.load_known().await?;
+    let mut told = Told::by(&table.timeline, &timeline).await?;
+    let archived = archived(committer, &timeline, &files, &mut told).await?;
+    let snapshot = TableSnapshot::by_timeline(table, timeline.clone(), told.replaces);
+    let groups = match archived {
+        Some(_) => groups(&snapshot, &files).await?,
+        None => Vec::new(),
     };
-    let unknown =
-        instants.union(&heartbeats).chain(&markers).filter(|time| timeline.write_at(**time).is_none());
-    let alive = alive(committer, &timeline, unknown.copied().collect()).await?;
-    let (cleaned, cleaned_partitions) = cleaned(committer, &timeline).await?;
-    let lock = match table.storage.stat(&TablePath::literal(".hoodie/lock")).await {
-        Ok(entry) => Some(entry),
-        Err(StorageError::NotFound { .. }) => None,
-        Err(error) => return Err(error.into()),
-    };
-    Ok(Facts {
+    let of_files: BTreeSet<InstantTime> = files.values().flatten().filter_map(instant_of).collect();
+    let strange =
+        of_files.union(&heartbeats).chain(&markers).filter(|time| timeline.write_at(**time).is_none());
+    let alive = alive(committer, &timeline, strange.copied().collect()).await?;
+    let plans = Plans::of(committer, &timeline).await?;
+    told.cleaned.extend(plans.going);
+    let mut facts = Facts {
         uri: table.storage.uri().to_string(),
         zone: table.zone,
         now_unix_millis: table.environment.clock.unix_millis(),
         expiry: committer.options().heartbeat_expiry(),
+        unknown: unknown.into_iter().map(|(path, error)| (path.to_string(), error.to_string())).collect(),
+        broken: told.broken,
         archived,
         groups,
         buckets: table.config.bucket_index.as_ref().map(|index| index.buckets),
-        named: named(committer, &timeline).await?,
-        cleaned,
-        cleaned_partitions,
+        named: told.named,
+        cleaned: told.cleaned,
+        cleaned_partitions: told.cleaned_partitions,
         alive,
-        rollbacks: rollbacks(committer, &timeline).await?,
-        restore: restore(committer, &timeline).await?,
-        plans: plans(committer, &timeline).await?,
+        rollbacks: plans.rollbacks,
+        restore: plans.restore,
+        plans: plans.plans,
+        undoable: BTreeSet::new(),
+        restorable: BTreeSet::new(),
         markers,
         heartbeats,
-        lock,
+        lock: if_there(table.storage.as_ref(), &TablePath::literal(".hoodie/lock")).await?,
         files,
         partitions,
         timeline,
-    })
+    };
+    look_again(table.storage.as_ref(), &mut facts).await?;
+    (facts.undoable, facts.restorable) = ways_back(committer, &facts).await?;
+    Ok(facts)
+}
+
+/// The file groups that readers see.
+async fn groups(
+    snapshot: &TableSnapshot,
+    files: &BTreeMap<String, Vec<Entry>>,
+) -> Result<Vec<FileGroup>, MaintainError> {
+    let mut groups = Vec::new();
+    for (partition, entries) in files {
+        groups.extend(snapshot.file_groups(partition, entries).await?);
+    }
+    Ok(groups)
+}
+
+async fn if_there(storage: &dyn Storage, path: &TablePath) -> Result<Option<Entry>, MaintainError> {
+    match storage.stat(path).await {
+        Ok(entry) => Ok(Some(entry)),
+        Err(StorageError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The archived writes, from the oldest data file on.
+async fn archived(
+    committer: &Committer,
+    timeline: &Timeline,
+    files: &BTreeMap<String, Vec<Entry>>,
+    told: &mut Told,
+) -> Result<Option<BTreeSet<InstantTime>>, MaintainError> {
+    let instants = files.values().flatten().filter_map(instant_of);
+    let Some(first) = instants.filter(|instant| timeline.write_at(*instant).is_none()).min() else {
+        return Ok(Some(BTreeSet::new()));
+    };
+    match committer.table().timeline.archived_completions(first).await {
+        Ok(archived) => Ok(Some(archived.into_keys().collect())),
+        Err(TimelineError::History { path, source }) => {
+            told.broken.push(BrokenFile { path: path.to_string(), of: None, why: source.to_string() });
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Looks again for files that are not as a commit says: it may have been completed after they were listed.
+async fn look_again(storage: &dyn Storage, facts: &mut Facts) -> Result<(), MaintainError> {
+    let lost = facts.lost().map(|(_, file)| file.clone());
+    let other = facts.of_other_size().map(|other| other.file.clone());
+    for (partition, name) in lost.chain(other).collect::<BTreeSet<FileInPartition>>() {
+        let path = partition_folder(&partition)?.join(&name)?;
+        let Some(entry) = if_there(storage, &path).await? else { continue };
+        let files = facts.files.entry(partition).or_default();
+        match files.binary_search_by(|file| file.path.file_name().cmp(&name)) {
+            Ok(found) => files[found] = entry,
+            Err(place) => files.insert(place, entry),
+        }
+    }
+    Ok(())
+}
+
+/// Which instants with files that are not there can be rolled back, and to which savepoints the table can be taken
+/// back.
+async fn ways_back(
+    committer: &Committer,
+    facts: &Facts,
+) -> Result<(BTreeSet<InstantTime>, BTreeSet<InstantTime>), MaintainError> {
+    let (mut undoable, mut restorable) = (BTreeSet::new(), BTreeSet::new());
+    let misses: BTreeSet<InstantTime> = facts.lost().map(|(commit, _)| commit).collect();
+    let is_useless = |plan: &Plan| match plan {
+        Plan::Reads(files) => files.iter().any(|file| facts.size_of(file).is_none()),
+        Plan::Repeats(_) => true,
+        Plan::Broken(_) => false,
+    };
+    let useless = facts.plans.iter().filter(|(_, plan)| is_useless(plan)).map(|(service, _)| service.time);
+    for instant in misses.iter().copied().chain(useless) {
+        if is_accepted(committer.plan_rollback(instant).await)? {
+            undoable.insert(instant);
+        }
+    }
+    let is_told = !misses.is_empty() || facts.of_other_size().next().is_some();
+    for savepoint in facts.timeline.completed().filter(|i| is_told && i.action == Action::Savepoint) {
+        if is_accepted(committer.plan_restore(savepoint.time).await)? {
+            restorable.insert(savepoint.time);
+        }
+    }
+    Ok((undoable, restorable))
+}
+
+/// Whether what was asked for can be done.
+fn is_accepted<T>(planned: Result<T, CommitError>) -> Result<bool, MaintainError> {
+    match planned {
+        Ok(_) => Ok(true),
+        Err(error @ CommitError::Storage(_)) => Err(error.into()),
+        Err(_) => Ok(false),
+    }
 }
 
 fn instant_of(file: &Entry) -> Option<InstantTime> {
@@ -101,79 +199,4 @@ async fn alive(
         }
     }
     Ok(alive)
-}
-
-/// The files that completed writes name, from where nothing before is archived.
-async fn named(
-    committer: &Committer,
-    timeline: &Timeline,
-) -> Result<BTreeMap<InstantTime, BTreeSet<FileInPartition>>, MaintainError> {
-    let mut named = BTreeMap::new();
-    for commit in timeline.completed_writes().filter(|commit| Some(commit.time) >= timeline.start()) {
-        let metadata = committer.table().timeline.metadata_anywhere(commit).await?;
-        let paths = metadata.write_stats().filter_map(|(_, stat)| stat.path.as_deref()?.parse().ok());
-        named.insert(commit.time, paths.map(|path: TablePath| in_partition(&path)).collect());
-    }
-    Ok(named)
-}
-
-/// The files and the partitions that cleans have deleted, or are about to.
-async fn cleaned(
-    committer: &Committer,
-    timeline: &Timeline,
-) -> Result<(BTreeSet<FileInPartition>, BTreeSet<String>), MaintainError> {
-    let (mut files, mut partitions) = (BTreeSet::new(), BTreeSet::new());
-    for clean in timeline.instants().filter(|i| i.action == Action::Clean) {
-        if !clean.is_completed() {
-            files.extend(committer.going_files(clean.time).await?);
-            continue;
-        }
-        for (partition, of) in committer.table().timeline.clean_metadata(clean).await?.partition_metadata {
-            if of.is_partition_deleted {
-                partitions.insert(partition.clone());
-            }
-            let name = |file: &String| file.rsplit('/').next().unwrap_or_default().to_owned();
-            files.extend(of.delete_path_patterns.iter().map(|file| (partition.clone(), name(file))));
-        }
-    }
-    Ok((files, partitions))
-}
-
-async fn rollbacks(
-    committer: &Committer,
-    timeline: &Timeline,
-) -> Result<BTreeMap<InstantTime, Option<InstantTime>>, MaintainError> {
-    let mut rollbacks = BTreeMap::new();
-    for rollback in timeline.pending().filter(|i| i.action == Action::Rollback) {
-        rollbacks.insert(rollback.time, committer.rollback_target(rollback.time).await?);
-    }
-    Ok(rollbacks)
-}
-
-async fn restore(
-    committer: &Committer,
-    timeline: &Timeline,
-) -> Result<Option<(InstantTime, InstantTime)>, MaintainError> {
-    let Some(restore) = timeline.pending_restore() else { return Ok(None) };
-    Ok(Some((restore.time, committer.savepoint_of(timeline, restore.time).await?)))
-}
-
-async fn plans(
-    committer: &Committer,
-    timeline: &Timeline,
-) -> Result<Vec<(Instant, Result<BTreeSet<FileInPartition>, String>)>, MaintainError> {
-    let mut plans = Vec::new();
-    for service in timeline.pending().filter(|i| i.is_pending_service()) {
-        let read = match committer.files_read_by(service).await {
-            Ok(slices) => Ok(slices
-                .into_iter()
-                .flat_map(|(group, names)| names.into_iter().map(move |name| (group.partition.clone(), name)))
-                .filter(|(_, name)| !name.is_empty())
-                .collect()),
-            Err(error @ CommitError::ServicePlan { .. }) => Err(error.to_string()),
-            Err(error) => return Err(error.into()),
-        };
-        plans.push((*service, read));
-    }
-    Ok(plans)
 }

@@ -3,65 +3,73 @@
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::Action;
 
-use super::facts::{Facts, FileInPartition, shown};
+use super::facts::{Facts, Plan, shown};
 use super::{Finding, FindingKind, Mend};
+use crate::timeline::Instant;
 
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
-    let mut findings = plans(facts);
-    // What a restore deletes is gone before its commit is.
-    if facts.restore.is_none() {
-        findings.extend(commits(facts));
-    }
-    findings
-}
-
-fn plans(facts: &Facts) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for (service, read) in &facts.plans {
-        let subject = format!("{} {}", service.requested_as, service.time);
-        let mend = Mend::command(&["rollback"], &facts.uri, &[service.time.as_str()]);
-        match read {
-            Err(why) => {
-                let mend = Mend::Advice("delete what the detail names, in that order".to_owned());
-                findings.push(Finding { kind: FindingKind::BrokenPlan, subject, detail: why.clone(), mend });
-            }
-            Ok(files) => {
-                if let Some(missing) = files.iter().find(|file| !facts.is_there(file)) {
-                    let detail = format!("it is to read {}, which is not there", shown(missing));
-                    findings.push(Finding { kind: FindingKind::PlanMissesFile, subject, detail, mend });
-                }
-            }
-        }
-    }
-    findings
-}
-
-fn commits(facts: &Facts) -> Vec<Finding> {
-    let is_lost = |file: &&FileInPartition| {
-        !facts.is_there(file) && !facts.cleaned.contains(*file) && !facts.cleaned_partitions.contains(&file.0)
-    };
-    let lost = facts.named.iter().flat_map(|(commit, files)| files.iter().map(move |file| (*commit, file)));
-    let lost = lost.filter(|(_, file)| is_lost(file));
-    let finding = |(commit, file): (InstantTime, &FileInPartition)| Finding {
+    let plans = facts.plans.iter().filter_map(|(service, plan)| of_plan(facts, service, plan));
+    let lost = facts.lost().map(|(commit, file)| Finding {
         kind: FindingKind::CommitMissesFile,
         subject: shown(file),
         detail: format!("{commit} wrote it, and no clean has deleted it"),
         mend: mend(facts, commit),
-    };
-    lost.map(finding).collect()
+    });
+    plans.chain(lost).collect()
 }
 
-/// The newest commit can be undone, what came after a savepoint be restored over.
+fn of_plan(facts: &Facts, service: &Instant, plan: &Plan) -> Option<Finding> {
+    let (kind, detail, mend) = match plan {
+        Plan::Broken(why) => (FindingKind::BrokenPlan, why.clone(), of_broken(service)),
+        Plan::Repeats(group) => {
+            let detail = format!(
+                "it names file group {} of partition {:?} twice: no engine can carry it out",
+                group.file_id, group.partition
+            );
+            (FindingKind::BrokenPlan, detail, taken_off(facts, service))
+        }
+        Plan::Reads(files) => {
+            let missing = files.iter().find(|file| facts.size_of(file).is_none())?;
+            let detail = format!("it is to read {}, which is not there", shown(missing));
+            (FindingKind::PlanMissesFile, detail, taken_off(facts, service))
+        }
+    };
+    Some(Finding { kind, subject: format!("{} {}", service.requested_as, service.time), detail, mend })
+}
+
+fn of_broken(service: &Instant) -> Mend {
+    Mend::Advice(match service.requested_as {
+        Action::Restore => {
+            "if nobody is about it, delete its inflight file, then this one, and restore anew".to_owned()
+        }
+        _ => "delete what the detail names, in that order".to_owned(),
+    })
+}
+
+fn taken_off(facts: &Facts, service: &Instant) -> Mend {
+    let time = service.time.as_str();
+    match facts.undoable.contains(&service.time) {
+        true => Mend::command(&["rollback"], &facts.uri, &[time]),
+        false => Mend::Advice(format!(
+            "somebody may be at it, or at the table: when they have ended, `lakebed rollback {} {time}` takes it off",
+            facts.uri
+        )),
+    }
+}
+
+/// The newest commit can be undone if nothing that came before it was cleaned, what came after a savepoint be
+/// restored over.
 fn mend(facts: &Facts, commit: InstantTime) -> Mend {
-    let newest = facts.timeline.completed_writes().max_by_key(|i| i.completion());
-    if newest.is_some_and(|newest| newest.time == commit) {
+    if facts.undoable.contains(&commit) {
         return Mend::command(&["rollback"], &facts.uri, &[commit.as_str(), "--yes"]);
     }
-    let mut savepoints = facts.timeline.completed().filter(|i| i.action == Action::Savepoint);
-    match savepoints.rfind(|savepoint| savepoint.time < commit) {
-        Some(savepoint) => {
-            Mend::command(&["restore"], &facts.uri, &["--to", savepoint.time.as_str(), "--yes"])
-        }
-        None => Mend::Advice("bring the file back from a copy, or write its rows anew".to_owned()),
+    match savepoint_before(facts, commit) {
+        Some(savepoint) => Mend::command(&["restore"], &facts.uri, &["--to", savepoint.as_str(), "--yes"]),
+        None => Mend::Advice("put the file back from a copy, or write its rows anew".to_owned()),
     }
+}
+
+/// The newest savepoint before a commit that the table can be taken back to.
+pub(super) fn savepoint_before(facts: &Facts, commit: InstantTime) -> Option<InstantTime> {
+    facts.restorable.range(..commit).next_back().copied()
 }

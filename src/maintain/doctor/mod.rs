@@ -9,15 +9,19 @@
 //! already: whoever goes on with them passes that by.
 
 mod facts;
+mod files;
 mod finding;
 mod groups;
 mod leftovers;
 mod look;
 mod missing;
 mod pending;
+mod plans;
+mod sizes;
 mod strays;
+mod told;
 
-pub use facts::Facts;
+pub use facts::{BrokenFile, Facts, Plan};
 pub use finding::{Finding, FindingKind, Mend};
 
 use super::{MaintainError, Maintainer};
@@ -34,7 +38,14 @@ impl Maintainer {
 
 /// What is broken, by kind.
 pub fn findings(facts: &Facts) -> Vec<Finding> {
-    let families: [fn(&Facts) -> Vec<Finding>; 5] =
-        [pending::check, missing::check, strays::check, groups::check, leftovers::check];
+    let families: [fn(&Facts) -> Vec<Finding>; 7] = [
+        files::check,
+        pending::check,
+        missing::check,
+        sizes::check,
+        strays::check,
+        groups::check,
+        leftovers::check,
+    ];
     families.iter().flat_map(|check| check(facts)).collect()
 }

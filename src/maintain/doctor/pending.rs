@@ -17,7 +17,7 @@ fn finding(facts: &Facts, pending: &Instant) -> Option<Finding> {
     let is_undone = facts.rollbacks.values().any(|target| *target == Some(pending.time));
     let (kind, detail, mend) = match pending.requested_as {
         Action::Restore => {
-            let (_, to) = facts.restore?;
+            let to = facts.restore?.1?;
             let detail = format!("it goes back to {to}, and until it is completed nobody can write");
             (
                 FindingKind::CutOffRestore,

@@ -15,7 +15,11 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     for file in facts.files.values().flatten() {
         let Some(name) = DataFileName::parse(file.path.file_name()) else { continue };
         let instant = name.instant();
-        let is_known = facts.timeline.write_at(instant).is_some() || facts.archived.contains(&instant);
+        let is_archived = match &facts.archived {
+            Some(archived) => archived.contains(&instant),
+            None => facts.timeline.is_before_start(instant),
+        };
+        let is_known = facts.timeline.write_at(instant).is_some() || is_archived;
         let may_be_written =
             facts.alive.contains(&instant) || facts.age(file.modified_unix_millis) <= facts.expiry;
         let is_undone = facts.rollbacks.values().any(|target| *target == Some(instant));

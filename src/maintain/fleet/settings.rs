@@ -14,7 +14,8 @@ use crate::maintain::clean::{CleanPolicy, CleanRules, PolicyName};
 use crate::maintain::clustering::ClusteringRules;
 use crate::maintain::compaction::CompactionRules;
 use crate::settings::{
-    SettingsError, Size, TimeSpan, Timezone, absolute, from_yaml, has_scheme, read_file, working_folder,
+    SettingsError, Size, TimeSpan, Timezone, Window, absolute, from_yaml, has_scheme, read_file,
+    working_folder,
 };
 
 /// A fleet: tables, and what is done to them. Paths that are relative start at the folder of the file.
@@ -51,7 +52,8 @@ pub struct Budget {
     /// Begin nothing more after this time; no limit if not set.
     #[serde(default)]
     pub time: Option<TimeSpan>,
-    /// Bytes that compactions and clusterings of all tables together may read in a run; no limit if not set.
+    /// Bytes that compactions and clusterings of all tables together may read in a run; as long as any are left,
+    /// one file group is rewritten at least. No limit if not set.
     #[serde(default)]
     pub read: Option<Size>,
     /// Bytes of data files that are read and written in a second; no limit if not set.
@@ -130,6 +132,7 @@ pub struct CompactionSettings {
     pub min_log_age: Option<TimeSpan>,
     /// At most so many file groups in a plan; no limit if not set.
     #[serde(default)]
+    #[schemars(range(min = 1))]
     pub max_groups: Option<usize>,
     /// At most so many bytes read for a plan; 20 GiB if not set.
     #[serde(default)]
@@ -180,9 +183,9 @@ pub struct CleanSettings {
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub retain_file_versions: Option<u32>,
-    /// What anybody reads who began to so long ago stays, whatever the policy says; 1h if not set.
+    /// What anybody reads who began to so long ago stays, whatever the policy says, 0 for nothing; 1h if not set.
     #[serde(default)]
-    pub reader_window: Option<TimeSpan>,
+    pub reader_window: Option<Window>,
 }
 
 /// How long the active timeline is.
@@ -245,6 +248,7 @@ impl Fleet {
             let at = format!("tables[{number}]");
             entry.services.over(&of_all).check(&format!("{at}.services"))?;
             entry.lock.check(&format!("{at}.lock"))?;
+            entry.heartbeat.check(&format!("{at}.heartbeat"))?;
             if !has_scheme(&entry.uri) {
                 entry.uri = absolute(folder, &entry.uri, glob::Pattern::escape);
             }
@@ -279,6 +283,10 @@ impl Services {
         if ratio.is_nan() || ratio < 0.0 {
             let problem = format!("{ratio} is no ratio; write for example 0.3");
             return Err(SettingsError::new(&format!("{at}.compaction.min_log_ratio"), problem));
+        }
+        if self.compaction.max_groups == Some(0) {
+            let problem = "0 file groups are none; write 1 or more, or enabled: false";
+            return Err(SettingsError::new(&format!("{at}.compaction.max_groups"), problem));
         }
         let clustering = |error| SettingsError::new(&format!("{at}.clustering"), format!("{error}"));
         self.clustering.rules().map_err(clustering)?;
@@ -367,7 +375,7 @@ impl CleanSettings {
         let default = CleanRules::default();
         Ok(CleanRules {
             policy,
-            reader_window: self.reader_window.map_or(default.reader_window, |TimeSpan(window)| window),
+            reader_window: self.reader_window.map_or(default.reader_window, |Window(window)| window),
         })
     }
 }
@@ -408,6 +416,20 @@ mod tests {
         assert_eq!(example.archive.rules().unwrap(), default.archive.rules().unwrap());
         assert_eq!(fleet.budget.memory, Some(Size(512 << 20)));
         assert_eq!(fleet.tables.iter().filter(|entry| entry.skip).count(), 1);
+    }
+
+    #[test]
+    fn readers_may_be_given_no_time_and_who_lives_is_given_some() {
+        for none in ["0", "'0'", "0s"] {
+            let fleet = format!("services: {{clean: {{reader_window: {none}}}}}\ntables: [{{uri: a}}]");
+            let rules = Fleet::from_yaml(&fleet).unwrap().services.clean.rules().unwrap();
+            assert_eq!(rules.reader_window, Duration::ZERO, "{none}");
+        }
+        for wrong in ["reader_window: 5", "reader_window: soon", "reader_window: -1s"] {
+            let fleet = format!("services: {{clean: {{{wrong}}}}}\ntables: [{{uri: a}}]");
+            let error = Fleet::from_yaml(&fleet).unwrap_err().to_string();
+            assert!(error.contains("services.clean.reader_window: "), "{error}");
+        }
     }
 
     #[test]
