@@ -1,6 +1,6 @@
 //! Signs of life of a write, so that others leave its files alone.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -63,20 +63,22 @@ impl Beats {
 
     /// For how long it was silent at most, until now.
     fn silence(&self) -> Duration {
-        self.beaten_from(None)
+        self.until_now().silence
     }
 
-    /// The same, and a beat has come that was sent at `sent`: others see it as of some time since.
-    fn beaten_from(&self, sent: Option<(Duration, i64)>) -> Duration {
+    /// A beat has come that was sent at `sent`: others see it as of some time since.
+    fn beaten(&self, sent: (Duration, i64)) {
+        let mut last = self.until_now();
+        (last.monotonic, last.unix_millis) = sent;
+    }
+
+    fn until_now(&self) -> MutexGuard<'_, Last> {
         let (monotonic, unix_millis) = self.now();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let by_wall = u64::try_from(unix_millis.saturating_sub(last.unix_millis)).unwrap_or_default();
         let silent = monotonic.saturating_sub(last.monotonic).max(Duration::from_millis(by_wall));
         last.silence = last.silence.max(silent);
-        if let Some(sent) = sent {
-            (last.monotonic, last.unix_millis) = sent;
-        }
-        last.silence
+        last
     }
 }
 
@@ -120,7 +122,7 @@ async fn beat(storage: Arc<dyn Storage>, beats: Arc<Beats>, path: TablePath, int
         beats.clock.sleep(interval).await;
         let sent = beats.now();
         match storage.put(&path, Bytes::new()).await {
-            Ok(()) => _ = beats.beaten_from(Some(sent)),
+            Ok(()) => beats.beaten(sent),
             Err(error) => {
                 tracing::warn!(%path, %error, "the heartbeat could not be renewed; trying again");
             }
@@ -237,7 +239,8 @@ mod tests {
         at(60);
         let sent = beats.now();
         at(100);
-        assert_eq!(beats.beaten_from(Some(sent)), Duration::from_secs(100));
+        beats.beaten(sent);
+        assert_eq!(beats.silence(), Duration::from_secs(100));
         at(150);
         assert_eq!(beats.silence(), Duration::from_secs(100));
         at(200);

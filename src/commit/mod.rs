@@ -85,6 +85,9 @@ pub use settings::{HeartbeatSettings, LockSettings};
 /// For how long the lock is held while the clock is behind the timeline.
 const CLOCK_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How many instants are taken by one who stands still each time.
+const BEGINS_MAX: u32 = 3;
+
 /// How commits are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommitOptions {
@@ -226,36 +229,55 @@ impl Committer {
     /// Takes a new instant and opens it for `action`; with the timeline that it was begun on.
     /// `intent` goes into the inflight file: who writes, so that a later run knows its own.
     ///
+    /// Whoever stands still meanwhile, for so long that others may have rolled the instant back, takes another one.
+    ///
     /// # Errors
-    /// No lock in time; those of the storage. Nothing then needs to be undone: an instant that is there
-    /// all the same is rolled back by a later run, or write, once its heartbeat has expired.
+    /// No lock in time; [`CommitError::Lapsed`] time and again; those of the storage. Nothing then needs to be undone:
+    /// an instant that is there all the same is rolled back by [`Committer::roll_back_dead`], for its pipeline at once,
+    /// and for others once its heartbeat has expired.
     pub async fn begin(
         &self,
         action: Action,
         intent: &CommitMetadata,
     ) -> Result<(Begun, Heartbeat, Arc<Timeline>), CommitError> {
+        // Nobody beats more often than that.
+        let expiry = self.options.heartbeat_expiry().max(self.options.heartbeat_interval);
+        let mut left = BEGINS_MAX;
+        loop {
+            let (begun, heartbeat, timeline) = self.begin_requested(action).await?;
+            let inflight = TimelineFile::inflight(begun.instant, action);
+            self.put(&inflight, intent.to_avro()?.into()).await?;
+            if heartbeat.silence() <= expiry {
+                return Ok((begun, heartbeat, timeline));
+            }
+            // Others may have rolled it back before it was inflight, and would not find it now.
+            let lapsed = CommitError::Lapsed { action, instant: begun.instant, expiry };
+            left -= 1;
+            if left == 0 {
+                return Err(lapsed);
+            }
+            tracing::warn!(problem = %lapsed, "another instant is taken");
+        }
+    }
+
+    /// Takes a new instant and requests it, once no rollback that was cut off is left.
+    async fn begin_requested(
+        &self,
+        action: Action,
+    ) -> Result<(Begun, Heartbeat, Arc<Timeline>), CommitError> {
         let mut has_finished = false;
-        let (begun, heartbeat, timeline) = loop {
+        loop {
             let guard = self.locked().await?;
             let begun = self.begin_locked(action, has_finished, &guard).await;
             let released = guard.release().await;
             let begun = begun?;
             released?;
             match begun {
-                Some(begun) => break begun,
+                Some(begun) => return Ok(begun),
                 None => self.finish_rollbacks().await?,
             }
             has_finished = true;
-        };
-        let inflight = TimelineFile::inflight(begun.instant, action);
-        self.put(&inflight, intent.to_avro()?.into()).await?;
-        // Nobody beats more often than that.
-        let expiry = self.options.heartbeat_expiry().max(self.options.heartbeat_interval);
-        if heartbeat.silence() > expiry {
-            // Others may have rolled it back before it was inflight, and would not find it now.
-            return Err(CommitError::Lapsed { action, instant: begun.instant, expiry });
         }
-        Ok((begun, heartbeat, timeline))
     }
 
     /// Takes a new instant. `None` where rollbacks were cut off: nothing is to be built on a commit that is to go, so

@@ -119,14 +119,24 @@ impl Committer {
         target: &Instant,
         undo: Undo<'_>,
     ) -> Result<Option<RollbackMetadata>, CommitError> {
-        let started = self.table.environment.clock.monotonic();
         // What still comes is swept by its markers.
         let files = match target.action.writes_data() && !target.is_completed() {
             true => self.written_files(target.time).await?,
             false => BTreeSet::new(),
         };
+        self.undo_files(target, &files, undo).await
+    }
+
+    /// As [`Committer::undo`], where the `files` of what is pending are known.
+    pub(super) async fn undo_files(
+        &self,
+        target: &Instant,
+        files: &BTreeSet<TablePath>,
+        undo: Undo<'_>,
+    ) -> Result<Option<RollbackMetadata>, CommitError> {
+        let started = self.table.environment.clock.monotonic();
         let guard = self.locked().await?;
-        let scheduled = self.schedule_rollback(target, &files, undo, &guard).await;
+        let scheduled = self.schedule_rollback(target, files, undo, &guard).await;
         let released = guard.release().await;
         let Some((rollback, plan)) = scheduled? else { return Ok(None) };
         released?;
@@ -154,9 +164,9 @@ impl Committer {
         Ok(Some(told))
     }
 
-    /// Puts the plan of a rollback of the `files` of what is pending, or finds the one that is there, and begins it.
-    /// `None` if `target` is not pending any more, or not for `run` to undo. The caller holds the lock, under which runs are
-    /// fenced as well, and without which others may complete and archive the rollback.
+    /// Puts the plan of a rollback of the `files` of what is pending, or finds the one that is there, and begins
+    /// it. `None` if `target` is not pending any more, or not for `run` to undo. The caller holds the lock, under
+    /// which runs are fenced as well, and without which others may complete and archive the rollback.
     async fn schedule_rollback(
         &self,
         target: &Instant,

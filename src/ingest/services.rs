@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::job::Job;
 use super::{Event, Events};
 use crate::environment::Environment;
-use crate::maintain::fleet::{FleetTable, KnownTables, Look, Services, Totals, serve};
+use crate::maintain::fleet::{FleetTable, KnownTables, Look, Totals, serve};
 use crate::maintain::{MaintainError, MaintainOptions, Maintainer, RunLimits};
 use crate::settings::{Size, TimeSpan};
 use crate::storage::{Storage, TableUri};
@@ -123,24 +123,12 @@ impl InlineServices {
 }
 
 impl Round {
-    /// Refuses less memory than rows of the table need, before anything is planned.
-    async fn check_memory(&self, maintainer: &Maintainer) -> Result<(), MaintainError> {
-        let Services { compaction, clustering, .. } = self.table.services;
-        if compaction.enabled.unwrap_or(true) || clustering.enabled.unwrap_or(true) {
-            maintainer.check_memory(&maintainer.table().snapshot(None).await?).await?;
-        }
-        Ok(())
-    }
-
     async fn run(&self, limits: &RunLimits) -> (Totals, Result<(), MaintainError>) {
         let (storage, environment) = (self.storage.clone(), &self.environment);
         let maintainer = match Maintainer::open(storage, environment, self.options.clone()).await {
             Ok(maintainer) => maintainer,
             Err(error) => return (Totals::default(), Err(error)),
         };
-        if let Err(error) = self.check_memory(&maintainer).await {
-            return (Totals::default(), Err(error));
-        }
         let known = KnownTables::new(self.cache.as_ref().map(|folder| folder.path().to_owned()));
         let look = Look { environment, known: &known, options: &self.options, pace: None };
         let (served, done) = serve(&look, &maintainer, &self.table, limits, u64::MAX, &|_| {}).await;

@@ -39,6 +39,8 @@ pub enum RunOutcome {
     AtWork {
         /// When that was last seen, in milliseconds since the epoch.
         seen_unix_millis: i64,
+        /// After which silence they count as dead.
+        expiry: Duration,
     },
     /// It was stopped: the next run goes on.
     Stopped,
@@ -48,7 +50,7 @@ pub enum RunOutcome {
 pub(super) fn begun(taken: Taken) -> Result<ServiceRun, RunOutcome> {
     match taken {
         Taken::Run(run) => Ok(run),
-        Taken::AtWork { seen_unix_millis } => Err(RunOutcome::AtWork { seen_unix_millis }),
+        Taken::AtWork { seen_unix_millis, expiry } => Err(RunOutcome::AtWork { seen_unix_millis, expiry }),
         Taken::Over => Err(RunOutcome::Over),
     }
 }

@@ -5,7 +5,6 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Stdio;
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -345,17 +344,6 @@ async fn what_the_read_budget_does_not_reach_is_left() {
     }
     assert!(states.contains("left"), "{states:?}");
     lake.told(3, &[]);
-}
-
-#[tokio::test]
-async fn a_table_at_which_nothing_is_due_is_looked_at_again_when_something_is_by_age() {
-    let lake = Lake::of(&["a/one"]).await;
-    let compaction = "{min_log_files: 1000, min_log_ratio: 1000, min_log_age: 3s}";
-    lake.fleet(&format!("services: {{compaction: {compaction}}}\ntables: [{{uri: 'lake/*/*'}}]"));
-    let at_first = lake.told(3, &[]);
-    assert_eq!(Lake::states(&at_first), [("a/one", "idle")]);
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    assert_eq!(Lake::states(&lake.told(0, &[])), [("a/one", "done")]);
 }
 
 #[tokio::test]

@@ -226,8 +226,8 @@ async fn plans_that_nobody_can_carry_out_are_taken_off() {
     assert_eq!(table.texts().await, ["a x 1 -", "b y 1 -"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_plan_that_cannot_be_read_is_told_of_with_what_to_delete() {
+/// A table with a compaction that nobody has begun.
+async fn with_pending_compaction() -> (TestTable, InstantTime) {
     let table = TestTable::create(&bucket_table()).await;
     let mut sink = table.sink("p", SinkOptions::default()).await;
     put(&mut sink, 1, 1).await;
@@ -235,6 +235,12 @@ async fn a_plan_that_cannot_be_read_is_told_of_with_what_to_delete() {
     drop(sink);
     let maintainer = services::maintainer(&table.snapshot().await.table).await;
     let instant = services::schedule(&maintainer).await.unwrap().unwrap();
+    (table, instant)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_cannot_be_read_is_told_of_with_what_to_delete() {
+    let (table, instant) = with_pending_compaction().await;
     let requested = timeline(&format!("{instant}.compaction.requested"));
     fs::write(table.below(&requested), b"no plan").unwrap();
     let findings = table.found(&[FindingKind::BrokenPlan]).await;
@@ -414,13 +420,7 @@ async fn nobody_is_told_to_roll_back_what_cleans_have_left_no_way_back_from() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_that_names_a_group_twice_is_taken_off() {
-    let table = TestTable::create(&bucket_table()).await;
-    let mut sink = table.sink("p", SinkOptions::default()).await;
-    put(&mut sink, 1, 1).await;
-    put(&mut sink, 2, 2).await;
-    drop(sink);
-    let maintainer = services::maintainer(&table.snapshot().await.table).await;
-    let instant = services::schedule(&maintainer).await.unwrap().unwrap();
+    let (table, instant) = with_pending_compaction().await;
     let requested = table.below(&timeline(&format!("{instant}.compaction.requested")));
     let mut plan = CompactionPlan::from_avro(&fs::read(&requested).unwrap()).unwrap();
     plan.operations.push(plan.operations[0].clone());

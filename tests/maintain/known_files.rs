@@ -1,10 +1,19 @@
 //! Files of a table that are known from before.
 
+use std::time::Duration;
+
+use lakebed::environment::Environment;
+use lakebed::maintain::MaintainOptions;
+use lakebed::maintain::fleet::{
+    CleanSettings, CompactionSettings, FleetTable, KnownTables, Look, Looked, Service, Services,
+};
+use lakebed::settings::TimeSpan;
 use lakebed::storage::fault::FaultStorage;
 use lakebed::storage::{Operation, TablePath};
 use lakebed::table::TableFiles;
 
 use super::place::*;
+use crate::recovery::clock::QuickClock;
 use crate::recovery::model::Change;
 use crate::test_table::services;
 
@@ -50,4 +59,43 @@ async fn only_partitions_are_listed_in_which_something_came_or_went() {
 
     let snapshot = place.table().await.snapshot(None).await.unwrap();
     assert_eq!(known, TableFiles::list(&snapshot).await.unwrap());
+}
+
+/// What is due in a table after so many minutes; `None` if it was not listed.
+async fn due_after(
+    minutes: u64,
+    table: &FleetTable,
+    known: &KnownTables,
+    before: &Environment,
+) -> Option<Vec<Service>> {
+    let environment = QuickClock::later(before, Duration::from_secs(minutes * 60), 1);
+    let options = MaintainOptions::default();
+    let look = Look { environment: &environment, known, options: &options, pace: None };
+    match look.at(table).await.unwrap() {
+        Looked::Unchanged => None,
+        Looked::Due(due) => Some(due.iter().map(|due| due.service).collect()),
+    }
+}
+
+#[tokio::test]
+async fn a_table_at_which_nothing_is_due_is_looked_at_again_when_something_is_by_age() {
+    let (files, _) = Place::template().await;
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::on_disk(folder.path(), &files).await;
+    let services = Services {
+        compaction: CompactionSettings {
+            min_log_files: Some(1_000),
+            min_log_ratio: Some(1e9),
+            min_log_age: Some(TimeSpan(Duration::from_secs(13 * 60))),
+            ..CompactionSettings::default()
+        },
+        clean: CleanSettings { enabled: Some(false), ..CleanSettings::default() },
+        ..Services::default()
+    };
+    let table = FleetTable::new(place.disk.uri().clone(), services);
+    let known = KnownTables::new(Some(folder.path().join("known")));
+    let environment = &place.environment;
+    assert_eq!(due_after(0, &table, &known, environment).await, Some(vec![]));
+    assert_eq!(due_after(11, &table, &known, environment).await, None, "nothing has changed");
+    assert_eq!(due_after(14, &table, &known, environment).await, Some(vec![Service::Compaction]));
 }

@@ -1,4 +1,5 @@
-//! A process that stands still, at any operation of a compaction, for so long that another one takes over.
+//! A process that stands still for so long that another one takes over: at any operation of a compaction, or as it
+//! begins a write.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,14 +8,14 @@ use lakebed::environment::Clock as _;
 use lakebed::maintain::RunOutcome;
 use lakebed::maintain::compaction::CompactionReport;
 use lakebed::storage::Operation;
-use lakebed::storage::fault::{Fault, FaultKind, LoggedOperation};
+use lakebed::storage::fault::{Fault, FaultKind, FaultStorage, LoggedOperation};
 use lakebed_hudi::instant::InstantTime;
 
-use super::place::{Place, Process, Ran};
+use super::place::{Place, Process, Ran, commit};
 use crate::recovery::clock::{HOUR, QuickClock};
 use crate::recovery::faults::{Files, all_survive, disk_of, files_of};
-use crate::recovery::model::Model;
-use crate::test_table::services;
+use crate::recovery::model::{Change, Model, batch};
+use crate::test_table::{bucket_table, is_committed, progress, services};
 
 /// A table with a planned compaction, that nobody has begun, or that somebody has begun and died.
 #[derive(Clone)]
@@ -52,7 +53,7 @@ impl Template {
     }
 }
 
-fn is_committed(ran: &Ran) -> bool {
+fn has_committed(ran: &Ran) -> bool {
     matches!(ran, Ok(CompactionReport { outcome: RunOutcome::Committed { .. }, .. }))
 }
 
@@ -97,7 +98,7 @@ async fn is_overtaken(template: Template, at: usize) -> Option<String> {
     let woken = first.wakes().await;
     let mut problems = problems(&place, &template).await;
     problems.extend(problems_later(&place, &template).await);
-    if !(is_committed(&second) || is_committed(&woken) && gave_up(&second)) {
+    if !(has_committed(&second) || has_committed(&woken) && gave_up(&second)) {
         problems.push(format!("nobody has committed: {second:?}, {woken:?}"));
     }
     let LoggedOperation { operation, path, .. } = operation;
@@ -109,7 +110,7 @@ async fn operations(template: &Template) -> Vec<LoggedOperation> {
     let (place, _) = template.place().await;
     let process = Process::start(&place, template.planned, 4, None);
     let ran = process.run.await.unwrap();
-    assert!(is_committed(&ran), "{ran:?}");
+    assert!(has_committed(&ran), "{ran:?}");
     process.storage.operations()
 }
 
@@ -146,7 +147,7 @@ async fn is_joined(template: Template, at: usize, second_at: usize) -> Option<St
     let started = clock.monotonic();
     let woken = first.wakes().await;
     let beat = format!(".hoodie/.heartbeat/{}", template.planned).parse().unwrap();
-    let is_over = is_committed(&woken) || matches!(&woken, Ok(report) if report.outcome == RunOutcome::Over);
+    let is_over = has_committed(&woken) || matches!(&woken, Ok(report) if report.outcome == RunOutcome::Over);
     let beats = place.disk.stat(&beat).await.is_ok();
     let took = clock.monotonic() - started;
     let second = second.wakes().await;
@@ -157,7 +158,7 @@ async fn is_joined(template: Template, at: usize, second_at: usize) -> Option<St
         if is_at_work && !is_over && !beats {
             found.push("the heartbeat of who is at work is gone".to_owned());
         }
-        if !(is_committed(&second) || is_over && gave_up(&second)) {
+        if !(has_committed(&second) || is_over && gave_up(&second)) {
             found.push(format!("who was at work has not committed: {second:?}"));
         }
     }
@@ -184,4 +185,61 @@ async fn who_stands_still_and_wakes_does_not_disturb_who_has_taken_over() {
             all_survive(stops, |fault| is_joined(template.clone(), fault.at, second_at)).await;
         }
     }
+}
+
+/// Has a writer stand still at an operation of a checkpoint until another one has written, and rolled back what it
+/// took for dead. How many instants it has begun in that checkpoint if it could go on; it must go back otherwise.
+async fn writer_is_rolled_back(at: usize) -> Option<usize> {
+    let (environment, clock) = QuickClock::with_clock(3);
+    let place = Place::in_time(environment, &bucket_table()).await;
+    let storage = FaultStorage::new(place.disk.clone());
+    let mut first = place.process(Arc::new(storage.clone()), 4).sink("first").await;
+    let mut second = place.process(place.disk.clone(), 5).sink("second").await;
+    commit(&mut first, &[Change::put("a", "x", 1, "a1")]).await;
+    let before = storage.operations().len();
+    storage.add_fault(Fault { at: before + at, kind: FaultKind::StandStill });
+
+    let others = async {
+        while !storage.stands_still() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        clock.pass(HOUR);
+        commit(&mut second, &[Change::put("b", "x", 1, "b1")]).await;
+        storage.wake();
+    };
+    let changes = [Change::put("a", "x", 2, "a2")];
+    let (rows, _) = batch(&changes);
+    let writes = async {
+        let written = first.write(&rows, None).await;
+        let prepared = match written {
+            Ok(_) => first.prepare(progress(2)).await.unwrap().unwrap(),
+            Err(error) => return Err(error.to_string()),
+        };
+        let outcome = first.committer().commit(&prepared).await;
+        outcome.map_err(|error| error.to_string()).map(|outcome| is_committed(&outcome))
+    };
+    let (written, ()) = tokio::join!(writes, others);
+    let is_written = written.is_ok_and(|is_committed| is_committed);
+    let begins = |o: &&LoggedOperation| {
+        o.operation == Operation::PutIfAbsent && o.path.as_str().ends_with(".deltacommit.inflight")
+    };
+    let begun = storage.operations()[before..].iter().filter(begins).count();
+    if !is_written {
+        first.rewind().await.unwrap();
+        commit(&mut first, &changes).await;
+    }
+    let mut model = Model::default();
+    model.upsert(&[changes[0].clone(), Change::put("b", "x", 1, "b1")]);
+    assert_eq!(place.problems(&model).await, [""; 0], "{at}");
+    is_written.then_some(begun)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_that_is_rolled_back_as_it_stands_still_begins_once_more_or_goes_back() {
+    let mut begun = Vec::new();
+    for at in 0..20 {
+        begun.push(writer_is_rolled_back(at).await);
+    }
+    assert_eq!(begun.iter().flatten().max(), Some(&2), "{begun:?}");
+    assert!(begun.contains(&None), "{begun:?}");
 }

@@ -151,7 +151,7 @@ struct AtWork {
 
 impl AtWork {
     fn of(outcome: RunOutcome, place: &Place) -> Self {
-        let RunOutcome::AtWork { seen_unix_millis } = outcome else { panic!("{outcome:?}") };
+        let RunOutcome::AtWork { seen_unix_millis, .. } = outcome else { panic!("{outcome:?}") };
         Self { minutes: (place.environment.clock.unix_millis() - seen_unix_millis) / 60_000 }
     }
 }

@@ -13,7 +13,7 @@ use crate::cli::progress::Progress;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::maintain::fleet::{
-    Due, Fleet, FleetTable, FleetTables, KnownTables, Look, Looked, ServeEvent, Served, Service, order, serve,
+    Due, Fleet, FleetTable, FleetTables, KnownTables, Look, Looked, ServeEvent, Served, order, serve,
 };
 use crate::maintain::{MaintainError, MaintainOptions, RunLimits};
 use crate::memory::resident_bytes;
@@ -67,19 +67,11 @@ impl<'a> Round<'a> {
     /// Says what is due.
     pub(super) async fn dry_run(&self, found: FleetTables) -> FleetReport {
         let looked = self.look_at(&found.tables).await;
-        let mut tables = Vec::new();
-        for (table, looked) in found.tables.iter().zip(looked) {
-            let due = looked.map(due_of);
-            let checked = match &due {
-                Ok(due) => self.check_memory(table, due).await.map_err(Error::from),
-                Err(_) => Ok(()),
-            };
-            tables.push(match (due, checked) {
-                (Ok(due), Ok(())) => TableReport::due(table, due),
-                (Err(error), _) | (_, Err(error)) => TableReport::failed(table, &error),
-            });
-        }
-        self.report(tables, found.unmatched, true)
+        let tables = found.tables.iter().zip(looked).map(|(table, looked)| match looked {
+            Ok(looked) => TableReport::due(table, due_of(looked)),
+            Err(error) => TableReport::failed(table, &error),
+        });
+        self.report(tables.collect(), found.unmatched, true)
     }
 
     /// Does what is due, as far as the limits let it.
@@ -107,7 +99,7 @@ impl<'a> Round<'a> {
                 continue;
             }
             let begun = self.environment.clock.monotonic();
-            let serving = self.serve(&found.tables[number], limits, left_bytes, &due[number]);
+            let serving = self.serve(&found.tables[number], limits, (left_bytes, read_bytes(&due[number])));
             let ((served, result), memory_bytes) = with_memory(serving).await;
             left_bytes = left_bytes.saturating_sub(served.read_bytes());
             let took = self.environment.clock.monotonic().saturating_sub(begun);
@@ -127,25 +119,13 @@ impl<'a> Round<'a> {
         stream::iter(looks).buffered(LOOKS).collect().await
     }
 
-    /// Refuses less memory than what is due needs, before anything is planned.
-    async fn check_memory(&self, table: &FleetTable, due: &[Due]) -> Result<(), MaintainError> {
-        let rewrites = |due: &Due| matches!(due.service, Service::Compaction | Service::Clustering);
-        if !due.iter().any(rewrites) {
-            return Ok(());
-        }
-        let maintainer = self.look().open(table).await?;
-        let snapshot = maintainer.table().snapshot(None).await?;
-        maintainer.check_memory(&snapshot).await
-    }
-
     async fn serve(
         &self,
         table: &FleetTable,
         limits: &RunLimits,
-        max_read_bytes: u64,
-        due: &[Due],
+        (max_read_bytes, expected_bytes): (u64, u64),
     ) -> (Served, Result<(), MaintainError>) {
-        let left_bytes = AtomicU64::new(read_bytes(due));
+        let left_bytes = AtomicU64::new(expected_bytes);
         let tell = |event: ServeEvent| match event {
             ServeEvent::Begun { service, instant, groups, bytes } => {
                 let groups = human::counted(groups as u64, "file group");
@@ -157,9 +137,6 @@ impl<'a> Round<'a> {
             }
             ServeEvent::Finished { read_bytes } => self.progress.advance(read_bytes),
         };
-        if let Err(error) = self.check_memory(table, due).await {
-            return (Served::default(), Err(error));
-        }
         let look = self.look();
         let maintainer = match look.open(table).await {
             Ok(maintainer) => maintainer,

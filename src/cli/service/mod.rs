@@ -128,24 +128,20 @@ pub(super) fn outcome_text(
     match outcome {
         RunOutcome::Committed { completion } => format!("committed at {completion}"),
         RunOutcome::Over => "somebody else has completed it".to_owned(),
-        RunOutcome::AtWork { seen_unix_millis } => at_work(*seen_unix_millis, maintainer),
+        RunOutcome::AtWork { seen_unix_millis, expiry } => at_work(*seen_unix_millis, *expiry, maintainer),
         RunOutcome::Stopped => format!("stopped, {} left for the next run", left()),
     }
 }
 
 /// That somebody else is at work, who was last seen at a time, and until when that counts.
-fn at_work(seen_unix_millis: i64, maintainer: &Maintainer) -> String {
+fn at_work(seen_unix_millis: i64, expiry: Duration, maintainer: &Maintainer) -> String {
     let now = maintainer.table().environment.clock.unix_millis();
     let silence =
         Duration::from_millis(u64::try_from(now.saturating_sub(seen_unix_millis)).unwrap_or_default());
-    let left = maintainer.committer().options().heartbeat_expiry().saturating_sub(silence);
-    let seen = format!(
-        "somebody else is at work on it: the last that was heard of them is {} ago",
-        human::lasting(silence)
-    );
-    match left.is_zero() {
-        // They do not beat, and have longer.
-        true => seen,
-        false => format!("{seen}; if nothing more is, they count as dead in {}", human::lasting(left)),
-    }
+    format!(
+        "somebody else is at work on it: the last that was heard of them is {} ago; if nothing more is, they count as \
+         dead in {}",
+        human::lasting(silence),
+        human::lasting(expiry.saturating_sub(silence))
+    )
 }

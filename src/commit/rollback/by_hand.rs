@@ -94,13 +94,10 @@ impl Committer {
                 self.finish_rollbacks().await?;
                 planned
             }
-            None => {
-                let left = self.leftover_plan(timeline, instant, &self.listed_files(instant).await?);
-                match (left, self.roll_back_leftover(instant).await?) {
-                    (Some((_, plan)), Some(rollback)) => (rollback, plan),
-                    _ => return Ok(None),
-                }
-            }
+            None => match self.roll_back_leftover(instant).await? {
+                Some(planned) => planned,
+                None => return Ok(None),
+            },
         };
         let Some(target) = plan.instant_to_rollback else { return Ok(None) };
         self.sweep_rolled_back(instant).await?;

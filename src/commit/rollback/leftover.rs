@@ -1,13 +1,14 @@
 //! Rolling back what is left of a write that is nowhere on the timeline.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use lakebed_hudi::file_name::DataFileName;
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::table_config::TableType;
 use lakebed_hudi::timeline_file::{Action, State, TimelineFile};
-use lakebed_hudi::timeline_metadata::{InstantInfo, RollbackPlan, RollbackRequest};
+use lakebed_hudi::timeline_metadata::RollbackPlan;
 
+use super::Undo;
 use crate::commit::{CommitError, Committer};
 use crate::storage::TablePath;
 use crate::storage::lock::LockGuard;
@@ -45,50 +46,43 @@ impl Committer {
         instant: InstantTime,
         files: &BTreeSet<TablePath>,
     ) -> Option<(Instant, RollbackPlan)> {
-        if timeline.is_committed(instant) || timeline.instants().any(|known| known.time == instant) {
+        let is_known =
+            timeline.is_committed(instant) || timeline.instants().any(|known| known.time == instant);
+        if is_known || files.is_empty() {
             return None;
         }
-        if files.is_empty() {
-            return None;
-        }
-        let request = |path: &TablePath| RollbackRequest {
-            partition_path: path.parent().map(|parent| parent.to_string()).unwrap_or_default(),
-            file_id: DataFileName::parse(path.file_name())
-                .map(|n| n.file_id().to_string())
-                .unwrap_or_default(),
-            latest_base_instant: String::new(),
-            files_to_be_deleted: vec![self.table.storage.uri().without_scheme(path)],
-            log_blocks_to_be_deleted: BTreeMap::new(),
-        };
-        let requests = files.iter().map(request).collect();
         let action = match self.table.config.table_type {
             TableType::CopyOnWrite => Action::Commit,
             TableType::MergeOnRead => Action::DeltaCommit,
         };
         let target = Instant { time: instant, action, requested_as: action, state: State::Requested };
-        let undone = Some(InstantInfo { commit_time: instant, action });
-        Some((target, RollbackPlan { instant_to_rollback: undone, rollback_requests: requests, version: 1 }))
+        let plan = self.rollback_plan(&target, files, Undo::ByHand);
+        Some((target, plan))
     }
 
     /// Puts the plan to delete what is left of `instant` on the timeline and carries it out. `None` if nothing is.
     pub(super) async fn roll_back_leftover(
         &self,
         instant: InstantTime,
-    ) -> Result<Option<InstantTime>, CommitError> {
+    ) -> Result<Option<(InstantTime, RollbackPlan)>, CommitError> {
         // Others need not wait for that; what still comes is swept by its markers.
         let files = self.listed_files(instant).await?;
         let guard = self.locked().await?;
-        let done = self.roll_back_leftover_locked(instant, &files, &guard).await;
+        let planned = self.plan_leftover(instant, &files, &guard).await;
         guard.release().await?;
-        done
+        let planned = planned?;
+        if planned.is_some() {
+            self.finish_rollbacks().await?;
+        }
+        Ok(planned)
     }
 
-    async fn roll_back_leftover_locked(
+    async fn plan_leftover(
         &self,
         instant: InstantTime,
         files: &BTreeSet<TablePath>,
         guard: &LockGuard,
-    ) -> Result<Option<InstantTime>, CommitError> {
+    ) -> Result<Option<(InstantTime, RollbackPlan)>, CommitError> {
         let timeline = self.timeline_anew().await?;
         self.refuse_restoring(&timeline).await?;
         let Some((target, plan)) = self.leftover_plan(&timeline, instant, files) else { return Ok(None) };
@@ -97,7 +91,6 @@ impl Committer {
         let rollback = self.new_time(&timeline).await?;
         let requested = TimelineFile::requested(rollback, Action::Rollback);
         self.put_surely(requested, plan.to_avro()?.into(), guard).await?;
-        self.finish_rollbacks_locked(&BTreeSet::new(), guard).await?;
-        Ok(Some(rollback))
+        Ok(Some((rollback, plan)))
     }
 }

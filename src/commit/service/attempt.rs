@@ -44,8 +44,8 @@ impl Committer {
         }
         let pending = timeline.get(instant, action).filter(|i| !i.is_completed() && i.requested_as == action);
         let Some(pending) = pending else { return Ok(Taken::Over) };
-        if let Some((seen_unix_millis, _)) = self.last_heard(pending).await? {
-            return Ok(Taken::AtWork { seen_unix_millis });
+        if let Some((seen_unix_millis, expiry)) = self.last_heard(pending).await? {
+            return Ok(Taken::AtWork { seen_unix_millis, expiry });
         }
         let heartbeat = self.heartbeat(instant).await?;
         let was_begun = pending.state == State::Inflight;
@@ -95,9 +95,9 @@ impl Committer {
             true => self.written_files(run.instant).await?,
             false => BTreeSet::new(),
         };
-        for path in files {
+        for path in &files {
             partitions.insert(path.parent().map(|parent| parent.to_string()).unwrap_or_default());
-            is_left |= !kept.contains(&path) && self.is_there(&path).await?;
+            is_left |= !kept.contains(path) && self.is_there(path).await?;
         }
         // What is half-written shows in no listing.
         self.check_alive(run)?;
@@ -111,7 +111,7 @@ impl Committer {
             return Ok(false);
         }
         if let Some(pending) = timeline.get(run.instant, run.action) {
-            self.undo(pending, Undo::Attempt { run, kept }).await?;
+            self.undo_files(pending, &files, Undo::Attempt { run, kept }).await?;
         }
         Ok(is_planned)
     }

@@ -22,6 +22,7 @@ mod schedule;
 pub use partitions::may_write_to;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use lakebed_hudi::instant::InstantTime;
 use lakebed_hudi::timeline_file::Action;
@@ -79,6 +80,8 @@ pub enum Taken {
     AtWork {
         /// When that was last seen, in milliseconds since the epoch.
         seen_unix_millis: i64,
+        /// After which silence they count as dead.
+        expiry: Duration,
     },
     /// It is not pending: it was completed, or taken back.
     Over,

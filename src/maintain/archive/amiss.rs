@@ -67,24 +67,20 @@ impl DataFiles {
         Ok(stray.map(|(instant, path)| (*instant, path.clone())))
     }
 
-    /// A file that `commit` wrote, that is not there, and the newest of its group or on it.
-    fn lost(
-        &self,
-        commit: &Instant,
-        metadata: &CommitMetadata,
-        replaced: &BTreeMap<FileGroupId, InstantTime>,
-    ) -> Option<TablePath> {
+    /// The files that `commit` wrote, that are not there, and are the newest of their groups or on it.
+    fn lost(&self, commit: &Instant, metadata: &CommitMetadata) -> Vec<(FileGroupId, TablePath)> {
         let paths = metadata.write_stats().filter_map(|(_, stat)| stat.path.as_deref()?.parse().ok());
-        paths.filter(|path: &TablePath| !self.paths.contains(path)).find(|path| {
-            let Some(name) = DataFileName::parse(path.file_name()) else { return false };
-            let group = group_of(path, &name);
+        let lost = paths.filter(|path: &TablePath| !self.paths.contains(path)).filter_map(|path| {
+            let name = DataFileName::parse(path.file_name())?;
+            let group = group_of(&path, &name);
             let newest = self.newest.get(&group).copied();
             let is_superseded = match name {
                 DataFileName::Base(base) => newest > Some(base.instant),
                 DataFileName::Log(log) => log.cdc || newest >= commit.completion(),
             };
-            !is_superseded && !replaced.contains_key(&group)
-        })
+            (!is_superseded).then_some((group, path))
+        });
+        lost.collect()
     }
 }
 
@@ -111,12 +107,22 @@ pub(super) async fn amiss(
         let before = writes.iter().rfind(|write| write.time < instant).map_or(instant, |write| write.time);
         holds.push(Hold { from: before, by: HeldBy::Stray { instant, file } });
     }
-    let snapshot = table.snapshot(None).await?;
+    let mut replaced = None;
     let mut reading = stream::iter(writes)
         .map(|commit| async move { (commit, table.timeline.metadata_anywhere(&commit).await) })
         .buffered(READS);
     while let Some((commit, metadata)) = reading.next().await {
-        if let Some(file) = files.lost(&commit, &metadata?, snapshot.replaced()) {
+        let mut lost = files.lost(&commit, &metadata?);
+        if lost.is_empty() {
+            continue;
+        }
+        // Nothing is left of groups that were replaced once they are cleaned.
+        let replaced = match &mut replaced {
+            Some(replaced) => replaced,
+            none => none.insert(table.snapshot(None).await?.replaced().clone()),
+        };
+        lost.retain(|(group, _)| !replaced.contains_key(group));
+        if let Some((_, file)) = lost.into_iter().next() {
             holds.push(Hold { from: commit.time, by: HeldBy::Lost { instant: commit.time, file } });
             break;
         }

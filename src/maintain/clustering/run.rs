@@ -55,10 +55,8 @@ impl Maintainer {
         survey: &Survey,
         draft: &ClusteringDraft,
     ) -> Result<Scheduled, MaintainError> {
-        if !draft.sort_columns.is_empty() {
-            let schema = survey.snapshot.schema().await?;
-            ClusteringWriter::check_sort(self.table(), &schema, &draft.sort_columns)?;
-        }
+        self.check_memory(&survey.snapshot).await?;
+        self.check_sort(&survey.snapshot, &draft.sort_columns).await?;
         let slices = draft.groups.iter().flat_map(|group| &group.slices);
         named_files::check(&survey.snapshot, slices).await?;
         let uri = self.table().storage.uri();

@@ -85,12 +85,13 @@ impl Maintainer {
     /// Puts a compaction on the timeline that was drafted on `survey`.
     ///
     /// # Errors
-    /// [`MaintainError::LostFile`]; no lock in time; those of the storage.
+    /// [`MaintainError::Memory`], [`MaintainError::LostFile`]; no lock in time; those of the storage.
     pub async fn schedule_compaction(
         &self,
         survey: &Survey,
         draft: &CompactionDraft,
     ) -> Result<Scheduled, MaintainError> {
+        self.check_memory(&survey.snapshot).await?;
         named_files::check(&survey.snapshot, draft.groups.iter()).await?;
         let settle = |news: &_| draft.settled(news).map(|plan| Ok(plan.to_avro()?.into())).transpose();
         let committer = self.committer();

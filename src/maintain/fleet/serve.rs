@@ -178,17 +178,33 @@ impl Serving<'_> {
             }
             self.carry_out(instant, tell).await?;
         }
+        match self.scheduled(Service::Compaction).await? {
+            Some(instant) => self.carry_out(instant, tell).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The plan of a service of which something is due, once it is on the timeline; made once more where others
+    /// were at the table meanwhile. `None` if nothing is due, or may be begun any more.
+    async fn scheduled(&mut self, service: Service) -> Result<Option<InstantTime>, MaintainError> {
         for is_last in [false, true] {
             if self.is_stopped() {
-                return Ok(());
+                return Ok(None);
             }
-            match next(self.schedule_compaction().await?, is_last)? {
-                Next::Run(instant) => return self.carry_out(instant, tell).await,
-                Next::Nothing => return Ok(()),
-                Next::PlanAgain => {}
+            let scheduled = match service {
+                Service::Compaction => self.schedule_compaction().await?,
+                Service::Clustering => self.schedule_clustering().await?,
+                Service::Clean => self.schedule_clean().await?,
+                Service::Rollback | Service::Archive => Scheduled::Nothing,
+            };
+            match scheduled {
+                Scheduled::At(instant) => return Ok(Some(instant)),
+                Scheduled::Nothing => return Ok(None),
+                Scheduled::Stale { reason } if is_last => return Err(MaintainError::Conflict { reason }),
+                Scheduled::Stale { reason } => tracing::info!(reason, "the plan is made again"),
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Bytes that may still be read.
@@ -254,17 +270,10 @@ impl Serving<'_> {
             }
             self.carry_clustering_out(instant, tell).await?;
         }
-        for is_last in [false, true] {
-            if self.is_stopped() {
-                return Ok(());
-            }
-            match next(self.schedule_clustering().await?, is_last)? {
-                Next::Run(instant) => return self.carry_clustering_out(instant, tell).await,
-                Next::Nothing => return Ok(()),
-                Next::PlanAgain => {}
-            }
+        match self.scheduled(Service::Clustering).await? {
+            Some(instant) => self.carry_clustering_out(instant, tell).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     async fn schedule_clustering(&mut self) -> Result<Scheduled, MaintainError> {
@@ -314,19 +323,9 @@ impl Serving<'_> {
             let report = self.maintainer.clean(instant, self.limits, &|_| {}).await?;
             self.served.cleans.push(report);
         }
-        for is_last in [false, true] {
-            if self.is_stopped() {
-                return Ok(());
-            }
-            match next(self.schedule_clean().await?, is_last)? {
-                Next::Run(instant) => {
-                    let report = self.maintainer.clean(instant, self.limits, &|_| {}).await?;
-                    self.served.cleans.push(report);
-                    return Ok(());
-                }
-                Next::Nothing => return Ok(()),
-                Next::PlanAgain => {}
-            }
+        if let Some(instant) = self.scheduled(Service::Clean).await? {
+            let report = self.maintainer.clean(instant, self.limits, &|_| {}).await?;
+            self.served.cleans.push(report);
         }
         Ok(())
     }
@@ -345,25 +344,5 @@ impl Serving<'_> {
     async fn pending(&self, action: Action) -> Result<Vec<InstantTime>, MaintainError> {
         let timeline = self.maintainer.committer().timeline().await?;
         Ok(timeline.pending().filter(|i| i.requested_as == action).map(|i| i.time).collect())
-    }
-}
-
-/// What comes after planning.
-enum Next {
-    Run(InstantTime),
-    Nothing,
-    /// Others were at the table meanwhile.
-    PlanAgain,
-}
-
-fn next(scheduled: Scheduled, is_last: bool) -> Result<Next, MaintainError> {
-    match scheduled {
-        Scheduled::At(instant) => Ok(Next::Run(instant)),
-        Scheduled::Nothing => Ok(Next::Nothing),
-        Scheduled::Stale { reason } if is_last => Err(MaintainError::Conflict { reason }),
-        Scheduled::Stale { reason } => {
-            tracing::info!(reason, "the plan is made again");
-            Ok(Next::PlanAgain)
-        }
     }
 }
