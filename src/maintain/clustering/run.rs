@@ -48,15 +48,17 @@ impl Maintainer {
     /// Puts a clustering on the timeline that was drafted on `survey`.
     ///
     /// # Errors
-    /// Columns to sort by that the table does not have; [`MaintainError::LostFile`]; no lock in time; those of the
-    /// storage.
+    /// [`MaintainError::Memory`]; columns to sort by that the table does not have; [`MaintainError::LostFile`]; no
+    /// lock in time; those of the storage.
     pub async fn schedule_clustering(
         &self,
         survey: &Survey,
         draft: &ClusteringDraft,
     ) -> Result<Scheduled, MaintainError> {
-        self.check_memory(&survey.snapshot).await?;
-        self.check_sort(&survey.snapshot, &draft.sort_columns).await?;
+        // The newest commit of the survey may have been taken back, and its schema with it.
+        let snapshot = self.table().snapshot(None).await?;
+        self.check_memory(&snapshot).await?;
+        self.check_sort(&snapshot, &draft.sort_columns).await?;
         let slices = draft.groups.iter().flat_map(|group| &group.slices);
         named_files::check(&survey.snapshot, slices).await?;
         let uri = self.table().storage.uri();

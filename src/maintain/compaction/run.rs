@@ -91,7 +91,8 @@ impl Maintainer {
         survey: &Survey,
         draft: &CompactionDraft,
     ) -> Result<Scheduled, MaintainError> {
-        self.check_memory(&survey.snapshot).await?;
+        // The newest commit of the survey may have been taken back, and its schema with it.
+        self.check_memory(&self.table().snapshot(None).await?).await?;
         named_files::check(&survey.snapshot, draft.groups.iter()).await?;
         let settle = |news: &_| draft.settled(news).map(|plan| Ok(plan.to_avro()?.into())).transpose();
         let committer = self.committer();
