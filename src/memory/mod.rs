@@ -8,8 +8,10 @@ use arrow::array::{Array, ArrayData, RecordBatch};
 use arrow::buffer::Buffer;
 
 mod resident;
+mod room;
 
 pub use resident::{keep_within, resident_bytes};
+pub use room::{Room, Share};
 
 /// The share of what there is that a program takes when nobody says how much.
 const SHARE: u64 = 4;

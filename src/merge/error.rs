@@ -23,6 +23,12 @@ pub enum MergeError {
         /// `base file`, `log block` or `table schema`.
         place: &'static str,
     },
+    /// Log records that take more memory than there is, and nowhere to put them aside.
+    #[error("the log records take more than the {budget_bytes} bytes of memory that there are for them")]
+    Memory {
+        /// What there is.
+        budget_bytes: usize,
+    },
     /// A row without a record key.
     #[error("row {row} of a {place} has no record key")]
     NullKey {

@@ -10,7 +10,6 @@ use proptest::prelude::*;
 
 use super::fold::Fold;
 use super::*;
-use crate::memory::SpillArea;
 
 /// A row: key, ordering value, two columns, delete flag. `None` in `present` for full rows.
 #[derive(Debug, Clone, PartialEq)]
@@ -335,7 +334,7 @@ fn rows_can_be_counted_without_a_column() {
         ],
     };
     for budget_bytes in [1 << 20, 0] {
-        let resources = MergeResources { budget_bytes, spill: SpillArea::default() };
+        let resources = MergeResources { budget_bytes, ..MergeResources::default() };
         let merged = MergedRows::new(&slice, columns.clone(), rules.clone(), &resources).unwrap();
         assert_eq!(merged.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 3);
     }
@@ -450,7 +449,7 @@ proptest! {
 /// As [`check`], with `bytes` for the log records: the fewer, the more partitions.
 fn check_spilled(slice: &Slice, rules: &MergeRules, bytes: usize) {
     let want = Model { rules, partial: false }.run(slice);
-    let resources = MergeResources { budget_bytes: bytes, spill: SpillArea::default() };
+    let resources = MergeResources { budget_bytes: bytes, ..MergeResources::default() };
     assert_eq!(merge_within(slice, rules, &resources), want, "{bytes} bytes, {rules:?}, {slice:?}");
 }
 

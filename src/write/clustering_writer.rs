@@ -79,7 +79,7 @@ impl ClusteringWriter {
             format,
             attempt,
             runs: Arc::new(RunStore::new(spill.clone())),
-            merge: MergeResources { budget_bytes, spill: spill.clone() },
+            merge: MergeResources { budget_bytes, spill: Some(spill.clone()), in_parallel: false },
         };
         let sorting = sorting.map(|order| Arc::new(Sorting { order, budget_bytes }));
         Ok(Self { context: Arc::new(context), slices, sorting })
@@ -193,7 +193,7 @@ impl Files {
             None => each_batch(slices, opener, &context, |batch| self.push(&batch))?,
             Some(Sorting { order, budget_bytes }) => {
                 // What was put aside for these slices goes with them.
-                let runs = RunStore::new(context.merge.spill.clone());
+                let runs = context.runs.another();
                 let mut sorter = Sorter::new(order, *budget_bytes, &runs)?;
                 each_batch(slices, opener, &context, |batch| sorter.push(batch))?;
                 sorter.finish(|batch| self.push(&batch))?;

@@ -6,14 +6,18 @@ use lakebed_hudi::file_name::{BaseFileName, MarkerKind};
 use lakebed_hudi::schema::TableSchema;
 
 use super::WriteError;
+use super::base_file::BaseFileSummary;
 use super::context::WriteContext;
 use super::merged_file::encode;
+use super::meta_columns::Place;
 use super::row_format::RowFormat;
 use super::run_store::RunStore;
 use super::staging::{self, Pieces, encode_into, make_partition};
 use super::unfinished_file::UnfinishedFile;
-use crate::merge::MergeResources;
+use crate::memory::{Room, Share};
+use crate::merge::{MergeCounts, MergeError, MergeResources};
 use crate::read::SliceReader;
+use crate::storage::FileWriter;
 use crate::table::{Attempt, BaseFile, CompactedLogs, FileGroupId, RowCounts, StagedFile, StagedKind, Table};
 
 /// Writes base files under one [`Attempt`] at a compaction, each with the rows of a slice as readers see
@@ -23,11 +27,12 @@ use crate::table::{Attempt, BaseFile, CompactedLogs, FileGroupId, RowCounts, Sta
 #[derive(Debug, Clone)]
 pub struct CompactionWriter {
     context: Arc<WriteContext>,
+    room: Arc<Room>,
     copies: bool,
 }
 
 impl CompactionWriter {
-    /// Writes files with the columns of `schema`; each merge takes at most `merge_bytes` for log records.
+    /// Writes files with the columns of `schema`; log records that are merged take a share of `room` each.
     ///
     /// # Errors
     /// A merge mode that needs a JVM.
@@ -35,7 +40,7 @@ impl CompactionWriter {
         table: &Table,
         attempt: Attempt,
         schema: &TableSchema,
-        merge_bytes: usize,
+        room: Room,
     ) -> Result<Self, WriteError> {
         let spill = &table.environment.spill;
         let context = WriteContext {
@@ -44,9 +49,10 @@ impl CompactionWriter {
             format: Arc::new(RowFormat::new(attempt.instant, &table.config, schema)?),
             attempt,
             runs: Arc::new(RunStore::new(spill.clone())),
-            merge: MergeResources { budget_bytes: merge_bytes, spill: spill.clone() },
+            // Each file has its share of the room.
+            merge: MergeResources { budget_bytes: 0, spill: Some(spill.clone()), in_parallel: false },
         };
-        Ok(Self { context: Arc::new(context), copies: true })
+        Ok(Self { context: Arc::new(context), room: Arc::new(room), copies: true })
     }
 
     /// With files that are written anew as a whole: no chunk of another one is copied.
@@ -83,12 +89,15 @@ impl CompactionWriter {
         let (path, mut file) =
             staging::create(storage, &context.attempt, &group.partition, &name, MarkerKind::Merge).await?;
         let outline = slice.log_outline().clone();
-        let (format, merge) = (context.format.clone(), context.merge.clone());
-        let copies = self.copies;
-        let encode = move |pieces: &Pieces| {
-            encode(&slice, Some(&slice).filter(|_| copies), &format, &merge, &place, pieces)
+        let (slice, place) = (Arc::new(slice), Arc::new(place));
+        let share = self.room.share().await;
+        let (summary, counts) = match self.encoded(file.as_mut(), &slice, &place, &share).await {
+            Err(WriteError::Merge(MergeError::Memory { .. })) => {
+                let share = share.all().await;
+                self.encoded(file.as_mut(), &slice, &place, &share).await?
+            }
+            encoded => encoded?,
         };
-        let (summary, counts) = encode_into(file.as_mut(), encode).await?;
         let logs = CompactedLogs {
             files: outline.files,
             blocks: outline.blocks,
@@ -110,5 +119,29 @@ impl CompactionWriter {
         };
         let staged = StagedFile { group, path, kind, size_bytes: 0, rows, columns: summary.columns };
         Ok(UnfinishedFile { file, staged })
+    }
+
+    /// Merges `slice` into `file` within a share of the memory. Logs that do not fit it are put aside only if there is
+    /// no more; else this fails before anything is in the file.
+    async fn encoded(
+        &self,
+        file: &mut dyn FileWriter,
+        slice: &Arc<SliceReader>,
+        place: &Arc<Place>,
+        share: &Share<'_>,
+    ) -> Result<(BaseFileSummary, MergeCounts), WriteError> {
+        let context = &self.context;
+        let merge = MergeResources {
+            budget_bytes: share.bytes(),
+            spill: context.merge.spill.clone().filter(|_| share.is_all()),
+            in_parallel: share.is_several(),
+        };
+        let (slice, place, format, copies) =
+            (slice.clone(), place.clone(), context.format.clone(), self.copies);
+        let encode = move |pieces: &Pieces| {
+            let base = Some(slice.as_ref()).filter(|_| copies);
+            encode(slice.as_ref(), base, &format, &merge, &place, pieces)
+        };
+        encode_into(file, encode).await
     }
 }

@@ -46,6 +46,7 @@ mod row_format;
 mod run_store;
 mod sorter;
 mod splice;
+mod spliced_chunks;
 mod staging;
 mod table_writer;
 mod unfinished_file;

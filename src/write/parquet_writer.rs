@@ -1,24 +1,22 @@
 //! Batches in, the bytes of a Parquet file out.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::{self, Read, Take, Write};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use lakebed_hudi::base_file::RECORD_KEY;
-use parquet::arrow::arrow_writer::{
-    ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
-};
+use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::{SchemaDescriptor, Type};
+use parquet::schema::types::SchemaDescriptor;
+use rayon::prelude::*;
 
 use super::WriteError;
 use super::encoding::{EncodingSet, ROW_GROUP_ROWS};
@@ -26,6 +24,7 @@ use super::generated_chunk::GeneratedChunk;
 use super::generated_columns::GeneratedColumns;
 use super::key_pages::KeyPages;
 use super::splice::SplicedColumn;
+use super::spliced_chunks::{PreparedChunk, SplicedChunks};
 
 /// A row group of wide rows ends when its columns have so many bytes.
 const ROW_GROUP_BYTES: usize = 32 << 20;
@@ -39,7 +38,7 @@ pub(super) struct ParquetWriter {
     file: SerializedFileWriter<Drain>,
     groups: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
-    generated: GeneratedColumns,
+    generated: Arc<GeneratedColumns>,
     key_pages: KeyPages,
     encodings: EncodingSet,
     /// Rows of the row groups that are full.
@@ -47,7 +46,7 @@ pub(super) struct ParquetWriter {
     /// Bytes of chunks that were copied.
     copied_bytes: u64,
     open: Option<OpenGroup>,
-    columns: ColumnFactories,
+    chunks: SplicedChunks,
 }
 
 struct OpenGroup {
@@ -71,15 +70,21 @@ impl ParquetWriter {
         (properties, encodings): (WriterProperties, EncodingSet),
         generated: GeneratedColumns,
     ) -> Result<Self, WriteError> {
+        let properties = Arc::new(properties);
         let file =
-            SerializedFileWriter::new(Drain::default(), parquet.root_schema_ptr(), Arc::new(properties))?;
-        let key_pages = KeyPages::default();
+            SerializedFileWriter::new(Drain::default(), parquet.root_schema_ptr(), properties.clone())?;
+        let (key_pages, generated) = (KeyPages::default(), Arc::new(generated));
         let mut groups = ArrowRowGroupWriterFactory::new(&file, schema.clone());
         if generated.repeat_keys() {
             groups = groups.with_page_store_factory(Arc::new(key_pages.clone()));
         }
+        let chunks = SplicedChunks::new(
+            schema,
+            file.schema_descr().clone(),
+            (properties, encodings),
+            generated.clone(),
+        );
         let (schema, rows_flushed, copied_bytes, open) = (schema.clone(), 0, 0, None);
-        let columns = ColumnFactories::default();
         Ok(Self {
             file,
             groups,
@@ -90,7 +95,7 @@ impl ParquetWriter {
             rows_flushed,
             copied_bytes,
             open,
-            columns,
+            chunks,
         })
     }
 
@@ -138,18 +143,26 @@ impl ParquetWriter {
         Ok(())
     }
 
-    /// Adds a row group of `rows` rows, of which each column comes from somewhere else.
-    pub(super) fn splice(
+    /// Adds a row group of `rows` rows, of which each column comes from somewhere else, as `of` says. Columns may be
+    /// made at the same time.
+    pub(super) fn splice<C: Sync>(
         &mut self,
         rows: usize,
-        columns: impl IntoIterator<Item = Result<SplicedColumn, WriteError>>,
+        (columns, in_parallel): (&[C], bool),
+        of: impl Fn(&C) -> Result<SplicedColumn, WriteError> + Sync,
     ) -> Result<(), WriteError> {
         self.flush()?;
         let rows = u32::try_from(rows).map_err(|error| ParquetError::General(error.to_string()))?;
-        let prepared = self.prepared(rows, columns)?;
+        let (before, chunks) = (self.rows_flushed, &self.chunks);
+        let made = |(root, column)| chunks.of_column(root, (before, rows), of(column)?);
+        let prepared: Vec<Vec<PreparedChunk>> = match in_parallel {
+            true => columns.par_iter().enumerate().map(made).collect::<Result<_, _>>()?,
+            false => columns.iter().enumerate().map(made).collect::<Result<_, _>>()?,
+        };
+        let prepared: Vec<PreparedChunk> = prepared.into_iter().flatten().collect();
         let mut at = self.file.bytes_written() as u64;
         for column in &prepared {
-            if let PreparedColumn::Copied(bytes, close) = column {
+            if let PreparedChunk::Copied(bytes, close) = column {
                 self.file.inner_mut().expect(at, bytes.clone());
                 debug_assert_eq!(bytes.len() as i64, close.metadata.compressed_size());
                 self.copied_bytes += bytes.len() as u64;
@@ -159,53 +172,16 @@ impl ParquetWriter {
         let mut group = self.file.next_row_group()?;
         for column in prepared {
             match column {
-                PreparedColumn::Generated(chunk) => chunk.append_to(&mut group)?,
-                PreparedColumn::Copied(bytes, close) => {
+                PreparedChunk::Generated(chunk) => chunk.append_to(&mut group)?,
+                PreparedChunk::Copied(bytes, close) => {
                     group.append_column(&StandIn::of(&bytes, &close), close)?;
                 }
-                PreparedColumn::Encoded(chunk) => chunk.append_to_row_group(&mut group)?,
+                PreparedChunk::Encoded(chunk) => chunk.append_to_row_group(&mut group)?,
             }
         }
         group.close()?;
         self.rows_flushed += u64::from(rows);
         Ok(())
-    }
-
-    /// The chunks of a row group, one for each leaf.
-    fn prepared(
-        &mut self,
-        rows: u32,
-        columns: impl IntoIterator<Item = Result<SplicedColumn, WriteError>>,
-    ) -> Result<Vec<PreparedColumn>, WriteError> {
-        let descriptors: Vec<_> = self.file.schema_descr().columns().to_vec();
-        let mut prepared: Vec<PreparedColumn> = Vec::with_capacity(descriptors.len());
-        for ((root, field), column) in self.schema.fields().iter().enumerate().zip(columns) {
-            let leaf = prepared.len();
-            match column? {
-                SplicedColumn::Generated => {
-                    let known = self.generated.get(field.name()).zip(descriptors.get(leaf));
-                    let (generated, descriptor) = known.ok_or_else(|| {
-                        ParquetError::General(format!(
-                            "nothing is known of column {} beforehand",
-                            field.name()
-                        ))
-                    })?;
-                    let counted = (self.rows_flushed, rows);
-                    let chunk =
-                        GeneratedChunk::new(generated, counted, descriptor.clone(), self.encodings, None)?;
-                    prepared.push(PreparedColumn::Generated(chunk));
-                }
-                SplicedColumn::Copied(chunks) => {
-                    prepared.extend(chunks.into_iter().map(|(b, close)| PreparedColumn::Copied(b, close)));
-                }
-                SplicedColumn::Encoded(arrays) => {
-                    for writer in self.columns.written(&self.file, root, field, &arrays)? {
-                        prepared.push(PreparedColumn::Encoded(writer.close()?));
-                    }
-                }
-            }
-        }
-        Ok(prepared)
     }
 
     /// Ends the open row group.
@@ -270,71 +246,6 @@ impl ParquetWriter {
         let metadata = self.file.finish()?;
         Ok((self.take_bytes(), metadata))
     }
-}
-
-fn no_column(name: &str) -> ParquetError {
-    ParquetError::General(format!("the file has no column {name}"))
-}
-
-/// A chunk of a row group that is spliced.
-enum PreparedColumn {
-    Generated(GeneratedChunk),
-    Copied(Bytes, ColumnCloseResult),
-    Encoded(ArrowColumnChunk),
-}
-
-impl PreparedColumn {
-    /// Bytes that it takes in the file.
-    fn bytes(&self) -> u64 {
-        let close = match self {
-            Self::Generated(chunk) => chunk.close(),
-            Self::Copied(_, close) => close,
-            Self::Encoded(chunk) => chunk.close(),
-        };
-        close.metadata.compressed_size().unsigned_abs()
-    }
-}
-
-/// What makes the writers of single columns, by number, of which a row group that is spliced needs some.
-#[derive(Default)]
-struct ColumnFactories(BTreeMap<usize, ArrowRowGroupWriterFactory>);
-
-impl ColumnFactories {
-    /// Writers of the leaves of the column number `root`, that have taken its rows.
-    fn written(
-        &mut self,
-        file: &SerializedFileWriter<Drain>,
-        root: usize,
-        field: &FieldRef,
-        arrays: &[ArrayRef],
-    ) -> Result<Vec<ArrowColumnWriter>, ParquetError> {
-        let factory = match self.0.entry(root) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(alone(file, root, field)?),
-        };
-        let mut writers = factory.create_column_writers(0)?;
-        for array in arrays {
-            // Text may come as views.
-            let field = field.as_ref().clone().with_data_type(array.data_type().clone());
-            for (writer, values) in writers.iter_mut().zip(&compute_leaves(&field, array)?) {
-                writer.write(values)?;
-            }
-        }
-        Ok(writers)
-    }
-}
-
-/// What makes writers of a column as of a file that has it alone.
-fn alone(
-    file: &SerializedFileWriter<Drain>,
-    root: usize,
-    field: &FieldRef,
-) -> Result<ArrowRowGroupWriterFactory, ParquetError> {
-    let all = file.schema_descr().root_schema();
-    let column = all.get_fields().get(root).cloned().ok_or_else(|| no_column(field.name()))?;
-    let schema = Type::group_type_builder(all.name()).with_fields(vec![column]).build()?;
-    let file = SerializedFileWriter::new(io::sink(), Arc::new(schema), file.properties().clone())?;
-    Ok(ArrowRowGroupWriterFactory::new(&file, Arc::new(Schema::new(vec![field.clone()]))))
 }
 
 /// So many bytes of nothing, where a chunk stood in another file: the library copies what it is handed, some

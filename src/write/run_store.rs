@@ -25,6 +25,11 @@ impl RunStore {
         Self { area, file: Mutex::new(None) }
     }
 
+    /// Another one, on the same disk.
+    pub(super) fn another(&self) -> Self {
+        Self::new(self.area.clone())
+    }
+
     /// Puts `batches` behind those of `run`. Blocks on the disk.
     pub(super) fn append(&self, run: &mut Run, batches: &[RecordBatch]) -> Result<(), WriteError> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);

@@ -78,7 +78,11 @@ impl TableWriter {
             format: Arc::new(RowFormat::new(task.instant, config, schema)?),
             attempt: task.attempt(),
             runs: Arc::new(RunStore::new(spill.clone())),
-            merge: MergeResources { budget_bytes: options.merge_bytes, spill: spill.clone() },
+            merge: MergeResources {
+                budget_bytes: options.merge_bytes,
+                spill: Some(spill.clone()),
+                in_parallel: false,
+            },
         };
         let (partitions, undealt) = (BTreeSet::new(), Vec::new());
         Ok(Self { task, context, options, partitions, undealt, undealt_rows: 0, undealt_bytes: 0, groups })

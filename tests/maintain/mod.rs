@@ -12,6 +12,7 @@ mod faults;
 mod kill;
 mod known_files;
 mod matrix;
+mod memory;
 mod place;
 mod result;
 mod standstill;

@@ -14,6 +14,7 @@ use crate::maintain::error::GroupError;
 use crate::maintain::run::begun;
 use crate::maintain::share::{MemoryShare, until_limits};
 use crate::maintain::{MaintainError, Maintainer, RunLimits, RunOutcome, Survey, finished, named_files};
+use crate::memory::Room;
 use crate::read::SliceReader;
 use crate::storage::TablePath;
 use crate::table::{Attempt, FileGroupId, StagedFile, StagedFiles, TableSnapshot};
@@ -132,12 +133,13 @@ impl Maintainer {
         let schema = snapshot.schema().await?;
         let memory = MemoryShare::of(self.options(), &schema)?;
         let attempt = Attempt { instant: run.instant, token_stage: self.token_stage() };
-        let writer = CompactionWriter::new(self.table(), attempt, &schema, memory.rows_bytes)?;
-        let writer = if self.options().rewrite_whole { writer.without_copying() } else { writer };
         let files = slices::find(&snapshot, run.instant, &plan).await?;
         let done = self.resume(run, &files).await?;
         let rest: Vec<PlannedSlice> =
             files.slices.iter().filter(|planned| !done.contains_key(&planned.number)).cloned().collect();
+        let room = Room::new(memory.at_once, memory.rows_bytes, rest.len());
+        let writer = CompactionWriter::new(self.table(), attempt, &schema, room)?;
+        let writer = if self.options().rewrite_whole { writer.without_copying() } else { writer };
         let mut report = CompactionReport {
             groups: files.slices.len(),
             resumed: done.len(),

@@ -75,13 +75,16 @@ impl Partitioning {
         rules: Arc<MergeRules>,
         resources: &MergeResources,
     ) -> Result<Self, MergeError> {
+        let Some(spill) = &resources.spill else {
+            return Err(MergeError::Memory { budget_bytes: resources.budget_bytes });
+        };
         Ok(Self {
             key_columns: Arc::new(columns.keys_and_ordering()),
             columns,
             rules,
             budget_bytes: resources.budget_bytes,
             frame_bytes: resources.budget_bytes / (4 * FAN_OUT),
-            file: SpillFile::create(&resources.spill)?,
+            file: SpillFile::create(spill)?,
             partial: false,
             counts: MergeCounts::default(),
         })

@@ -27,15 +27,16 @@ const NEW_ROWS: usize = 8_192;
 /// Rows that are added to a row group of fewer rows than this do not make another small one.
 const SMALL_GROUP_ROWS: usize = ROW_GROUP_ROWS / 2;
 
-/// Makes a base file of `source` and the logs on it, and sends what is ready to its file.
+/// Makes a base file of `source` and the logs on it, and sends what is ready to its file. Columns are made one after
+/// the other, or by whichever of rayon's threads are idle.
 pub(in crate::write) fn splice(
     source: Source,
     logs: FoldedLogs,
     format: &RowFormat,
     place: &Place,
-    pieces: &Pieces,
+    (pieces, in_parallel): (&Pieces, bool),
 ) -> Result<(BaseFileSummary, MergeCounts), WriteError> {
-    splice_small(source, logs, format, place, (pieces, SMALL_GROUP_ROWS))
+    splice_small(source, logs, format, place, (pieces, in_parallel), SMALL_GROUP_ROWS)
 }
 
 /// [`splice`] with another idea of what a small row group is.
@@ -44,7 +45,8 @@ pub(super) fn splice_small(
     logs: FoldedLogs,
     format: &RowFormat,
     place: &Place,
-    (pieces, small_group_rows): (&Pieces, usize),
+    (pieces, in_parallel): (&Pieces, bool),
+    small_group_rows: usize,
 ) -> Result<(BaseFileSummary, MergeCounts), WriteError> {
     let metadata = source.chunks.metadata();
     let schema = source.chunks.schema();
@@ -58,7 +60,7 @@ pub(super) fn splice_small(
     )?;
     let keys = KeySummary::new(source.footer.bloom_filter.clone());
     let key_schema = Arc::new(Schema::new(vec![Field::new(RECORD_KEY, DataType::Utf8, true)]));
-    Splicing { source, logs, writer, keys, key_schema, pieces, small_group_rows, rows: 0 }
+    Splicing { source, logs, writer, keys, key_schema, pieces, in_parallel, small_group_rows, rows: 0 }
         .run(&format.base.avro)
 }
 
@@ -70,6 +72,8 @@ struct Splicing<'a> {
     /// Record keys alone.
     key_schema: SchemaRef,
     pieces: &'a Pieces,
+    /// Whether columns are made at the same time.
+    in_parallel: bool,
     small_group_rows: usize,
     rows: u64,
 }
@@ -157,9 +161,8 @@ impl Splicing<'_> {
         if rows == 0 {
             return Ok(());
         }
-        let logs = &self.logs;
-        let columns = self.source.columns.columns.iter();
-        self.writer.splice(rows, columns.map(|column| spliced(column, chunks, changes, logs)))
+        let (logs, columns) = (&self.logs, (self.source.columns.columns.as_slice(), self.in_parallel));
+        self.writer.splice(rows, columns, |column| spliced(column, chunks, changes, logs))
     }
 
     /// Has the rows of a row group encoded together with those that come behind it.

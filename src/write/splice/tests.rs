@@ -62,6 +62,7 @@ struct Case {
     by_event_time: bool,
     partial_update: Option<PartialUpdateMode>,
     small_group_rows: usize,
+    in_parallel: bool,
 }
 
 fn user_schema() -> TableSchema {
@@ -218,7 +219,8 @@ fn made(case: &Case) -> Option<(RecordBatch, Bytes)> {
     let logs = FoldedLogs::fold(&slice, &format.rewritten, &format.rules, &resources).unwrap().unwrap();
     let (pieces, mut arriving) = tokio::sync::mpsc::channel(1_000);
     let (summary, counts) =
-        splice_small(source, logs, &format, &place(NEXT), (&pieces, case.small_group_rows)).unwrap();
+        splice_small(source, logs, &format, &place(NEXT), (&pieces, case.in_parallel), case.small_group_rows)
+            .unwrap();
     drop(pieces);
     let mut file = Vec::new();
     while let Some(piece) = runtime.block_on(arriving.recv()) {
@@ -324,25 +326,34 @@ fn cases() -> impl Strategy<Value = Case> {
         1 => Just(Some(PartialUpdateMode::FillUnavailable { marker: Some("__gone__".to_owned()) })),
     ];
     let partials = prop::collection::vec(partial, 0..2);
-    (groups, rows, logs, partials, any::<bool>(), mode, prop_oneof![Just(0), Just(5), Just(1_000)]).prop_map(
-        |(sizes, rows, mut logs, partials, by_event_time, partial_update, small_group_rows)| {
-            let mut rows = rows.into_iter().zip(0..).map(|(row, key)| Row { key, ..row });
-            let groups: Vec<Vec<Row>> =
-                sizes.iter().map(|size| rows.by_ref().take(*size).collect()).collect();
-            // A partial row needs a whole one of its key: Hudi's readers fail without.
-            let base: u16 = groups.iter().map(|group| group.len() as u16).sum();
-            if !logs.iter().any(|piece| matches!(piece, Piece::Deletes(_))) {
-                logs.extend(partials.into_iter().map(|piece| match piece {
-                    Piece::Partial(rows, a) => {
-                        let kept = rows.into_iter().filter(|row| row.key < base);
-                        Piece::Partial(kept.collect(), a)
-                    }
-                    other => other,
-                }));
-            }
-            Case { groups, logs, by_event_time, partial_update, small_group_rows }
-        },
-    )
+    (groups, rows, logs, partials, any::<(bool, bool)>(), mode, prop_oneof![Just(0), Just(5), Just(1_000)])
+        .prop_map(
+            |(
+                sizes,
+                rows,
+                mut logs,
+                partials,
+                (by_event_time, in_parallel),
+                partial_update,
+                small_group_rows,
+            )| {
+                let mut rows = rows.into_iter().zip(0..).map(|(row, key)| Row { key, ..row });
+                let groups: Vec<Vec<Row>> =
+                    sizes.iter().map(|size| rows.by_ref().take(*size).collect()).collect();
+                // A partial row needs a whole one of its key: Hudi's readers fail without.
+                let base: u16 = groups.iter().map(|group| group.len() as u16).sum();
+                if !logs.iter().any(|piece| matches!(piece, Piece::Deletes(_))) {
+                    logs.extend(partials.into_iter().map(|piece| match piece {
+                        Piece::Partial(rows, a) => {
+                            let kept = rows.into_iter().filter(|row| row.key < base);
+                            Piece::Partial(kept.collect(), a)
+                        }
+                        other => other,
+                    }));
+                }
+                Case { groups, logs, by_event_time, partial_update, small_group_rows, in_parallel }
+            },
+        )
 }
 
 proptest! {

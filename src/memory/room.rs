@@ -1,0 +1,99 @@
+//! Memory that the parts of a work share.
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Memory for parts of a work, some of which are worked on at the same time.
+///
+/// Each has a share, which is more than one of many where there are few parts. What turns out to need more lets go
+/// of its own, waits until it is alone, and has all.
+#[derive(Debug)]
+pub struct Room {
+    shares: Semaphore,
+    count: u32,
+    /// How many a part begins with.
+    first: u32,
+    share_bytes: usize,
+}
+
+/// What a part of a work may take, until this is dropped.
+#[derive(Debug)]
+pub struct Share<'a> {
+    room: &'a Room,
+    held: Option<SemaphorePermit<'a>>,
+    count: u32,
+}
+
+impl Room {
+    /// Room of so many shares, at least one, of so many bytes each, for the parts of a work.
+    pub fn new(shares: usize, share_bytes: usize, parts: usize) -> Self {
+        let count = u32::try_from(shares).unwrap_or(u32::MAX).max(1);
+        let parts = u32::try_from(parts).unwrap_or(u32::MAX).max(1);
+        Self { shares: Semaphore::new(count as usize), count, first: (count / parts).max(1), share_bytes }
+    }
+
+    /// What the next part begins with, once it is free.
+    pub async fn share(&self) -> Share<'_> {
+        self.take(self.first).await
+    }
+
+    async fn take(&self, count: u32) -> Share<'_> {
+        // Nobody closes the semaphore.
+        Share { room: self, held: self.shares.acquire_many(count).await.ok(), count }
+    }
+}
+
+impl<'a> Share<'a> {
+    /// Its bytes.
+    pub fn bytes(&self) -> usize {
+        self.room.share_bytes.saturating_mul(self.count as usize)
+    }
+
+    /// Whether it is all there is, and nobody else is at work.
+    pub fn is_all(&self) -> bool {
+        self.count == self.room.count
+    }
+
+    /// Whether it is more than one share: others that could be at work are not.
+    pub fn is_several(&self) -> bool {
+        self.count > 1
+    }
+
+    /// All there is, once the others are done. Whoever asks holds nothing any more of what it had room for.
+    pub async fn all(self) -> Share<'a> {
+        let room = self.room;
+        drop(self.held);
+        room.take(room.count).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_needs_more_waits_for_the_others_and_comes_before_those_after_it() {
+        let room = Room::new(2, 10, 5);
+        let (first, second) = (room.share().await, room.share().await);
+        assert_eq!((first.bytes(), first.is_all()), (10, false));
+        let mut all = Box::pin(first.all());
+        assert!(all.as_mut().now_or_never().is_none(), "the second is at work");
+        let mut third = Box::pin(room.share());
+        assert!(third.as_mut().now_or_never().is_none(), "it came later");
+        drop(second);
+        let all = all.await;
+        assert_eq!((all.bytes(), all.is_all(), all.is_several()), (20, true, true));
+        assert!(third.as_mut().now_or_never().is_none());
+        drop(all);
+        assert_eq!(third.await.bytes(), 10);
+    }
+
+    #[tokio::test]
+    async fn few_parts_have_more_each() {
+        for (shares, parts, bytes) in [(4, 1, 40), (4, 2, 20), (4, 3, 10), (4, 9, 10), (4, 0, 40), (0, 3, 10)]
+        {
+            assert_eq!(Room::new(shares, 10, parts).share().await.bytes(), bytes, "{shares} {parts}");
+        }
+    }
+}
