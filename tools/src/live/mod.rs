@@ -2,7 +2,8 @@
 //! and read by Spark, for minutes.
 //!
 //! Every snapshot that Spark reads must be the table as of some commit, and no older than the one before. With
-//! `--kills` the processes are killed at random moments, and started again.
+//! `--kills` the processes are killed at random moments, and started again. With `--without-spark` it only tells how
+//! long commits take beside our own services.
 #![expect(clippy::print_stdout, reason = "a command for people at a terminal")]
 
 mod model;
@@ -38,6 +39,12 @@ pub struct LiveArguments {
     /// Which of them, and when.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// How many processes maintain the table.
+    #[arg(long, default_value_t = 3)]
+    maintainers: u64,
+    /// Spark neither reads nor writes: nobody but our own services stands in the job's way.
+    #[arg(long)]
+    without_spark: bool,
 }
 
 /// A file is delivered every so often.
@@ -84,7 +91,10 @@ pub fn run(arguments: LiveArguments) -> Result<(), Failed> {
     fs::create_dir(live.folder.join("in"))?;
     fs::write(live.folder.join("job.yaml"), JOB)?;
     fs::write(live.folder.join("fleet.yaml"), FLEET)?;
-    let done = live.run(arguments);
+    let done = match arguments.without_spark {
+        true => live.run_without_spark(arguments),
+        false => live.run(arguments),
+    };
     if done.is_err() {
         println!("what is left is in {}", folder.keep().display());
     }
@@ -103,8 +113,9 @@ impl Live {
         let mut processes = Processes::start(&self.folder, arguments.seed)?;
         // Before anything else comes into its folder.
         self.deliver(1)?;
-        let options = self.options_of_spark(&mut processes)?;
-        processes.maintain()?;
+        self.wait_for_table(&mut processes)?;
+        let options = self.options_of_spark()?;
+        processes.maintain(arguments.maintainers)?;
         let mut table = SparkTable::new(&mut spark, "live", &self.folder.join("t"));
         table.options.extend(options);
         let (delivered, processes) = (AtomicU64::new(1), Mutex::new(processes));
@@ -119,6 +130,25 @@ impl Live {
             delivering.join().map_err(|_| "the deliveries panicked")??;
             watched
         })
+    }
+
+    fn run_without_spark(&self, arguments: LiveArguments) -> Result<(), Failed> {
+        let processes = Mutex::new(Processes::start(&self.folder, arguments.seed)?);
+        self.deliver(1)?;
+        self.wait_for_table(&mut lock(&processes))?;
+        lock(&processes).maintain(arguments.maintainers)?;
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                self.runtime.block_on(self.environment.clock.sleep(Duration::from_secs(arguments.seconds)));
+                ended.store(true, Ordering::Relaxed);
+            });
+            let disturbed = self.disturb(arguments, &processes, (&AtomicU64::new(1), &ended));
+            waiting.join().map_err(|_| "the wait panicked")?;
+            disturbed
+        })?;
+        println!("{}", lock(&processes).end()?);
+        Ok(())
     }
 
     /// Delivers, and kills processes, until it is to end.
@@ -192,12 +222,17 @@ impl Live {
         Ok(fs::rename(hidden, self.folder.join(format!("in/{number:06}.jsonl")))?)
     }
 
-    /// The settings by which Spark shares the table, as soon as the job has made it.
-    fn options_of_spark(&self, processes: &mut Processes) -> Result<Options, Failed> {
+    /// Waits until the job has made the table.
+    fn wait_for_table(&self, processes: &mut Processes) -> Result<(), Failed> {
         while !self.folder.join("t/.hoodie/hoodie.properties").exists() {
             processes.check()?;
             self.runtime.block_on(self.environment.clock.sleep(Duration::from_millis(50)));
         }
+        Ok(())
+    }
+
+    /// The settings by which Spark shares the table.
+    fn options_of_spark(&self) -> Result<Options, Failed> {
         let config = self.table()?.config;
         let options = writer_options(&config, Scheme::File, Engine::Spark);
         let mut options: Options = options.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
