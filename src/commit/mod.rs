@@ -233,8 +233,8 @@ impl Committer {
     ///
     /// # Errors
     /// No lock in time; [`CommitError::Lapsed`] time and again; those of the storage. Nothing then needs to be undone:
-    /// an instant that is there all the same is rolled back by [`Committer::roll_back_dead`], for its pipeline at once,
-    /// and for others once its heartbeat has expired.
+    /// an instant that is there all the same is rolled back by [`Committer::roll_back_dead`], for its pipeline at once
+    /// if it is inflight, else once its heartbeat has expired.
     pub async fn begin(
         &self,
         action: Action,

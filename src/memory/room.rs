@@ -5,7 +5,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// Memory for parts of a work, some of which are worked on at the same time.
 ///
 /// Each has a share, which is more than one of many where there are few parts. What turns out to need more lets go
-/// of its own, waits until it is alone, and has all.
+/// of its own, waits until others are done, and has twice as much.
 #[derive(Debug)]
 pub struct Room {
     shares: Semaphore,
@@ -31,6 +31,11 @@ impl Room {
         Self { shares: Semaphore::new(count as usize), count, first: (count / parts).max(1), share_bytes }
     }
 
+    /// Bytes of all shares.
+    pub fn bytes(&self) -> usize {
+        self.share_bytes.saturating_mul(self.count as usize)
+    }
+
     /// What the next part begins with, once it is free.
     pub async fn share(&self) -> Share<'_> {
         self.take(self.first).await
@@ -53,16 +58,17 @@ impl<'a> Share<'a> {
         self.count == self.room.count
     }
 
-    /// Whether it is more than one share: others that could be at work are not.
-    pub fn is_several(&self) -> bool {
-        self.count > 1
+    /// How many shares it is made of: so many others could be at work.
+    pub fn count(&self) -> usize {
+        self.count as usize
     }
 
-    /// All there is, once the others are done. Whoever asks holds nothing any more of what it had room for.
-    pub async fn all(self) -> Share<'a> {
-        let room = self.room;
+    /// Twice as much, or all there is, once others are done. Whoever asks holds nothing any more of what it had
+    /// room for.
+    pub async fn grown(self) -> Share<'a> {
+        let (room, count) = (self.room, self.count);
         drop(self.held);
-        room.take(room.count).await
+        room.take(count.saturating_mul(2).min(room.count)).await
     }
 }
 
@@ -77,16 +83,26 @@ mod tests {
         let room = Room::new(2, 10, 5);
         let (first, second) = (room.share().await, room.share().await);
         assert_eq!((first.bytes(), first.is_all()), (10, false));
-        let mut all = Box::pin(first.all());
+        let mut all = Box::pin(first.grown());
         assert!(all.as_mut().now_or_never().is_none(), "the second is at work");
         let mut third = Box::pin(room.share());
         assert!(third.as_mut().now_or_never().is_none(), "it came later");
         drop(second);
         let all = all.await;
-        assert_eq!((all.bytes(), all.is_all(), all.is_several()), (20, true, true));
+        assert_eq!((all.bytes(), all.is_all(), all.count()), (20, true, 2));
         assert!(third.as_mut().now_or_never().is_none());
         drop(all);
         assert_eq!(third.await.bytes(), 10);
+    }
+
+    #[tokio::test]
+    async fn shares_grow_step_by_step() {
+        let room = Room::new(5, 10, 9);
+        let mut share = room.share().await;
+        for bytes in [20, 40, 50, 50] {
+            share = share.grown().await;
+            assert_eq!((share.bytes(), share.is_all()), (bytes, bytes == 50));
+        }
     }
 
     #[tokio::test]

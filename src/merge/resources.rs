@@ -14,13 +14,13 @@ pub struct MergeResources {
     /// Where log records go that need more; if nowhere, the merge fails with
     /// [`MergeError::Memory`](super::MergeError::Memory) before anything came of it.
     pub spill: Option<SpillArea>,
-    /// Whether columns are worked on at the same time, by whichever of rayon's threads are idle.
-    pub in_parallel: bool,
+    /// How many columns may be worked on at the same time, each by a thread of its own.
+    pub columns_at_once: usize,
 }
 
 impl Default for MergeResources {
     /// 256 MiB, then the system's temporary folder; one column after the other.
     fn default() -> Self {
-        Self { budget_bytes: 256 << 20, spill: Some(SpillArea::default()), in_parallel: false }
+        Self { budget_bytes: 256 << 20, spill: Some(SpillArea::default()), columns_at_once: 1 }
     }
 }

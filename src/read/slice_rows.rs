@@ -53,7 +53,7 @@ impl<'a> SliceRows<'a> {
         let resources = MergeResources {
             budget_bytes: share / 4 * 3,
             spill: Some(shape.spill.clone()),
-            in_parallel: false,
+            columns_at_once: 1,
         };
         let merged = Some(MergedRows::new(reader, columns, shape.rules.clone(), &resources)?);
         Ok(Self { merged, shape, filters, shown, is_waited_for })

@@ -50,7 +50,7 @@ impl CompactionWriter {
             attempt,
             runs: Arc::new(RunStore::new(spill.clone())),
             // Each file has its share of the room.
-            merge: MergeResources { budget_bytes: 0, spill: Some(spill.clone()), in_parallel: false },
+            merge: MergeResources { budget_bytes: 0, spill: Some(spill.clone()), columns_at_once: 1 },
         };
         Ok(Self { context: Arc::new(context), room: Arc::new(room), copies: true })
     }
@@ -90,13 +90,12 @@ impl CompactionWriter {
             staging::create(storage, &context.attempt, &group.partition, &name, MarkerKind::Merge).await?;
         let outline = slice.log_outline().clone();
         let (slice, place) = (Arc::new(slice), Arc::new(place));
-        let share = self.room.share().await;
-        let (summary, counts) = match self.encoded(file.as_mut(), &slice, &place, &share).await {
-            Err(WriteError::Merge(MergeError::Memory { .. })) => {
-                let share = share.all().await;
-                self.encoded(file.as_mut(), &slice, &place, &share).await?
+        let mut share = self.room.share().await;
+        let (summary, counts) = loop {
+            match self.encoded(file.as_mut(), &slice, &place, &share).await {
+                Err(WriteError::Merge(MergeError::Memory { .. })) => share = share.grown().await,
+                encoded => break encoded?,
             }
-            encoded => encoded?,
         };
         let logs = CompactedLogs {
             files: outline.files,
@@ -121,8 +120,8 @@ impl CompactionWriter {
         Ok(UnfinishedFile { file, staged })
     }
 
-    /// Merges `slice` into `file` within a share of the memory. Logs that do not fit it are put aside only if there is
-    /// no more; else this fails before anything is in the file.
+    /// Merges `slice` into `file` within a share of the memory. Logs that do not fit it are put aside only if more
+    /// would not help; else this fails before anything is in the file.
     async fn encoded(
         &self,
         file: &mut dyn FileWriter,
@@ -131,10 +130,12 @@ impl CompactionWriter {
         share: &Share<'_>,
     ) -> Result<(BaseFileSummary, MergeCounts), WriteError> {
         let context = &self.context;
+        // Rows take more than packed ones.
+        let hardly_fits = slice.log_outline().bytes > self.room.bytes() as u64;
         let merge = MergeResources {
             budget_bytes: share.bytes(),
-            spill: context.merge.spill.clone().filter(|_| share.is_all()),
-            in_parallel: share.is_several(),
+            spill: context.merge.spill.clone().filter(|_| share.is_all() || hardly_fits),
+            columns_at_once: share.count(),
         };
         let (slice, place, format, copies) =
             (slice.clone(), place.clone(), context.format.clone(), self.copies);

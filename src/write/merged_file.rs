@@ -25,7 +25,7 @@ pub(super) fn encode(
     let merged = match source {
         None => MergedRows::new(rows, columns.clone(), rules.clone(), merge)?,
         Some(source) => match FoldedLogs::fold(rows, columns, rules, merge)? {
-            Some(logs) => return splice(source, logs, format, place, (pieces, merge.in_parallel)),
+            Some(logs) => return splice(source, logs, format, place, (pieces, merge.columns_at_once)),
             None => MergedRows::in_parts(rows, columns, rules, merge)?,
         },
     };

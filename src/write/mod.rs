@@ -18,6 +18,7 @@
 //! versions 8 and 9.
 
 mod append_writer;
+mod at_once;
 mod base_file;
 mod base_writer;
 mod buffer;

@@ -16,9 +16,9 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::SchemaDescriptor;
-use rayon::prelude::*;
 
 use super::WriteError;
+use super::at_once;
 use super::encoding::{EncodingSet, ROW_GROUP_ROWS};
 use super::generated_chunk::GeneratedChunk;
 use super::generated_columns::GeneratedColumns;
@@ -143,23 +143,20 @@ impl ParquetWriter {
         Ok(())
     }
 
-    /// Adds a row group of `rows` rows, of which each column comes from somewhere else, as `of` says. Columns may be
-    /// made at the same time.
+    /// Adds a row group of `rows` rows, of which each column comes from somewhere else, as `of` says. So many
+    /// columns are made at the same time.
     pub(super) fn splice<C: Sync>(
         &mut self,
         rows: usize,
-        (columns, in_parallel): (&[C], bool),
+        (columns, at_once): (&[C], usize),
         of: impl Fn(&C) -> Result<SplicedColumn, WriteError> + Sync,
     ) -> Result<(), WriteError> {
         self.flush()?;
         let rows = u32::try_from(rows).map_err(|error| ParquetError::General(error.to_string()))?;
         let (before, chunks) = (self.rows_flushed, &self.chunks);
-        let made = |(root, column)| chunks.of_column(root, (before, rows), of(column)?);
-        let prepared: Vec<Vec<PreparedChunk>> = match in_parallel {
-            true => columns.par_iter().enumerate().map(made).collect::<Result<_, _>>()?,
-            false => columns.iter().enumerate().map(made).collect::<Result<_, _>>()?,
-        };
-        let prepared: Vec<PreparedChunk> = prepared.into_iter().flatten().collect();
+        let made = |root: usize, column: &C| chunks.of_column(root, (before, rows), of(column)?);
+        let prepared: Vec<PreparedChunk> =
+            at_once::each(columns, at_once, made)?.into_iter().flatten().collect();
         let mut at = self.file.bytes_written() as u64;
         for column in &prepared {
             if let PreparedChunk::Copied(bytes, close) = column {

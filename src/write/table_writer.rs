@@ -81,7 +81,7 @@ impl TableWriter {
             merge: MergeResources {
                 budget_bytes: options.merge_bytes,
                 spill: Some(spill.clone()),
-                in_parallel: false,
+                columns_at_once: 1,
             },
         };
         let (partitions, undealt) = (BTreeSet::new(), Vec::new());

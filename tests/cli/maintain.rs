@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -253,13 +254,22 @@ async fn patterns_that_match_no_table_at_all_are_refused_and_looked_for_by_round
 async fn too_little_memory_is_told_before_anything_is_planned() {
     let lake = Lake::of(&["a/one"]).await;
     lake.fleet("budget: {memory: 1MiB}\ntables: [{uri: 'lake/*/*'}]");
-    for arguments in [&["--dry-run"][..], &[]] {
-        let (_, table) = &lake.told(2, arguments)[0];
-        assert_eq!(table["state"], json!("failed"));
-        assert!(table["error"].as_str().unwrap().contains("of memory is too little"), "{table}");
-    }
-    let pending = lakebed(&["compact", &lake.uri("a/one"), "--dry-run", "--format", "json"]);
+    let is_told = || {
+        for arguments in [&["--dry-run"][..], &[]] {
+            let (_, table) = &lake.told(2, arguments)[0];
+            assert_eq!(table["state"], json!("failed"));
+            assert!(table["error"].as_str().unwrap().contains("of memory is too little"), "{table}");
+        }
+    };
+    is_told();
+    let uri = lake.uri("a/one");
+    let pending = lakebed(&["compact", &uri, "--dry-run", "--format", "json"]);
     assert_eq!(pending.json()["pending"], json!([]));
+    assert_eq!(lakebed(&["compact", &uri, "--schedule"]).code, 0);
+    is_told();
+    let begun = fs::read_dir(Path::new(&uri).join(".hoodie/timeline")).unwrap();
+    let begun = begun.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(begun.filter(|name| name.ends_with(".compaction.inflight")).count(), 0);
 }
 
 #[tokio::test]

@@ -123,16 +123,10 @@ impl Look<'_> {
             let price = Price::of_compaction(survey, &draft, rates, self.options);
             let of = compaction_due(survey, &draft, services.compaction.rules().due_log_age.as_millis());
             due.extend(of.map(|due| Due { price: Some(price), ..due }));
-            if !draft.groups.is_empty() {
-                maintainer.check_memory(&survey.snapshot).await?;
-            }
         }
         if let Some(survey) = survey.filter(|_| is_clustered) {
             due.extend(pending(timeline, Service::Clustering, Action::Clustering));
             let drafted = cluster::draft(maintainer, survey, &services.clustering, u64::MAX).await?;
-            if let Some((survey, _)) = &drafted {
-                maintainer.check_memory(&survey.snapshot).await?;
-            }
             let rates = self.known.rates(table, Service::Clustering);
             due.extend(drafted.map(|(survey, draft)| Due {
                 price: Some(Price::of_clustering(&survey, &draft, rates, self.options)),
@@ -141,6 +135,9 @@ impl Look<'_> {
                 saved_bytes: clustering::saved_bytes(&draft),
                 ..Due::cheap(Service::Clustering, draft.slices())
             }));
+        }
+        if due.iter().any(|due| matches!(due.service, Service::Compaction | Service::Clustering)) {
+            maintainer.check_memory(&maintainer.table().snapshot(None).await?).await?;
         }
         if services.clean.enabled.unwrap_or(true) {
             due.extend(pending(timeline, Service::Clean, Action::Clean));

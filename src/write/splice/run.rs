@@ -27,16 +27,16 @@ const NEW_ROWS: usize = 8_192;
 /// Rows that are added to a row group of fewer rows than this do not make another small one.
 const SMALL_GROUP_ROWS: usize = ROW_GROUP_ROWS / 2;
 
-/// Makes a base file of `source` and the logs on it, and sends what is ready to its file. Columns are made one after
-/// the other, or by whichever of rayon's threads are idle.
+/// Makes a base file of `source` and the logs on it, and sends what is ready to its file. So many columns
+/// are made at the same time.
 pub(in crate::write) fn splice(
     source: Source,
     logs: FoldedLogs,
     format: &RowFormat,
     place: &Place,
-    (pieces, in_parallel): (&Pieces, bool),
+    (pieces, columns_at_once): (&Pieces, usize),
 ) -> Result<(BaseFileSummary, MergeCounts), WriteError> {
-    splice_small(source, logs, format, place, (pieces, in_parallel), SMALL_GROUP_ROWS)
+    splice_small(source, logs, format, place, (pieces, columns_at_once), SMALL_GROUP_ROWS)
 }
 
 /// [`splice`] with another idea of what a small row group is.
@@ -45,7 +45,7 @@ pub(super) fn splice_small(
     logs: FoldedLogs,
     format: &RowFormat,
     place: &Place,
-    (pieces, in_parallel): (&Pieces, bool),
+    (pieces, columns_at_once): (&Pieces, usize),
     small_group_rows: usize,
 ) -> Result<(BaseFileSummary, MergeCounts), WriteError> {
     let metadata = source.chunks.metadata();
@@ -60,7 +60,7 @@ pub(super) fn splice_small(
     )?;
     let keys = KeySummary::new(source.footer.bloom_filter.clone());
     let key_schema = Arc::new(Schema::new(vec![Field::new(RECORD_KEY, DataType::Utf8, true)]));
-    Splicing { source, logs, writer, keys, key_schema, pieces, in_parallel, small_group_rows, rows: 0 }
+    Splicing { source, logs, writer, keys, key_schema, pieces, columns_at_once, small_group_rows, rows: 0 }
         .run(&format.base.avro)
 }
 
@@ -72,8 +72,7 @@ struct Splicing<'a> {
     /// Record keys alone.
     key_schema: SchemaRef,
     pieces: &'a Pieces,
-    /// Whether columns are made at the same time.
-    in_parallel: bool,
+    columns_at_once: usize,
     small_group_rows: usize,
     rows: u64,
 }
@@ -161,7 +160,7 @@ impl Splicing<'_> {
         if rows == 0 {
             return Ok(());
         }
-        let (logs, columns) = (&self.logs, (self.source.columns.columns.as_slice(), self.in_parallel));
+        let (logs, columns) = (&self.logs, (self.source.columns.columns.as_slice(), self.columns_at_once));
         self.writer.splice(rows, columns, |column| spliced(column, chunks, changes, logs))
     }
 

@@ -62,7 +62,7 @@ struct Case {
     by_event_time: bool,
     partial_update: Option<PartialUpdateMode>,
     small_group_rows: usize,
-    in_parallel: bool,
+    columns_at_once: usize,
 }
 
 fn user_schema() -> TableSchema {
@@ -218,9 +218,15 @@ fn made(case: &Case) -> Option<(RecordBatch, Bytes)> {
     let source = Source::of(&opened, &format).unwrap()?;
     let logs = FoldedLogs::fold(&slice, &format.rewritten, &format.rules, &resources).unwrap().unwrap();
     let (pieces, mut arriving) = tokio::sync::mpsc::channel(1_000);
-    let (summary, counts) =
-        splice_small(source, logs, &format, &place(NEXT), (&pieces, case.in_parallel), case.small_group_rows)
-            .unwrap();
+    let (summary, counts) = splice_small(
+        source,
+        logs,
+        &format,
+        &place(NEXT),
+        (&pieces, case.columns_at_once),
+        case.small_group_rows,
+    )
+    .unwrap();
     drop(pieces);
     let mut file = Vec::new();
     while let Some(piece) = runtime.block_on(arriving.recv()) {
@@ -328,15 +334,7 @@ fn cases() -> impl Strategy<Value = Case> {
     let partials = prop::collection::vec(partial, 0..2);
     (groups, rows, logs, partials, any::<(bool, bool)>(), mode, prop_oneof![Just(0), Just(5), Just(1_000)])
         .prop_map(
-            |(
-                sizes,
-                rows,
-                mut logs,
-                partials,
-                (by_event_time, in_parallel),
-                partial_update,
-                small_group_rows,
-            )| {
+            |(sizes, rows, mut logs, partials, (by_event_time, alone), partial_update, small_group_rows)| {
                 let mut rows = rows.into_iter().zip(0..).map(|(row, key)| Row { key, ..row });
                 let groups: Vec<Vec<Row>> =
                     sizes.iter().map(|size| rows.by_ref().take(*size).collect()).collect();
@@ -351,7 +349,14 @@ fn cases() -> impl Strategy<Value = Case> {
                         other => other,
                     }));
                 }
-                Case { groups, logs, by_event_time, partial_update, small_group_rows, in_parallel }
+                Case {
+                    groups,
+                    logs,
+                    by_event_time,
+                    partial_update,
+                    small_group_rows,
+                    columns_at_once: if alone { 3 } else { 1 },
+                }
             },
         )
 }
