@@ -33,7 +33,11 @@ impl Room {
 
     /// Bytes of all shares.
     pub fn bytes(&self) -> usize {
-        self.share_bytes.saturating_mul(self.count as usize)
+        self.bytes_of(self.count)
+    }
+
+    fn bytes_of(&self, shares: u32) -> usize {
+        self.share_bytes.saturating_mul(shares as usize)
     }
 
     /// What the next part begins with, once it is free.
@@ -50,7 +54,7 @@ impl Room {
 impl<'a> Share<'a> {
     /// Its bytes.
     pub fn bytes(&self) -> usize {
-        self.room.share_bytes.saturating_mul(self.count as usize)
+        self.room.bytes_of(self.count)
     }
 
     /// Whether it is all there is, and nobody else is at work.

@@ -50,11 +50,7 @@ impl<'a> SliceRows<'a> {
         }
         let columns = Arc::new(MergeColumns::new(&shape.stored, Some(&names), &shape.rules)?);
         let share = options.memory_budget_bytes / options.parallelism.max(1);
-        let resources = MergeResources {
-            budget_bytes: share / 4 * 3,
-            spill: Some(shape.spill.clone()),
-            columns_at_once: 1,
-        };
+        let resources = MergeResources { budget_bytes: share / 4 * 3, spill: Some(shape.spill.clone()) };
         let merged = Some(MergedRows::new(reader, columns, shape.rules.clone(), &resources)?);
         Ok(Self { merged, shape, filters, shown, is_waited_for })
     }

@@ -127,7 +127,7 @@ impl GroupRows {
                     format,
                     resources,
                     place,
-                    pieces,
+                    (pieces, 1),
                 );
             }
         };

@@ -79,7 +79,7 @@ impl ClusteringWriter {
             format,
             attempt,
             runs: Arc::new(RunStore::new(spill.clone())),
-            merge: MergeResources { budget_bytes, spill: Some(spill.clone()), columns_at_once: 1 },
+            merge: MergeResources { budget_bytes, spill: Some(spill.clone()) },
         };
         let sorting = sorting.map(|order| Arc::new(Sorting { order, budget_bytes }));
         Ok(Self { context: Arc::new(context), slices, sorting })

@@ -49,8 +49,7 @@ impl CompactionWriter {
             format: Arc::new(RowFormat::new(attempt.instant, &table.config, schema)?),
             attempt,
             runs: Arc::new(RunStore::new(spill.clone())),
-            // Each file has its share of the room.
-            merge: MergeResources { budget_bytes: 0, spill: Some(spill.clone()), columns_at_once: 1 },
+            merge: MergeResources { budget_bytes: room.bytes(), spill: Some(spill.clone()) },
         };
         Ok(Self { context: Arc::new(context), room: Arc::new(room), copies: true })
     }
@@ -130,18 +129,16 @@ impl CompactionWriter {
         share: &Share<'_>,
     ) -> Result<(BaseFileSummary, MergeCounts), WriteError> {
         let context = &self.context;
+        let MergeResources { budget_bytes: all_bytes, spill } = context.merge.clone();
         // Rows take more than packed ones.
-        let hardly_fits = slice.log_outline().bytes > self.room.bytes() as u64;
-        let merge = MergeResources {
-            budget_bytes: share.bytes(),
-            spill: context.merge.spill.clone().filter(|_| share.is_all() || hardly_fits),
-            columns_at_once: share.count(),
-        };
+        let may_fit = !share.is_all() && slice.log_outline().bytes <= all_bytes as u64;
+        let merge = MergeResources { budget_bytes: share.bytes(), spill: if may_fit { None } else { spill } };
+        let columns_at_once = share.count();
         let (slice, place, format, copies) =
             (slice.clone(), place.clone(), context.format.clone(), self.copies);
         let encode = move |pieces: &Pieces| {
             let base = Some(slice.as_ref()).filter(|_| copies);
-            encode(slice.as_ref(), base, &format, &merge, &place, pieces)
+            encode(slice.as_ref(), base, &format, &merge, &place, (pieces, columns_at_once))
         };
         encode_into(file, encode).await
     }

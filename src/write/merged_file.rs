@@ -11,21 +11,21 @@ use crate::merge::{FoldedLogs, MergeCounts, MergeResources, MergedRows, SliceSou
 use crate::read::SliceReader;
 
 /// Encodes the rows of `rows` and sends what is ready to the file. What they leave of the file in `base` as it
-/// is, is copied where that can be done.
+/// is, is copied where that can be done, and so many columns of the rest are made at the same time.
 pub(super) fn encode(
     rows: &dyn SliceSource,
     base: Option<&SliceReader>,
     format: &RowFormat,
     merge: &MergeResources,
     place: &Place,
-    pieces: &Pieces,
+    (pieces, columns_at_once): (&Pieces, usize),
 ) -> Result<(BaseFileSummary, MergeCounts), WriteError> {
     let (columns, rules) = (&format.rewritten, &format.rules);
     let source = base.map_or(Ok(None), |base| Source::of(base, format))?;
     let merged = match source {
         None => MergedRows::new(rows, columns.clone(), rules.clone(), merge)?,
         Some(source) => match FoldedLogs::fold(rows, columns, rules, merge)? {
-            Some(logs) => return splice(source, logs, format, place, (pieces, merge.columns_at_once)),
+            Some(logs) => return splice(source, logs, format, place, (pieces, columns_at_once)),
             None => MergedRows::in_parts(rows, columns, rules, merge)?,
         },
     };

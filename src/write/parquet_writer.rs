@@ -20,11 +20,11 @@ use parquet::schema::types::SchemaDescriptor;
 use super::WriteError;
 use super::at_once;
 use super::encoding::{EncodingSet, ROW_GROUP_ROWS};
+use super::file_columns::{FileColumns, PreparedChunk};
 use super::generated_chunk::GeneratedChunk;
 use super::generated_columns::GeneratedColumns;
 use super::key_pages::KeyPages;
 use super::splice::SplicedColumn;
-use super::spliced_chunks::{PreparedChunk, SplicedChunks};
 
 /// A row group of wide rows ends when its columns have so many bytes.
 const ROW_GROUP_BYTES: usize = 32 << 20;
@@ -37,16 +37,13 @@ pub(super) const COLUMN_BYTES: usize = 48 << 10;
 pub(super) struct ParquetWriter {
     file: SerializedFileWriter<Drain>,
     groups: ArrowRowGroupWriterFactory,
-    schema: SchemaRef,
-    generated: Arc<GeneratedColumns>,
     key_pages: KeyPages,
-    encodings: EncodingSet,
     /// Rows of the row groups that are full.
     rows_flushed: u64,
     /// Bytes of chunks that were copied.
     copied_bytes: u64,
     open: Option<OpenGroup>,
-    chunks: SplicedChunks,
+    columns: FileColumns,
 }
 
 struct OpenGroup {
@@ -70,33 +67,15 @@ impl ParquetWriter {
         (properties, encodings): (WriterProperties, EncodingSet),
         generated: GeneratedColumns,
     ) -> Result<Self, WriteError> {
-        let properties = Arc::new(properties);
         let file =
-            SerializedFileWriter::new(Drain::default(), parquet.root_schema_ptr(), properties.clone())?;
-        let (key_pages, generated) = (KeyPages::default(), Arc::new(generated));
+            SerializedFileWriter::new(Drain::default(), parquet.root_schema_ptr(), Arc::new(properties))?;
+        let key_pages = KeyPages::default();
         let mut groups = ArrowRowGroupWriterFactory::new(&file, schema.clone());
         if generated.repeat_keys() {
             groups = groups.with_page_store_factory(Arc::new(key_pages.clone()));
         }
-        let chunks = SplicedChunks::new(
-            schema,
-            file.schema_descr().clone(),
-            (properties, encodings),
-            generated.clone(),
-        );
-        let (schema, rows_flushed, copied_bytes, open) = (schema.clone(), 0, 0, None);
-        Ok(Self {
-            file,
-            groups,
-            schema,
-            generated,
-            key_pages,
-            encodings,
-            rows_flushed,
-            copied_bytes,
-            open,
-            chunks,
-        })
+        let columns = FileColumns::of(&file, schema, encodings, generated);
+        Ok(Self { file, groups, key_pages, rows_flushed: 0, copied_bytes: 0, open: None, columns })
     }
 
     /// Bytes of the chunks that were copied from another file.
@@ -129,8 +108,8 @@ impl ParquetWriter {
         };
         let mut writers = open.leaves.iter_mut();
         let mut columns = batch.columns().iter();
-        for field in self.schema.fields() {
-            if self.generated.get(field.name()).is_some() {
+        for field in self.columns.schema.fields() {
+            if self.columns.generated.get(field.name()).is_some() {
                 writers.next();
                 continue;
             }
@@ -153,8 +132,8 @@ impl ParquetWriter {
     ) -> Result<(), WriteError> {
         self.flush()?;
         let rows = u32::try_from(rows).map_err(|error| ParquetError::General(error.to_string()))?;
-        let (before, chunks) = (self.rows_flushed, &self.chunks);
-        let made = |root: usize, column: &C| chunks.of_column(root, (before, rows), of(column)?);
+        let (before, known) = (self.rows_flushed, &self.columns);
+        let made = |root: usize, column: &C| known.chunks(root, (before, rows), of(column)?);
         let prepared: Vec<PreparedChunk> =
             at_once::each(columns, at_once, made)?.into_iter().flatten().collect();
         let mut at = self.file.bytes_written() as u64;
@@ -193,13 +172,19 @@ impl ParquetWriter {
         let mut keys = None;
         for (writer, descriptor) in open.leaves.into_iter().zip(descriptors) {
             let name = descriptor.path().parts().first().cloned().unwrap_or_default();
-            match self.generated.get(&name) {
+            match self.columns.generated.get(&name) {
                 Some(generated) => {
                     let counted = (self.rows_flushed, rows);
-                    GeneratedChunk::new(generated, counted, descriptor, self.encodings, keys.as_ref())?
-                        .append_to(&mut group)?;
+                    GeneratedChunk::new(
+                        generated,
+                        counted,
+                        descriptor,
+                        self.columns.encodings,
+                        keys.as_ref(),
+                    )?
+                    .append_to(&mut group)?;
                 }
-                None if name == RECORD_KEY && self.generated.repeat_keys() => {
+                None if name == RECORD_KEY && self.columns.generated.repeat_keys() => {
                     let chunk = writer.close()?;
                     let close = chunk.close().clone();
                     chunk.append_to_row_group(&mut group)?;

@@ -78,11 +78,7 @@ impl TableWriter {
             format: Arc::new(RowFormat::new(task.instant, config, schema)?),
             attempt: task.attempt(),
             runs: Arc::new(RunStore::new(spill.clone())),
-            merge: MergeResources {
-                budget_bytes: options.merge_bytes,
-                spill: Some(spill.clone()),
-                columns_at_once: 1,
-            },
+            merge: MergeResources { budget_bytes: options.merge_bytes, spill: Some(spill.clone()) },
         };
         let (partitions, undealt) = (BTreeSet::new(), Vec::new());
         Ok(Self { task, context, options, partitions, undealt, undealt_rows: 0, undealt_bytes: 0, groups })

@@ -8,12 +8,12 @@ use super::place::{Place, commit};
 use crate::recovery::model::{Change, Model};
 use crate::test_table::{bucket_table, services};
 
-/// Half of the rows take more than the share of a group where three could have the least memory together.
+/// Half of the rows, which a group has, take more than a third of the memory, and less than all.
 const LARGE_TEXT: usize = 40 << 10;
 const LARGE_ROWS: usize = 1_200;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn groups_with_more_logs_than_their_share_have_all_memory_one_after_the_other() {
+async fn groups_with_more_logs_than_their_share_wait_for_more_and_put_nothing_aside() {
     let place = Place::new(&bucket_table()).await;
     let mut sink = place.sink("p").await;
     let put = |ts: i64, text: &str| {

@@ -114,6 +114,7 @@ impl Look<'_> {
             true => Some(self.survey(table, maintainer).await?),
             false => None,
         };
+        let snapshot = survey.as_ref().map(|survey| survey.snapshot.clone());
         if let Some(survey) = survey.as_ref().filter(|_| is_compacted) {
             due.extend(pending(timeline, Service::Compaction, Action::Compaction));
             let draft = compaction::plan(survey, &services.compaction.rules());
@@ -136,8 +137,9 @@ impl Look<'_> {
                 ..Due::cheap(Service::Clustering, draft.slices())
             }));
         }
-        if due.iter().any(|due| matches!(due.service, Service::Compaction | Service::Clustering)) {
-            maintainer.check_memory(&maintainer.table().snapshot(None).await?).await?;
+        let rewrites = due.iter().any(|due| matches!(due.service, Service::Compaction | Service::Clustering));
+        if let Some(snapshot) = snapshot.filter(|_| rewrites) {
+            maintainer.check_memory(&snapshot).await?;
         }
         if services.clean.enabled.unwrap_or(true) {
             due.extend(pending(timeline, Service::Clean, Action::Clean));

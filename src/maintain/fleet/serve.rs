@@ -195,6 +195,7 @@ impl Serving<'_> {
                 Service::Compaction => self.schedule_compaction().await?,
                 Service::Clustering => self.schedule_clustering().await?,
                 Service::Clean => self.schedule_clean().await?,
+                // They are done without one.
                 Service::Rollback | Service::Archive => Scheduled::Nothing,
             };
             match scheduled {

@@ -1,6 +1,7 @@
-//! The chunks of a row group of which each column comes from somewhere else.
+//! The columns of a Parquet file that is written, and the chunks of a row group of which each comes from somewhere
+//! else.
 
-use std::io;
+use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::ArrayRef;
@@ -21,14 +22,14 @@ use super::generated_chunk::GeneratedChunk;
 use super::generated_columns::GeneratedColumns;
 use super::splice::SplicedColumn;
 
-/// Makes chunks, column by column, by whichever thread asks.
-pub(super) struct SplicedChunks {
-    schema: SchemaRef,
+/// The columns of a Parquet file. Chunks of them are made column by column, by whichever thread asks.
+pub(super) struct FileColumns {
+    pub(super) schema: SchemaRef,
+    pub(super) encodings: EncodingSet,
+    pub(super) generated: GeneratedColumns,
     parquet: SchemaDescriptor,
     properties: WriterPropertiesPtr,
-    encodings: EncodingSet,
-    generated: Arc<GeneratedColumns>,
-    /// What makes the writers of single columns, by number: a row group needs some.
+    /// What makes the writers of single columns, by number: a row group that is spliced needs some.
     writers: Vec<OnceLock<ArrowRowGroupWriterFactory>>,
 }
 
@@ -51,21 +52,22 @@ impl PreparedChunk {
     }
 }
 
-impl SplicedChunks {
-    /// Of a file of the columns of `schema`, which lie in Parquet as `parquet` says.
-    pub(super) fn new(
+impl FileColumns {
+    /// Those of `file`, which are those of `schema`.
+    pub(super) fn of<W: Write + Send>(
+        file: &SerializedFileWriter<W>,
         schema: &SchemaRef,
-        parquet: SchemaDescriptor,
-        (properties, encodings): (WriterPropertiesPtr, EncodingSet),
-        generated: Arc<GeneratedColumns>,
+        encodings: EncodingSet,
+        generated: GeneratedColumns,
     ) -> Self {
+        let (parquet, properties) = (file.schema_descr().clone(), file.properties().clone());
         let writers = schema.fields().iter().map(|_| OnceLock::new()).collect();
-        Self { schema: schema.clone(), parquet, properties, encodings, generated, writers }
+        Self { schema: schema.clone(), encodings, generated, parquet, properties, writers }
     }
 
     /// The chunks of the column number `root`, one for each of its leaves, of a row group of `rows` rows, of which
     /// the file has `rows_before` before them.
-    pub(super) fn of_column(
+    pub(super) fn chunks(
         &self,
         root: usize,
         (rows_before, rows): (u64, u32),
