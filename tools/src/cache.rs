@@ -44,6 +44,32 @@ pub enum InstallError {
     },
 }
 
+/// How a program of ours is built.
+#[derive(Debug, Clone, Copy)]
+pub enum Profile {
+    /// Fast to build: it is asked what it does.
+    Dev,
+    /// Fast to run: it is asked how long it takes, too.
+    Release,
+}
+
+impl Profile {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Release => "release",
+        }
+    }
+
+    /// The folder in which Cargo leaves what it has built.
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Dev => "debug",
+            Self::Release => "release",
+        }
+    }
+}
+
 /// An artifact of Maven Central, without its dependencies.
 #[derive(Debug, Clone, Copy)]
 pub struct Artifact {
@@ -157,24 +183,24 @@ impl Cache {
     pub fn program(
         &self,
         folder: &Path,
-        name: &str,
+        (name, profile): (&str, Profile),
         settings: &[(&str, &Path)],
     ) -> Result<PathBuf, InstallError> {
         let programs = self.folder.join("programs");
-        let program = programs.join(format!("{name}-{:016x}", fingerprint(folder)?));
+        let program = programs.join(format!("{name}-{}-{:016x}", profile.folder(), fingerprint(folder)?));
         if program.exists() {
             return Ok(program);
         }
         let _lock = self.lock()?;
         if !program.exists() {
             let mut build = Command::new("cargo");
-            build.args(["build", "--release", "--locked", "--quiet"]).current_dir(folder);
+            build.args(["build", "--profile", profile.name(), "--locked", "--quiet"]).current_dir(folder);
             let target = self.folder.join("builds").join(name);
             build.arg("--target-dir").arg(&target).envs(settings.iter().copied());
             run(&mut build)?;
             fs::create_dir_all(&programs).map_err(io_at(&programs))?;
             // Copied next to its place first: a program that is there is whole.
-            let (built, partial) = (target.join("release").join(name), programs.join("partial"));
+            let (built, partial) = (target.join(profile.folder()).join(name), programs.join("partial"));
             fs::copy(&built, &partial).map_err(io_at(&built))?;
             fs::rename(&partial, &program).map_err(io_at(&partial))?;
         }

@@ -10,7 +10,7 @@ use arrow::error::ArrowError;
 use arrow::ipc::reader::FileReader;
 use serde::Deserialize;
 
-use crate::cache::{Cache, InstallError};
+use crate::cache::{Cache, InstallError, Profile};
 
 /// The folder of its sources.
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
@@ -85,10 +85,10 @@ impl HudiRs {
     ///
     /// # Errors
     /// It cannot be built.
-    pub fn ready() -> Result<Self, InstallError> {
+    pub fn ready(profile: Profile) -> Result<Self, InstallError> {
         let cache = Cache::open()?;
         let protoc = cache.python("protoc", &PROTOC)?.with_file_name("protoc");
-        let program = cache.program(Path::new(SOURCES), "hudi-rs-peer", &[("PROTOC", &protoc)])?;
+        let program = cache.program(Path::new(SOURCES), ("hudi-rs-peer", profile), &[("PROTOC", &protoc)])?;
         Ok(Self { program })
     }
 

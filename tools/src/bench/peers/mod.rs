@@ -17,6 +17,7 @@ use std::path::Path;
 
 use super::WorkloadArgs;
 use super::load::Failure;
+use crate::cache::Profile;
 use crate::peers::HudiRs;
 use workload_files::WorkloadFiles;
 
@@ -110,7 +111,7 @@ fn contenders(args: &PeersArgs) -> Result<Vec<Contender>, Failure> {
     let mut contenders =
         vec![contender(Box::new(lakebed::Lakebed::new(workload.workload())?), workload.runs)];
     if *hudi_rs_runs > 0 {
-        let program = HudiRs::ready()?;
+        let program = HudiRs::ready(Profile::Release)?;
         for record_index in [false, true] {
             let side = hudi_rs::HudiCore { program: program.clone(), record_index };
             contenders.push(contender(Box::new(side), *hudi_rs_runs));
