@@ -44,27 +44,20 @@ pub enum InstallError {
     },
 }
 
-/// How a program of ours is built.
+/// How a program of ours is built: a profile of its workspace.
 #[derive(Debug, Clone, Copy)]
 pub enum Profile {
     /// Fast to build: it is asked what it does.
-    Dev,
+    Checks,
     /// Fast to run: it is asked how long it takes, too.
     Release,
 }
 
 impl Profile {
+    /// Its name, and that of the folder in which Cargo leaves what it has built.
     fn name(self) -> &'static str {
         match self {
-            Self::Dev => "dev",
-            Self::Release => "release",
-        }
-    }
-
-    /// The folder in which Cargo leaves what it has built.
-    fn folder(self) -> &'static str {
-        match self {
-            Self::Dev => "debug",
+            Self::Checks => "checks",
             Self::Release => "release",
         }
     }
@@ -187,7 +180,7 @@ impl Cache {
         settings: &[(&str, &Path)],
     ) -> Result<PathBuf, InstallError> {
         let programs = self.folder.join("programs");
-        let program = programs.join(format!("{name}-{}-{:016x}", profile.folder(), fingerprint(folder)?));
+        let program = programs.join(format!("{name}-{}-{:016x}", profile.name(), fingerprint(folder)?));
         if program.exists() {
             return Ok(program);
         }
@@ -200,7 +193,7 @@ impl Cache {
             run(&mut build)?;
             fs::create_dir_all(&programs).map_err(io_at(&programs))?;
             // Copied next to its place first: a program that is there is whole.
-            let (built, partial) = (target.join(profile.folder()).join(name), programs.join("partial"));
+            let (built, partial) = (target.join(profile.name()).join(name), programs.join("partial"));
             fs::copy(&built, &partial).map_err(io_at(&built))?;
             fs::rename(&partial, &program).map_err(io_at(&partial))?;
         }

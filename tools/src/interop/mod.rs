@@ -88,7 +88,7 @@ fn run(
     }
     let runtime = tokio::runtime::Runtime::new()?;
     let _guard = runtime.enter();
-    let hudi_rs = HudiRs::ready(Profile::Dev)?;
+    let hudi_rs = HudiRs::ready(Profile::Checks)?;
     let mut spark = Spark::start()?;
     let folder = tempfile::Builder::new().prefix("lakebed-interop-").tempdir()?;
     let tables = tables.map_or_else(|| folder.path().display().to_string(), str::to_owned);

@@ -81,7 +81,7 @@ pub struct HudiRs {
 }
 
 impl HudiRs {
-    /// Finds the program, and builds it if need be, which takes minutes.
+    /// Finds the program of that profile, and builds it if need be, which takes minutes.
     ///
     /// # Errors
     /// It cannot be built.
